@@ -1,0 +1,127 @@
+"""The log as glog writes it, so that programs which read Caffe's logs read ours.
+
+    I0210 13:39:22.381027 25210 solver.py:204] Iteration 100, lr = 0.01
+
+On a terminal a line below the log shows how far training has come; a file never gets it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from typing import IO
+
+
+class GlogFormatter(logging.Formatter):
+    """A record as glog's line: level, date and local time, thread, file and line, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the lines of a traceback if there is one."""
+        moment = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
+        micros = int(record.created % 1 * 1_000_000)
+        level = "F" if record.levelno >= logging.CRITICAL else record.levelname[0]
+        thread = record.thread if record.thread is None else threading.get_native_id()
+        place = f"{record.filename}:{record.lineno}"
+        line = f"{level}{moment}.{micros:06d} {thread:5d} {place}] {record.getMessage()}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class GlogHandler(logging.StreamHandler[IO[str]]):
+    """Writes the log to stderr, and keeps the progress line, if there is one, below it."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        super().__init__(stream or sys.stderr)
+        self.setFormatter(GlogFormatter())
+        self._progress = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line over the progress line, then the progress line again."""
+        shown = self._progress
+        self.show("")
+        super().emit(record)
+        self.show(shown)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """End the program when nobody reads its log any more, as glog does."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            raise
+        super().handleError(record)
+
+    def show(self, progress: str) -> None:
+        """Replace the progress line; an empty one takes it away."""
+        if progress == self._progress:
+            return
+        width = shutil.get_terminal_size().columns - 1
+        self.stream.write("\r\x1b[K" + progress[:width])
+        self.stream.flush()
+        self._progress = progress
+
+
+class Progress:
+    """The line that says how far training has come, how fast it is, and when it will be done.
+
+    Only where `handler` writes to a terminal.
+    """
+
+    INTERVAL = 0.2
+    """Seconds between two changes of the line."""
+
+    def __init__(self, handler: GlogHandler, done: int, goal: int) -> None:
+        self._handler = handler
+        self._goal = goal
+        self._first, self._start = done, time.monotonic()
+        self._shown_at = 0.0
+        self._active = handler.stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def update(self, done: int) -> None:
+        """Say that `done` iterations are made."""
+        now = time.monotonic()
+        if not self._active or now - self._shown_at < self.INTERVAL:
+            return
+        self._shown_at = now
+        self._handler.show(self._line(done, now - self._start))
+
+    def finish(self) -> None:
+        """Take the line away."""
+        if self._active:
+            self._handler.show("")
+
+    def _line(self, done: int, seconds: float) -> str:
+        made = done - self._first
+        line = f"{done}/{self._goal} iterations"
+        if made <= 0 or seconds <= 0:
+            return line
+        rate = made / seconds
+        left = (self._goal - done) / rate
+        return f"{line}, {rate:.3g} iter/s, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 42s, 3m07s, 2h05m, 3d04h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def start(least: int = 0) -> GlogHandler:
+    """Send the log to stderr from glog's level `least` on: 0 INFO, 1 WARNING, 2 ERROR."""
+    logger = logging.getLogger("caffe_lite")
+    handler = GlogHandler()
+    for old in list(logger.handlers):
+        if isinstance(old, GlogHandler):
+            logger.removeHandler(old)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO + 10 * max(0, min(least, 3)))
+    logger.propagate = False
+    return handler

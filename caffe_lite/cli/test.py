@@ -1,0 +1,40 @@
+"""Score a net: run its TEST phase on its own data and print every batch, then the means."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from caffe_lite.cli import flags
+
+_log = logging.getLogger("caffe_lite.cli")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Caffe's flags for test."""
+    flags.add(parser, "model", "the net prototxt", required=True)
+    flags.add(parser, "weights", "the .caffemodel(.h5) to score", required=True)
+    flags.add(
+        parser, "iterations", "how many batches (default: 50)", type=flags.positive, default=50
+    )
+    flags.add_phase(parser, "TEST")
+    flags.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the batches and log the means."""
+    flags.start_log(args)
+    from caffe_lite.solver.report import Means
+
+    with flags.build_net(args) as net:
+        net.copy_from(args.weights)
+        _log.info("Running for %d iterations.", args.iterations)
+        means, loss = Means(), 0.0
+        for batch in range(args.iterations):
+            loss += net.compute_loss()
+            for output in means.add(net):
+                _log.info("Batch %d, %s = %g", batch, output.name, output.value)
+        _log.info("Loss: %g", loss / args.iterations)
+        for output in means.means():
+            _log.info("%s", output)
+    return 0

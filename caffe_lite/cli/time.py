@@ -1,0 +1,86 @@
+"""Time a net: each layer forward and backward, on its own data or whatever its inputs hold."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from caffe_lite.cli import flags
+
+if TYPE_CHECKING:
+    from caffe_lite.net.net import Net
+
+_log = logging.getLogger("caffe_lite.cli")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Caffe's flags for time."""
+    flags.add(parser, "model", "the net prototxt", required=True)
+    flags.add(
+        parser, "iterations", "how many passes (default: 50)", type=flags.positive, default=50
+    )
+    flags.add_phase(parser, "TRAIN")
+    flags.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run forward and backward; log the averages in milliseconds."""
+    flags.start_log(args)
+    with flags.build_net(args) as net:
+        _warm_up(net)
+        _benchmark(net, args.iterations)
+    return 0
+
+
+def _warm_up(net: Net) -> None:
+    """A first pass, in which the kernels are compiled or loaded; not among the averages."""
+    start = time.perf_counter()
+    _log.info("Performing Forward")
+    loss = net.compute_loss()
+    _log.info("Initial loss: %g", loss)
+    _log.info("Performing Backward")
+    net.compute_gradients()
+    _log.info(
+        "First forward-backward, compiling and loading kernels: %g ms.",
+        1e3 * (time.perf_counter() - start),
+    )
+
+
+def _benchmark(net: Net, iterations: int) -> None:
+    """Caffe's table."""
+    _log.info("*** Benchmark begins ***")
+    _log.info("Testing for %d iterations.", iterations)
+    forward, backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
+    begin = time.perf_counter()
+    for iteration in range(iterations):
+        start = time.perf_counter()
+        for index in range(len(net.layers)):
+            forward[index] += _timed(net._forward, index)
+        for index in reversed(range(len(net.layers))):
+            backward[index] += _timed(net._backward, index)
+        _log.info(
+            "Iteration: %d forward-backward time: %g ms.",
+            iteration + 1,
+            1e3 * (time.perf_counter() - start),
+        )
+    total = time.perf_counter() - begin
+    each = 1e3 / iterations
+    _log.info("Average time per layer: ")
+    for layer, ahead, back in zip(net.layers, forward, backward, strict=True):
+        _log.info("%10s\tforward: %g ms.", layer.name, ahead * each)
+        _log.info("%10s\tbackward: %g ms.", layer.name, back * each)
+    _log.info("Average Forward pass: %g ms.", sum(forward) * each)
+    _log.info("Average Backward pass: %g ms.", sum(backward) * each)
+    _log.info("Average Forward-Backward: %g ms.", (sum(forward) + sum(backward)) * each)
+    _log.info("Total Time: %g ms.", 1e3 * total)
+    _log.info("*** Benchmark ends ***")
+
+
+def _timed(run: Callable[[int, int], object], index: int) -> float:
+    """Seconds that one layer takes."""
+    start = time.perf_counter()
+    run(index, index)
+    return time.perf_counter() - start

@@ -1,0 +1,75 @@
+"""Train a net as its solver prototxt says, from scratch, from weights, or from a snapshot.
+
+Ctrl-C (SIGINT) stops after the iteration with a snapshot; a hang-up (SIGHUP) makes a snapshot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from caffe_lite.cli import UsageError, flags
+
+EFFECTS = ("snapshot", "stop", "none")
+
+_log = logging.getLogger("caffe_lite.cli")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Caffe's flags for train."""
+    flags.add(parser, "solver", "the solver prototxt", required=True)
+    flags.add(parser, "snapshot", "a .solverstate(.h5) to resume from")
+    flags.add(parser, "weights", "weights to fine-tune: files separated by commas")
+    for name, effect in (("sigint", "stop"), ("sighup", "snapshot")):
+        flags.add(
+            parser,
+            f"{name}_effect",
+            f"what {name.upper()} does (default: {effect})",
+            choices=EFFECTS,
+            default=effect,
+        )
+    flags.add_switch(parser, "continue-on-nan", "go on when the loss is not finite, as Caffe does")
+    flags.add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when done or stopped early."""
+    if args.snapshot and args.weights:
+        raise UsageError("give -snapshot to resume or -weights to fine-tune, not both")
+    handler = flags.start_log(args)
+    from caffe_lite.cli.log import Progress
+    from caffe_lite.proto import files
+    from caffe_lite.solver import get_solver
+    from caffe_lite.solver.signals import Action, SignalHandler
+
+    source = files.read_solver(args.solver)
+    param = source.param
+    if args.level is not None:
+        param.train_state.level = args.level
+    if args.stage:
+        param.train_state.stage.extend(flags.stages(args))
+    if args.snapshot or args.weights:
+        del param.weights[:]
+    if args.weights:
+        param.weights.append(args.weights)
+    signals = SignalHandler(Action(args.sigint_effect), Action(args.sighup_effect))
+    with (
+        get_solver(
+            source,
+            python_layers=args.allow_python_layers,
+            continue_on_nan=args.continue_on_nan,
+        ) as solver,
+        signals,
+    ):
+        solver.action = signals.action
+        if args.snapshot:
+            _log.info("Resuming from %s", args.snapshot)
+            solver.restore(args.snapshot)
+        progress = Progress(handler, solver.iter, param.max_iter)
+        solver.add_callback(lambda: progress.update(solver.iter), lambda: None)
+        _log.info("Starting Optimization")
+        try:
+            solver.solve()
+        finally:
+            progress.finish()
+    return 0

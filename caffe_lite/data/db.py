@@ -1,0 +1,162 @@
+"""Key/value databases of records, as Caffe's tools write them: LMDB and LevelDB.
+
+with open_db("mnist_train_lmdb", "lmdb") as cursor:
+    for key, value in cursor:
+        ...
+with create_db("out_lmdb", "lmdb") as writer:
+    writer.put(b"00000000", datum.SerializeToString())
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol
+
+from caffe_lite.errors import DataError
+
+COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
+
+BACKENDS = ("lmdb", "leveldb")
+
+
+class Cursor:
+    """Reads the records of one database in the order of their keys, again and again.
+
+    A context manager; `close` twice does no harm.
+    """
+
+    source: str
+    count: int | None = None
+    """How many records there are, where the database knows without counting."""
+
+    def rewind(self) -> None:
+        """Go back to the first record."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of the database."""
+        raise NotImplementedError
+
+    def read(self) -> tuple[bytes, bytes] | None:
+        """Key and value of the next record; None behind the last one."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """All records once, from the first."""
+        self.rewind()
+        while (record := self.read()) is not None:
+            yield record
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Backend(Protocol):
+    """What db_lmdb and db_leveldb do for a `Writer`."""
+
+    def write(self, records: list[tuple[bytes, bytes]]) -> None:
+        """Put these records and make them last."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class Writer:
+    """Puts records into a new database, committing every 1000 of them and when closed.
+
+    A context manager: records put since the last commit are dropped when its block fails.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend: Backend | None = backend
+        self._pending: list[tuple[bytes, bytes]] = []
+        self.count = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add one record; a key that is there already gets the new value."""
+        self._pending.append((key, value))
+        self.count += 1
+        if len(self._pending) >= COMMIT_EVERY:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write what was put since the last commit."""
+        if self._backend is not None and self._pending:
+            self._backend.write(self._pending)
+            self._pending = []
+
+    def close(self) -> None:
+        """Commit and let go of the database."""
+        if self._backend is not None:
+            self.commit()
+            self._backend.close()
+            self._backend = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._pending = []
+        self.close()
+
+
+def open_db(source: str, backend: str) -> Cursor:
+    """A cursor before the first record of the database `source`: "lmdb" or "leveldb".
+
+    Raises DataError when it is missing, not such a database, empty, or cannot be read.
+    """
+    _require_known(backend)
+    if not os.path.exists(source):
+        raise DataError(f'there is no database "{source}" (looked from {os.getcwd()})')
+    cursor: Cursor
+    if backend == "lmdb":
+        from caffe_lite.data.db_lmdb import LmdbCursor
+
+        cursor = LmdbCursor(source)
+    else:
+        from caffe_lite.data.db_leveldb import LevelDbCursor
+
+        cursor = LevelDbCursor(source)
+    if cursor.read() is None:
+        cursor.close()
+        raise DataError(f'the database "{source}" is empty')
+    cursor.rewind()
+    return cursor
+
+
+def create_db(source: str, backend: str) -> Writer:
+    """A writer into a new database in the new folder `source`: "lmdb" or "leveldb".
+
+    Raises DataError when there is something of that name already, or it cannot be made.
+    """
+    _require_known(backend)
+    if os.path.lexists(source):
+        raise DataError(f'"{source}" exists already; remove it, or choose another name')
+    if backend == "lmdb":
+        from caffe_lite.data.db_lmdb import LmdbBackend
+
+        return Writer(LmdbBackend(source))
+    from caffe_lite.data.db_leveldb import LevelDbBackend
+
+    return Writer(LevelDbBackend(source))
+
+
+def _require_known(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise DataError(f'unknown database backend "{backend}"; there are {", ".join(BACKENDS)}')

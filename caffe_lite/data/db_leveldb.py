@@ -1,0 +1,137 @@
+"""LevelDB, through plyvel (an extra: ``pip install caffe_lite[leveldb]``)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from caffe_lite.data.db import Cursor
+from caffe_lite.errors import DataError
+
+_lock = threading.Lock()
+_open: dict[str, tuple[Any, int]] = {}
+"""Databases by real path, with their number of users: LevelDB can be open only once."""
+
+
+def _plyvel() -> Any:
+    try:
+        import plyvel
+    except ImportError:
+        raise DataError(
+            "LevelDB needs the package plyvel, which is not installed; "
+            "run: pip install caffe_lite[leveldb]"
+        ) from None
+    return plyvel
+
+
+def _database(source: str) -> Any:
+    plyvel = _plyvel()
+    path = os.path.realpath(source)
+    with _lock:
+        database, users = _open.get(path, (None, 0))
+        if database is None:
+            # LevelDB would make the folder, even when told not to make a database
+            if os.path.isfile(os.path.join(source, "data.mdb")):
+                raise DataError(f'"{source}" is not a LevelDB, but an LMDB; say backend: LMDB')
+            if not os.path.isfile(os.path.join(source, "CURRENT")):
+                raise DataError(f'"{source}" is not a LevelDB: it has no file CURRENT')
+            try:
+                database = plyvel.DB(source, create_if_missing=False, max_open_files=100)
+            except plyvel.Error as error:
+                raise DataError(f'cannot open the LevelDB "{source}": {_reason(error)}') from None
+        _open[path] = (database, users + 1)
+        return database
+
+
+def _release(source: str) -> None:
+    path = os.path.realpath(source)
+    with _lock:
+        database, users = _open[path]
+        if users > 1:
+            _open[path] = (database, users - 1)
+        else:
+            del _open[path]
+            database.close()
+
+
+def _reason(error: Exception) -> str:
+    reason = error.args[0] if error.args else error
+    text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+    if "lock" in text.lower():
+        text += " (only one process can have it open, and it must be able to write there)"
+    return text
+
+
+class LevelDbCursor(Cursor):
+    """Reads a LevelDB.  It counts no records."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        database = _database(source)
+        self._error = _plyvel().Error
+        self._iterator = database.raw_iterator(verify_checksums=True)
+        self._closed = False
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Go back to the first record."""
+        try:
+            self._iterator.seek_to_first()
+        except self._error as error:
+            raise self._damaged(error) from None
+
+    def read(self) -> tuple[bytes, bytes] | None:
+        """Key and value of the next record; None behind the last one."""
+        if not self._iterator.valid():
+            return None
+        try:
+            record: tuple[bytes, bytes] = self._iterator.item()
+            self._iterator.next()
+        except self._error as error:
+            raise self._damaged(error) from None
+        return record
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f'the LevelDB "{self.source}" is damaged: {_reason(error)}')
+
+    def close(self) -> None:
+        """Let go of the iterator and the database."""
+        if not self._closed:
+            self._closed = True
+            self._iterator.close()
+            _release(self.source)
+
+
+class LevelDbBackend:
+    """Writes a new LevelDB, with the block size of Caffe's tools."""
+
+    def __init__(self, source: str) -> None:
+        plyvel = _plyvel()
+        try:
+            self._database = plyvel.DB(
+                source,
+                create_if_missing=True,
+                error_if_exists=True,
+                write_buffer_size=64 << 20,
+                block_size=1 << 16,
+            )
+        except plyvel.Error as error:
+            raise DataError(f'cannot make the LevelDB "{source}": {_reason(error)}') from None
+        self._error = plyvel.Error
+        self._source = source
+
+    def write(self, records: list[tuple[bytes, bytes]]) -> None:
+        """Put these records in one batch."""
+        try:
+            with self._database.write_batch() as batch:
+                for key, value in records:
+                    batch.put(key, value)
+        except self._error as error:
+            raise DataError(
+                f'cannot write to the LevelDB "{self._source}": {_reason(error)}'
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()

@@ -1,0 +1,150 @@
+"""HDF5 data: a list of files whose datasets are named like the tops they are for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
+
+from caffe_lite.errors import DataError
+
+Array = npt.NDArray[Any]
+
+
+class Hdf5Rows:
+    """The rows of the files that a list names, file after file, round and round.
+
+    `source` is a text file of file names separated by white space, relative to the current
+    folder.  A file is read whole.  `shuffle` draws a new order of the files each time round, and
+    of the rows each time a file is read.  Raises DataError for what cannot be read.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        names: Sequence[str],
+        shuffle: bool,
+        rng: Generator,
+        dtype: npt.DTypeLike,
+    ) -> None:
+        self._paths = _read_list(source)
+        self._names = list(names)
+        self._shuffle = shuffle
+        self._rng = rng
+        self._dtype = dtype
+        self._order = self._arrange(len(self._paths))
+        self._file = 0
+        self._load()
+
+    @property
+    def row_shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one row of each dataset, in the order of the names."""
+        return [data.shape[1:] for data in self._data]
+
+    def read_into(self, outputs: Sequence[Array]) -> None:
+        """Fill arrays (N, ...), one for each name, with the next N rows."""
+        filled, count = 0, len(outputs[0])
+        while filled < count:
+            rows = self._rows[self._row : self._row + count - filled]
+            for output, data, name in zip(outputs, self._data, self._names, strict=True):
+                if data.shape[1:] != output.shape[1:]:
+                    raise DataError(
+                        f'"{self._path}": rows of "{name}" have shape {data.shape[1:]}, '
+                        f"but in the first file {output.shape[1:]}"
+                    )
+                np.take(data, rows, axis=0, out=output[filled : filled + len(rows)], mode="clip")
+            filled += len(rows)
+            self._row += len(rows)
+            if self._row == len(self._rows):
+                self._advance()
+
+    def _advance(self) -> None:
+        """Go on behind the last row of a file."""
+        if len(self._paths) > 1:
+            self._file += 1
+            if self._file == len(self._paths):
+                self._file = 0
+                self._order = self._arrange(len(self._paths))
+            self._load()
+        else:
+            self._begin()
+
+    def _load(self) -> None:
+        self._path = self._paths[self._order[self._file]]
+        self._data = read_datasets(self._path, self._names, self._dtype)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows = self._arrange(len(self._data[0]))
+        self._row = 0
+
+    def _arrange(self, count: int) -> Array:
+        return self._rng.permutation(count) if self._shuffle else np.arange(count)
+
+
+def read_datasets(path: str, names: Sequence[str], dtype: npt.DTypeLike) -> list[Array]:
+    """The datasets of these names, each (rows, ...), all with as many rows, at least one."""
+    import h5py
+
+    if not os.path.isfile(path):
+        raise DataError(f'there is no HDF5 file "{path}" (looked from {os.getcwd()})')
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = [_read_dataset(file, path, name, dtype) for name in names]
+    except OSError as error:
+        raise DataError(f'"{path}" cannot be read as HDF5: {error}') from None
+    except MemoryError:
+        raise DataError(
+            f'"{path}" is read whole, and is larger than the memory; split it into several files'
+        ) from None
+    rows = {name: len(array) for name, array in zip(names, arrays, strict=True)}
+    if len(set(rows.values())) > 1:
+        raise DataError(f'"{path}": the datasets differ in their number of rows: {rows}')
+    if not arrays[0].size:
+        raise DataError(f'"{path}" has no rows')
+    return arrays
+
+
+def _read_dataset(file: Any, path: str, name: str, dtype: npt.DTypeLike) -> Array:
+    import h5py
+
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        there = ", ".join(sorted(file)) or "nothing"
+        raise DataError(f'"{path}" has no dataset "{name}", which the top needs; it has {there}')
+    if dataset.dtype.kind not in "fiu":
+        raise DataError(f'"{path}": the dataset "{name}" is not of numbers, but {dataset.dtype}')
+    if dataset.ndim < 1:
+        raise DataError(f'"{path}": the dataset "{name}" is one number; it must have rows')
+    return np.ascontiguousarray(dataset[()], dtype)
+
+
+def _read_list(source: str) -> list[str]:
+    try:
+        with open(source, encoding="utf-8", errors="surrogateescape") as file:
+            paths = file.read().split()
+    except OSError as error:
+        raise DataError(
+            f'cannot read the list of HDF5 files "{source}": {error.strerror}'
+        ) from None
+    except ValueError as error:
+        raise DataError(f'the list of HDF5 files "{source}" is not text: {error}') from None
+    if not paths:
+        raise DataError(f'the list of HDF5 files "{source}" is empty')
+    return paths
+
+
+def write_datasets(path: str, datasets: Mapping[str, Array]) -> None:
+    """Make an HDF5 file of these datasets, replacing one of its name."""
+    import h5py
+
+    try:
+        with h5py.File(path, "w") as file:
+            for name, array in datasets.items():
+                file.create_dataset(name, data=array)
+    except OSError as error:
+        raise DataError(f'cannot write the HDF5 file "{path}": {error}') from None

@@ -1,0 +1,163 @@
+"""Image files: decoding to Caffe's layout, resizing and image lists.
+
+An image is an array (channels, height, width) of uint8, its colours in the order blue, green,
+red, as OpenCV gives them to Caffe.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe_lite.data import png
+from caffe_lite.errors import DataError
+from caffe_lite.kernels.image import resize_bilinear, source_positions
+
+Array = npt.NDArray[Any]
+
+
+def read(path: str, color: bool | None = True) -> Array:
+    """The image in a file, decoded as by `decode`; DataError names the file."""
+    encoded = read_bytes(path)
+    try:
+        return decode(encoded, color)
+    except DataError as error:
+        raise DataError(f'"{path}": {error.message}') from None
+
+
+def read_bytes(path: str) -> bytes:
+    """The bytes of an image file; DataError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise DataError(f'cannot read the image "{path}": {error.strerror}') from None
+
+
+def decode(encoded: bytes, color: bool | None = True) -> Array:
+    """The image in the bytes of a JPEG, PNG or other file: (channels, height, width) uint8.
+
+    `color` true gives three channels, false one.  Both drop transparency, keep the upper 8 of 16
+    bits and turn the picture as its EXIF data says.  None gives what the file has: 1, 3 or, with
+    transparency, 4 channels, unturned.  Raises DataError for bytes that are no image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            if color is False:
+                image.draft("L", None)  # JPEG: its own brightness, as OpenCV takes it
+            if color is not None:
+                ImageOps.exif_transpose(image, in_place=True)
+            return _pixels(image, color)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"not an image that can be decoded: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).split("\n")[0].split(" <")[0]
+
+
+def _pixels(image: Any, color: bool | None) -> Array:
+    """The pixels of an opened PIL image."""
+    png_in_grey = color is False and image.format == "PNG"
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode.startswith(("I", "F")):
+        return _deep_pixels(image, color)
+    if color is None:
+        mode = _native_mode(image)
+    else:
+        mode = "RGB" if color else "L"
+    if png_in_grey and image.mode not in ("1", "L", "LA"):
+        return png.grey(np.asarray(image.convert("RGB")), png.file_gamma(image.info))[np.newaxis]
+    if color is False and image.mode not in ("1", "L", "LA"):
+        return _mixed(np.asarray(image.convert("RGB")))[np.newaxis]
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels[np.newaxis])
+    order = [2, 1, 0, 3][: pixels.shape[2]]
+    planes = np.empty((len(order), *pixels.shape[:2]), np.uint8)
+    for plane, channel in zip(planes, order, strict=True):
+        plane[...] = pixels[:, :, channel]
+    return planes
+
+
+def _mixed(pixels: Array) -> Array:
+    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's weights of 14 bits."""
+    weighted = pixels.astype(np.int32) @ np.array([4899, 9617, 1868], np.int32)
+    return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
+
+
+def _native_mode(image: Any) -> str:
+    if image.mode in ("1", "L"):
+        return "L"
+    return "RGBA" if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") else "RGB"
+
+
+def _deep_pixels(image: Any, color: bool | None) -> Array:
+    """Grey images of more than 8 bits."""
+    if color is None or image.mode == "F":
+        raise DataError(f"pixels of mode {image.mode} have more than the 8 bits that are allowed")
+    grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[np.newaxis], 3 if color else 1, axis=0)
+
+
+def resize(image: Array, height: int, width: int) -> Array:
+    """The image (channels, H, W) in another size, (channels, height, width), bilinearly.
+
+    The rule is OpenCV's INTER_LINEAR: pixel centres correspond, nothing is smoothed when the
+    image shrinks, and the arithmetic is in fixed point with weights of 11 bits.
+    """
+    if image.shape[1:] == (height, width):
+        return image
+    rows, row_weights = _positions(image.shape[1], height)
+    columns, column_weights = _positions(image.shape[2], width)
+    resized = np.empty((image.shape[0], height, width), np.uint8)
+    source = np.ascontiguousarray(image)
+    resize_bilinear(source, rows, row_weights, columns, column_weights, resized)
+    return resized
+
+
+def _positions(size: int, count: int) -> tuple[Array, Array]:
+    positions, weights = np.empty((count, 2), np.uint32), np.empty((count, 2), np.int32)
+    source_positions(size, positions, weights)
+    return positions, weights
+
+
+def read_list(path: str) -> list[tuple[str, int]]:
+    """The (file name, label) pairs of an image list, one a line, split at the last space.
+
+    Raises DataError, with the line, for a line without a whole number at its end, and for a list
+    that is missing or empty.
+    """
+    items = []
+    for number, line in text_lines(path, "image list"):
+        name, _, label = line.rpartition(" ")
+        try:
+            items.append((name.rstrip(), int(label)))
+        except ValueError:
+            name = ""
+        if not name:
+            raise DataError(
+                f"{path}:{number}: a line must be a file name, a space and a whole number, "
+                f'not "{line}"'
+            )
+    if not items:
+        raise DataError(f'the image list "{path}" is empty')
+    return items
+
+
+def text_lines(path: str, what: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, stripped, with their numbers from 1."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.strip()
+    except OSError as error:
+        raise DataError(f'cannot read the {what} "{path}": {error.strerror}') from None

@@ -1,0 +1,358 @@
+"""Window files, and batches of windows cut out of images: R-CNN's training data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
+
+from caffe_lite.data import images
+from caffe_lite.data.readers import Batch
+from caffe_lite.errors import DataError, LayerError
+from caffe_lite.proto import caffe_pb2
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box in an image, its corners inside it: pixels x1 to x2 and y1 to y2."""
+
+    image: str
+    label: int
+    overlap: float
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+def read_windows(path: str) -> tuple[list[Window], int]:
+    """The windows of a window file, and the number of channels of its images.
+
+    For each image the file says ``# index path channels height width count`` and then, for each
+    window, ``class overlap x1 y1 x2 y2``, separated by any white space.  Raises DataError, with
+    the line, for anything else.
+    """
+    take = _Taker(path)
+    windows: list[Window] = []
+    channels = 0
+    while take.more():
+        take.mark()
+        take.integer("the image's number")
+        name = take.word("the image's path")
+        channels, _, _ = (take.integer(what) for what in ("channels", "height", "width"))
+        for _ in range(take.integer("the number of windows")):
+            label = take.integer("a window's class")
+            overlap = take.real("a window's overlap")
+            x1, y1, x2, y2 = (take.integer(corner) for corner in ("x1", "y1", "x2", "y2"))
+            windows.append(Window(name, label, overlap, x1, y1, x2, y2))
+    return windows, channels
+
+
+class _Taker:
+    """Takes the words of a file one by one, and says what was wanted when one does not fit."""
+
+    def __init__(self, path: str) -> None:
+        lines = images.text_lines(path, "window file")
+        self._words = [(number, word) for number, line in lines for word in line.split()]
+        self._path = path
+        self._at = 0
+        if not self._words:
+            raise DataError(f'the window file "{path}" is empty')
+
+    def more(self) -> bool:
+        return self._at < len(self._words)
+
+    def word(self, wanted: str) -> str:
+        if not self.more():
+            raise DataError(f'the window file "{self._path}" ends where {wanted} should be')
+        self._at += 1
+        return self._words[self._at - 1][1]
+
+    def mark(self) -> None:
+        if self.word("#") != "#":
+            raise self._error('"#", which begins an image,')
+
+    def integer(self, wanted: str) -> int:
+        try:
+            return int(self.word(wanted))
+        except ValueError:
+            raise self._error(wanted) from None
+
+    def real(self, wanted: str) -> float:
+        """A number rounded to float32, as Caffe compares it with thresholds of float32."""
+        try:
+            return float(np.float32(self.word(wanted)))
+        except ValueError:
+            raise self._error(wanted) from None
+
+    def _error(self, wanted: str) -> DataError:
+        number, word = self._words[self._at - 1]
+        return DataError(f'{self._path}:{number}: {wanted} should be here, not "{word}"')
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How windows are chosen and cut out: the fields of these names, and the square's size."""
+
+    batch_size: int
+    crop_size: int
+    mirror: bool
+    scale: float
+    fg_threshold: float
+    bg_threshold: float
+    fg_fraction: float
+    context_pad: int
+    square: bool
+    cache_images: bool
+    root_folder: str
+
+
+def window_settings(
+    config: caffe_pb2.WindowDataParameter, transform: caffe_pb2.TransformationParameter
+) -> WindowSettings:
+    """The settings that a layer's two messages give; LayerError for what is impossible."""
+    size = transform.crop_size
+    if size == 0:
+        raise LayerError("crop_size must be given", ".transform_param.crop_size")
+    if 2 * config.context_pad >= size:
+        raise LayerError(
+            f"context_pad {config.context_pad} on both sides leaves nothing of crop_size {size}",
+            "context_pad",
+        )
+    if config.crop_mode not in ("warp", "square"):
+        raise LayerError(
+            f'crop_mode "{config.crop_mode}" is unknown; there are warp and square', "crop_mode"
+        )
+    if not 0 <= config.fg_fraction <= 1:
+        raise LayerError(f"fg_fraction {config.fg_fraction:g} must be from 0 to 1", "fg_fraction")
+    return WindowSettings(
+        batch_size=config.batch_size,
+        crop_size=size,
+        mirror=transform.mirror,
+        scale=config.scale,
+        fg_threshold=config.fg_threshold,
+        bg_threshold=config.bg_threshold,
+        fg_fraction=config.fg_fraction,
+        context_pad=config.context_pad,
+        square=config.crop_mode == "square",
+        cache_images=config.cache_images,
+        root_folder=config.root_folder,
+    )
+
+
+@dataclass(frozen=True)
+class Box:
+    """The pixels of a window (corners inside), and where they land in the square."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+
+
+def fit(
+    window: Window,
+    height: int,
+    width: int,
+    settings: WindowSettings,
+    mirror: bool,
+    dtype: npt.DTypeLike = np.float32,
+) -> Box:
+    """What to cut out of an image of `height` x `width` for a window, and where to put it.
+
+    The window is stretched to the square.  With `context_pad` it first grows, so that after
+    stretching so many pixels around it belong to its surroundings; with `square` it first grows
+    to a square about its centre.  Of what then lies outside the image nothing is cut, and the
+    place where it would have been stays empty.  Numbers are rounded as Caffe does it in `dtype`.
+    """
+    size = settings.crop_size
+    if not (settings.context_pad or settings.square):
+        return _inside(Box(window.x1, window.y1, window.x2, window.y2, size, size), height, width)
+    real: Any = np.dtype(dtype).type
+    grow = real(size) / real(size - 2 * settings.context_pad)
+    half_w = real((window.x2 - window.x1 + 1) / 2)
+    half_h = real((window.y2 - window.y1 + 1) / 2)
+    centre_x, centre_y = real(window.x1) + half_w, real(window.y1) + half_h
+    if settings.square:
+        half_w = half_h = max(half_w, half_h)
+    x = _span(
+        _round(centre_x - half_w * grow), _round(centre_x + half_w * grow), width, size, real
+    )
+    y = _span(
+        _round(centre_y - half_h * grow), _round(centre_y + half_h * grow), height, size, real
+    )
+    left = x.after if mirror else x.before
+    box = Box(
+        x.first,
+        y.first,
+        x.last,
+        y.last,
+        min(y.length, size - y.before),
+        min(x.length, size - left),
+        y.before,
+        left,
+    )
+    return _inside(box, height, width)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One axis of a window: the pixels inside the image, and, in the square, lengths."""
+
+    first: int
+    last: int
+    length: int
+    before: int
+    after: int
+
+
+def _span(first: int, last: int, limit: int, size: int, real: Any) -> _Span:
+    """Cut first..last to 0..limit - 1 and stretch it as if all of it became `size` pixels."""
+    before, after = max(0, -first), max(0, last - limit + 1)
+    stretch = real(size) / real(last - first + 1)
+    inside = last - after - (first + before) + 1
+    return _Span(
+        first + before,
+        last - after,
+        _round(real(inside) * stretch),
+        _round(real(before) * stretch),
+        _round(real(after) * stretch),
+    )
+
+
+def _round(value: Any) -> int:
+    """The nearest whole number; halves go away from zero, as C's round has it."""
+    return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
+
+
+def _inside(box: Box, height: int, width: int) -> Box:
+    if not (0 <= box.x1 <= box.x2 < width and 0 <= box.y1 <= box.y2 < height):
+        raise DataError(
+            f"the window x {box.x1} to {box.x2}, y {box.y1} to {box.y2} is not inside the image, "
+            f"{width} wide and {height} high"
+        )
+    if box.height < 1 or box.width < 1:
+        raise DataError(
+            f"of the window only {box.x2 - box.x1 + 1} x {box.y2 - box.y1 + 1} pixels are inside "
+            f"the image, which leaves nothing after resizing"
+        )
+    return box
+
+
+class WindowReader:
+    """Windows drawn at random, in each batch background before foreground, warped to squares.
+
+    A window whose overlap with an object is at least `fg_threshold` is foreground; one below
+    `bg_threshold` is background and gets label 0; others are left out.  `mean` is (channels, 1,
+    1), or an image whose centre is subtracted.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        settings: WindowSettings,
+        mean: Array,
+        dtype: npt.DTypeLike,
+        rng: Generator,
+    ) -> None:
+        windows, channels = read_windows(source)
+        limit = min(settings.bg_threshold, settings.fg_threshold)
+        self._settings = settings
+        self._dtype = np.dtype(dtype)
+        self._scale = np.asarray(settings.scale, dtype)
+        self._rng = rng
+        self._foreground = [w for w in windows if w.overlap >= settings.fg_threshold]
+        self._background = [w for w in windows if w.overlap < limit]
+        # Caffe multiplies in float32 and cuts: a fraction of 0.7 of 10 windows is 7
+        share = np.float32(settings.batch_size) * np.float32(settings.fg_fraction)
+        self._backgrounds = settings.batch_size - int(share)
+        self._check(source)
+        self.shape = (settings.batch_size, channels, settings.crop_size, settings.crop_size)
+        self._mean = self._centre(mean)
+        self._cache: dict[str, bytes] = {}
+
+    def _check(self, source: str) -> None:
+        settings = self._settings
+        for window in self._foreground:
+            if window.label < 1:
+                raise DataError(
+                    f'"{source}": a foreground window of "{window.image}" has class '
+                    f"{window.label}; 0 is the background, so it must be 1 or more"
+                )
+        if self._backgrounds < settings.batch_size and not self._foreground:
+            raise DataError(
+                f'"{source}" has no foreground window: none overlaps by fg_threshold '
+                f"{settings.fg_threshold:g} or more"
+            )
+        if self._backgrounds and not self._background:
+            raise DataError(
+                f'"{source}" has no background window: none overlaps by less than bg_threshold '
+                f"{settings.bg_threshold:g}"
+            )
+
+    def _centre(self, mean: Array) -> Array:
+        """The middle of the mean image, (channels, crop_size, crop_size); or it unchanged."""
+        channels, size = self.shape[1:3]
+        if mean.shape[0] not in (1, channels):
+            raise DataError(f"the mean has {mean.shape[0]} channels, but the images {channels}")
+        if mean.shape[1:] == (1, 1):
+            return mean
+        start = (mean.shape[2] - size) // 2  # Caffe takes the width's offset for both axes
+        if start < 0 or start + size > mean.shape[1]:
+            raise DataError(
+                f"the mean {mean.shape} has no square of crop_size {size} in its middle"
+            )
+        return mean[:, start : start + size, start : start + size]
+
+    def fill(self, old: Batch | None) -> Batch:
+        """The next batch, in the arrays of an old one."""
+        if old is None:
+            old = Batch(np.empty(self.shape, self._dtype), np.empty(self.shape[0], self._dtype))
+        old.data[...] = 0
+        for i in range(self.shape[0]):
+            background = i < self._backgrounds
+            windows = self._background if background else self._foreground
+            window = windows[self._rng.integers(len(windows))]
+            mirror = self._settings.mirror and bool(self._rng.integers(2))
+            try:
+                self._cut(window, mirror, old.data[i])
+            except DataError as error:
+                raise DataError(f'a window of "{window.image}": {error.message}') from None
+            old.labels[i] = 0 if background else window.label
+        return old
+
+    def _cut(self, window: Window, mirror: bool, y: Array) -> None:
+        """Write one window into y (channels, crop_size, crop_size), which is zero."""
+        image = self._image(window.image)
+        if len(image) != len(y):
+            raise DataError(f"it has {len(image)} channels, but the window file says {len(y)}")
+        height, width = image.shape[1:]
+        box = fit(window, height, width, self._settings, mirror, self._dtype)
+        part = image[:, box.y1 : box.y2 + 1, box.x1 : box.x2 + 1]
+        warped = images.resize(part, box.height, box.width)
+        if mirror:
+            warped = warped[:, :, ::-1]
+        place = np.s_[:, box.top : box.top + box.height, box.left : box.left + box.width]
+        mean = self._mean if self._mean.shape[1:] == (1, 1) else self._mean[place]
+        y[place] = (warped.astype(self._dtype) - mean) * self._scale
+
+    def _image(self, name: str) -> Array:
+        path = self._settings.root_folder + name
+        if not self._settings.cache_images:
+            return images.read(path)
+        if path not in self._cache:
+            self._cache[path] = images.read_bytes(path)
+        return images.decode(self._cache[path])
+
+    def close(self) -> None:
+        """Nothing is held open."""

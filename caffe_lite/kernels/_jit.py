@@ -1,0 +1,87 @@
+"""How kernels are compiled: the only place with numba options.
+
+* ``error_model="numpy"``: a division by zero gives infinity, as in Caffe, and costs no branch.
+* ``nogil``: a reader thread may prepare the next batch meanwhile.
+* `FASTMATH` lets the compiler reorder and fuse, but not assume that NaN and infinity are absent:
+  a diverging net must show it.
+* ``cache``: a kernel is compiled once per machine.  Numba does not notice that a jitted function
+  in *another* file has changed, so the folder's name carries a hash of all kernel sources, of
+  numba's version and of the processor's features: an edit anywhere starts a clean cache, and a
+  package on a read-only disk still has one.
+
+``NUMBA_DISABLE_JIT=1`` runs every kernel as plain Python.  ``NUMBA_CACHE_DIR`` moves the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from numba import config, prange
+
+__all__ = ["cache_folder", "jit", "pjit", "prange"]
+
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+
+def _user_cache() -> Path:
+    """The folder where this system keeps files that can be made again."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "caffe_lite"
+
+
+def cache_folder() -> Path:
+    """Where the compiled kernels of this version on this processor are kept."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    digest.update(numba.__version__.encode())
+    digest.update(llvm.get_host_cpu_name().encode())
+    digest.update(llvm.get_host_cpu_features().flatten().encode())
+    return _user_cache() / f"kernels-{digest.hexdigest()[:16]}"
+
+
+_CACHE_FOLDER = str(cache_folder())
+
+
+def _compile(function: Callable[..., Any], *, parallel: bool) -> Callable[..., Any]:
+    outside, config.CACHE_DIR = config.CACHE_DIR, _CACHE_FOLDER
+    try:
+        return numba.njit(
+            function,
+            cache=True,
+            nogil=True,
+            parallel=parallel,
+            error_model="numpy",
+            fastmath=FASTMATH,
+        )
+    finally:
+        config.CACHE_DIR = outside
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a kernel that runs on the calling thread; any thread may call it."""
+    return _compile(function, parallel=False)
+
+
+def pjit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a kernel whose ``prange`` loops run on all threads.
+
+    Loop only over outputs that do not depend on each other, so that the numbers are the same for
+    any number of threads.  Not for reader threads: numba's default threading layer ends the
+    process when two threads are in such kernels at once.
+    """
+    return _compile(function, parallel=True)

@@ -1,0 +1,127 @@
+"""Kernels of the arithmetic layers: sums, products and maxima of arrays, reductions, axpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffe_lite.kernels._jit import pjit, prange
+
+# The compiler rounds the last few numbers of a loop, which fill no vector, in its own way.  Loops
+# of a fixed length keep the result independent of how many threads share the work.
+BLOCK = 4096
+
+SUM = 1
+ASUM = 2
+SUMSQ = 3
+
+
+@pjit
+def weighted_sum(a, alpha, b, beta, y):
+    """y = alpha a + beta b.  a, b, y: (count,); y may be a or b."""
+    s = a.dtype.type(alpha)
+    t = a.dtype.type(beta)
+    for block in prange((a.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min(a.size, (block + 1) * BLOCK)):
+            y[i] = s * a[i] + t * b[i]
+
+
+@pjit
+def product(a, b, y):
+    """y = a b.  a, b, y: (count,); y may be a or b."""
+    for i in prange(a.size):
+        y[i] = a[i] * b[i]
+
+
+@pjit
+def take_larger(x, source, y, mask):
+    """Where x > y: y = x and mask = source, so an equal number does not replace y.
+
+    x, y: (count,); mask: (count,) of whole numbers.
+    """
+    for i in prange(x.size):
+        if x[i] > y[i]:
+            y[i] = x[i]
+            mask[i] = source
+
+
+@pjit
+def take_masked(dy, mask, source, dx):
+    """dx = dy where mask = source, else 0.  dy, dx: (count,); mask: (count,)."""
+    zero = dy.dtype.type(0)
+    for i in prange(dy.size):
+        dx[i] = dy[i] if mask[i] == source else zero
+
+
+@pjit
+def product_backward_by_division(x, y, dy, dx):
+    """dx = dy y / x, not a number where x is 0.  x, y, dy, dx: (count,)."""
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min(x.size, (block + 1) * BLOCK)):
+            dx[i] = y[i] / x[i] * dy[i]
+
+
+@pjit
+def reduction_forward(x, operation, factor, y):
+    """y[n] = factor times the sum of x[n, i], of |x[n, i]| (ASUM) or of x[n, i]^2 (SUMSQ).
+
+    Summed in float64, so that a long row of float32 keeps its small terms.
+    x: (rows, columns); y: (rows,).
+    """
+    for n in prange(x.shape[0]):
+        total = np.float64(0)
+        if operation == SUM:
+            for i in range(x.shape[1]):
+                total += x[n, i]
+        elif operation == ASUM:
+            for i in range(x.shape[1]):
+                total += abs(x[n, i])
+        else:
+            for i in range(x.shape[1]):
+                total += x[n, i] * x[n, i]
+        y[n] = factor * total
+
+
+@pjit
+def reduction_backward(x, operation, factor, dy, dx):
+    """dx[n, i] = factor dy[n] times 1, sign(x[n, i]) (ASUM) or 2 x[n, i] (SUMSQ).
+
+    x, dx: (rows, columns); dy: (rows,).
+    """
+    s = x.dtype.type(factor)
+    for n in prange(x.shape[0]):
+        g = s * dy[n]
+        if operation == SUM:
+            for i in range(x.shape[1]):
+                dx[n, i] = g
+        elif operation == ASUM:
+            for i in range(x.shape[1]):
+                dx[n, i] = g * np.sign(x[n, i])
+        else:
+            for i in range(x.shape[1]):
+                dx[n, i] = (g + g) * x[n, i]
+
+
+@pjit
+def axpy_forward(a, x, y, out):
+    """out[n, i] = a[n] x[n, i] + y[n, i].  a: (rows,); x, y, out: (rows, columns)."""
+    for n in prange(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[n, i] = a[n] * x[n, i] + y[n, i]
+
+
+@pjit
+def axpy_backward_scale(x, dy, da):
+    """da[n] = sum_i x[n, i] dy[n, i].  x, dy: (rows, columns); da: (rows,)."""
+    for n in prange(x.shape[0]):
+        total = x.dtype.type(0)
+        for i in range(x.shape[1]):
+            total += x[n, i] * dy[n, i]
+        da[n] = total
+
+
+@pjit
+def axpy_backward(a, dy, dx):
+    """dx[n, i] = a[n] dy[n, i].  a: (rows,); dy, dx: (rows, columns)."""
+    for n in prange(dy.shape[0]):
+        for i in range(dy.shape[1]):
+            dx[n, i] = a[n] * dy[n, i]

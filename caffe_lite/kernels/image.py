@@ -1,0 +1,106 @@
+"""Images on their way into a batch: crop, mirror, mean, scale and resize.
+
+Serial kernels only: reader threads call them while the net's parallel kernels run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffe_lite.kernels._jit import jit
+
+WEIGHT_BITS = 11  # OpenCV's fixed-point weights for 8-bit images: 1.0 is 2048
+
+
+@jit
+def _reverse(line):
+    """Turn a line (n,) round."""
+    last = len(line) - 1
+    for j in range(len(line) // 2):
+        line[j], line[last - j] = line[last - j], line[j]
+
+
+@jit
+def transform_with_values(x, means, row, column, mirror, scale, y):
+    """y[c, i, j] = (x[c, row + i, column + j] - means[c]) * scale, each line reversed if `mirror`.
+
+    x: (C, H, W) of any number type; means: (C,); y: (C, h, w) with row + h <= H and
+    column + w <= W.
+    """
+    real = y.dtype.type
+    scale = real(scale)
+    channels, height, width = y.shape
+    for c in range(channels):
+        mean = real(means[c])
+        for i in range(height):
+            source = x[c, row + i, column : column + width]
+            target = y[c, i]
+            for j in range(width):
+                target[j] = (real(source[j]) - mean) * scale
+            if mirror:
+                _reverse(target)
+
+
+@jit
+def transform_with_image(x, mean, row, column, mirror, scale, y):
+    """As `transform_with_values`, with a mean for each pixel of the uncropped image.
+
+    x, mean: (C, H, W); y: (C, h, w).
+    """
+    real = y.dtype.type
+    scale = real(scale)
+    channels, height, width = y.shape
+    for c in range(channels):
+        for i in range(height):
+            source = x[c, row + i, column : column + width]
+            means = mean[c, row + i, column : column + width]
+            target = y[c, i]
+            for j in range(width):
+                target[j] = (real(source[j]) - real(means[j])) * scale
+            if mirror:
+                _reverse(target)
+
+
+@jit
+def source_positions(size, positions, weights):
+    """Between which pixels of an axis each pixel of the resized axis lies, as OpenCV has it.
+
+    Output pixel d of n has its centre at (d + 0.5) * size / n - 0.5 of the input, between the
+    pixels positions[d, 0] and positions[d, 1], with the weights weights[d, 0] and weights[d, 1]
+    out of 2048, rounded to even.  Outside the image is the nearest pixel inside.
+
+    positions: (n, 2) uint32; weights: (n, 2) int32.
+    """
+    one = np.float32(1 << WEIGHT_BITS)
+    count = len(positions)
+    step = 1.0 / (count / size)
+    for d in range(count):
+        centre = np.float32((d + 0.5) * step - 0.5)
+        before = int(np.floor(centre))
+        part = centre - np.float32(before)
+        positions[d, 0] = min(max(before, 0), size - 1)
+        positions[d, 1] = min(max(before + 1, 0), size - 1)
+        weights[d, 0] = int(np.rint((np.float32(1) - part) * one))
+        weights[d, 1] = int(np.rint(part * one))
+
+
+@jit
+def resize_bilinear(x, rows, row_weights, columns, column_weights, y):
+    """Bilinear interpolation in fixed point, bit for bit as OpenCV resizes 8-bit images.
+
+    x: (C, H, W) uint8; rows, columns: (h, 2), (w, 2) uint32 and row_weights, column_weights:
+    (h, 2), (w, 2) int32, from `source_positions`; y: (C, h, w) uint8.
+    """
+    for c in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            above, below = x[c, rows[i, 0]], x[c, rows[i, 1]]
+            a, b = row_weights[i, 0], row_weights[i, 1]
+            target = y[c, i]
+            for j in range(len(target)):
+                left, right = columns[j, 0], columns[j, 1]
+                p, q = column_weights[j, 0], column_weights[j, 1]
+                upper = above[left] * p + above[right] * q
+                lower = below[left] * p + below[right] * q
+                # 11 + 11 bits of weight: 4 fall here, 16 after the product, 2 with rounding
+                total = ((a * (upper >> 4)) >> 16) + ((b * (lower >> 4)) >> 16)
+                target[j] = (total + 2) >> 2

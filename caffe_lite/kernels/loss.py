@@ -1,0 +1,250 @@
+"""Kernels of the losses.
+
+A forward kernel writes the sum over all items to `total`, (1,) float64, so that a float32 net
+does not lose the small terms of a long sum; the layer divides it.  A backward kernel gets `scale`,
+the loss weight over the same divisor.  Class labels are whole numbers; negative ones are skipped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffe_lite.kernels._jit import jit, pjit, prange
+
+# The compiler rounds the last few numbers of a loop, which fill no vector, in its own way.  Loops
+# of a fixed length keep the result independent of how many threads share the work.
+BLOCK = 4096
+
+LEAST_PROBABILITY = np.finfo(np.float32).tiny  # where the softmax losses cut, in either precision
+LEAST_LOGGED = 1e-20  # where MultinomialLogisticLoss and InfogainLoss cut
+CONTRASTIVE_EPSILON = 1e-4  # keeps the gradient of a distance finite at zero
+
+
+@jit
+def softmax_loss_forward(p, labels, total):
+    """total = sum of -log p[n, label[n, i], i], p not below the least normal float32.
+
+    p: probabilities (outer, classes, inner); labels: (outer, inner).
+    """
+    least = p.dtype.type(LEAST_PROBABILITY)
+    loss = np.float64(0)
+    outer, inner = labels.shape
+    for n in range(outer):
+        for i in range(inner):
+            label = labels[n, i]
+            if label >= 0:
+                loss -= np.log(max(p[n, label, i], least))
+    total[0] = loss
+
+
+@pjit
+def softmax_loss_backward(p, labels, scale, dx):
+    """dx[n, c, i] = scale (p[n, c, i] - [c is the label]); 0 where the label is skipped.
+
+    p, dx: (outer, classes, inner); labels: (outer, inner).
+    """
+    outer, classes, inner = p.shape
+    s = p.dtype.type(scale)
+    zero = p.dtype.type(0)
+    for n in prange(outer):
+        for c in range(classes):
+            for i in range(inner):
+                dx[n, c, i] = p[n, c, i] * s if labels[n, i] >= 0 else zero
+        for i in range(inner):
+            label = labels[n, i]
+            if label >= 0:
+                dx[n, label, i] -= s
+
+
+@jit
+def infogain_forward(p, labels, gain, total):
+    """total = sum of -gain[label, c] log p[n, c, i], p not below 1e-20.
+
+    p: probabilities (outer, classes, inner); labels: (outer, inner); gain: (classes, classes).
+    """
+    least = p.dtype.type(LEAST_LOGGED)
+    loss = np.float64(0)
+    outer, classes, inner = p.shape
+    for n in range(outer):
+        for c in range(classes):
+            for i in range(inner):
+                label = labels[n, i]
+                if label >= 0:
+                    loss -= gain[label, c] * np.log(max(p[n, c, i], least))
+    total[0] = loss
+
+
+@pjit
+def infogain_backward(p, labels, gain, row_sums, scale, dx):
+    """dx[n, c, i] = scale (p[n, c, i] row_sums[label] - gain[label, c]).
+
+    The gradient through the softmax that made p.  p, dx: (outer, classes, inner); labels:
+    (outer, inner); gain: (classes, classes); row_sums: (classes,), of gain's rows.
+    """
+    outer, classes, inner = p.shape
+    s = p.dtype.type(scale)
+    zero = p.dtype.type(0)
+    for n in prange(outer):
+        for c in range(classes):
+            for i in range(inner):
+                label = labels[n, i]
+                if label >= 0:
+                    dx[n, c, i] = s * (p[n, c, i] * row_sums[label] - gain[label, c])
+                else:
+                    dx[n, c, i] = zero
+
+
+@jit
+def multinomial_forward(p, labels, total):
+    """total = sum of -log p[n, label[n]], p not below 1e-20.
+
+    p: probabilities (N, classes); labels: (N,).
+    """
+    least = p.dtype.type(LEAST_LOGGED)
+    loss = np.float64(0)
+    for n in range(labels.size):
+        loss -= np.log(max(p[n, labels[n]], least))
+    total[0] = loss
+
+
+@jit
+def multinomial_backward(p, labels, scale, dp):
+    """dp[n, label[n]] = -scale / p[n, label[n]], p not below 1e-20; 0 elsewhere.
+
+    p, dp: (N, classes); labels: (N,).
+    """
+    least = p.dtype.type(LEAST_LOGGED)
+    s = p.dtype.type(scale)
+    dp[:] = 0
+    for n in range(labels.size):
+        dp[n, labels[n]] = -s / max(p[n, labels[n]], least)
+
+
+@jit
+def hinge_forward(x, labels, squared, total):
+    """total = sum of max(0, 1 + x[n, c]), with -x for the label's class; squared for L2.
+
+    x: scores (N, classes); labels: (N,); squared: a flag.
+    """
+    one = x.dtype.type(1)
+    zero = x.dtype.type(0)
+    loss = np.float64(0)
+    for n in range(labels.size):
+        for c in range(x.shape[1]):
+            side = -one if c == labels[n] else one
+            excess = max(one + side * x[n, c], zero)  # NaN stays
+            loss += excess * excess if squared else excess
+    total[0] = loss
+
+
+@pjit
+def hinge_backward(x, labels, squared, scale, dx):
+    """The derivative of `hinge_forward`, 0 at the kink.
+
+    x, dx: (N, classes); labels: (N,); squared: a flag.
+    """
+    one = x.dtype.type(1)
+    zero = x.dtype.type(0)
+    s = x.dtype.type(scale)
+    twice = s + s
+    for n in prange(labels.size):
+        for c in range(x.shape[1]):
+            side = -one if c == labels[n] else one
+            excess = one + side * x[n, c]
+            if excess <= zero:
+                dx[n, c] = zero
+            else:
+                dx[n, c] = side * (twice * excess if squared else s)
+
+
+@jit
+def euclidean_forward(a, b, total):
+    """total = sum of (a - b)^2 / 2.  a, b: (count,)."""
+    loss = np.float64(0)
+    for i in range(a.size):
+        d = a[i] - b[i]
+        loss += d * d
+    total[0] = 0.5 * loss
+
+
+@pjit
+def euclidean_backward(a, b, scale, da):
+    """da = scale (a - b).  a, b, da: (count,)."""
+    s = a.dtype.type(scale)
+    for i in prange(a.size):
+        da[i] = s * (a[i] - b[i])
+
+
+@jit
+def sigmoid_cross_entropy_forward(x, target, valid, total):
+    """total = sum of max(x, 0) - x target + log(1 + exp(-|x|)) where `valid`.
+
+    x, target: (count,); valid: (count,) of bool.
+    """
+    zero = x.dtype.type(0)
+    loss = np.float64(0)
+    for i in range(x.size):
+        if valid[i]:
+            loss += max(x[i], zero) - x[i] * target[i] + np.log1p(np.exp(-abs(x[i])))
+    total[0] = loss
+
+
+@pjit
+def sigmoid_cross_entropy_backward(x, target, valid, scale, dx):
+    """dx = scale (sigmoid(x) - target) where `valid`, else 0.
+
+    x, target, dx: (count,); valid: (count,) of bool.
+    """
+    half = x.dtype.type(0.5)
+    zero = x.dtype.type(0)
+    s = x.dtype.type(scale)
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min(x.size, (block + 1) * BLOCK)):
+            probability = half + half * np.tanh(half * x[i])
+            dx[i] = s * (probability - target[i]) if valid[i] else zero
+
+
+@jit
+def contrastive_forward(a, b, similar, margin, legacy, total):
+    """total = sum over the pairs of d^2 / 2 if similar, else max(0, margin - d)^2 / 2.
+
+    d is the Euclidean distance of a[n] and b[n]; `legacy` puts max(0, margin - d^2) / 2 for the
+    second term.  a, b: (N, C); similar: (N,) of whole numbers, 0 for a pair that is not.
+    """
+    loss = np.float64(0)
+    for n in range(a.shape[0]):
+        squared = np.float64(0)
+        for c in range(a.shape[1]):
+            d = a[n, c] - b[n, c]
+            squared += d * d
+        if similar[n] != 0:
+            loss += squared
+        elif legacy:
+            loss += max(margin - squared, 0.0)
+        else:
+            loss += max(margin - np.sqrt(squared), 0.0) ** 2
+    total[0] = 0.5 * loss
+
+
+@pjit
+def contrastive_backward(a, b, similar, margin, legacy, scale, da):
+    """The gradient of `contrastive_forward` at a; that at b is the one with `scale` negated.
+
+    Divides by d + 0.0001, so two equal points that should differ do not move, as in Caffe.
+    a, b, da: (N, C); similar: (N,).
+    """
+    for n in prange(a.shape[0]):
+        factor = scale
+        if similar[n] == 0:
+            squared = np.float64(0)
+            for c in range(a.shape[1]):
+                d = a[n, c] - b[n, c]
+                squared += d * d
+            distance = np.sqrt(squared)
+            if legacy:
+                factor = -scale if margin > squared else 0.0
+            else:
+                factor = -scale * max(margin - distance, 0.0) / (distance + CONTRASTIVE_EPSILON)
+        f = a.dtype.type(factor)
+        for c in range(a.shape[1]):
+            da[n, c] = f * (a[n, c] - b[n, c])

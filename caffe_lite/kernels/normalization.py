@@ -1,0 +1,396 @@
+"""Normalisation: over neighbouring channels or pixels, over a batch, over one item."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffe_lite.kernels._jit import jit, pjit, prange
+
+BLOCK = 128
+"""Pixels that one task of the LRN kernels works on: their channels fit the fast caches."""
+
+
+@jit
+def _add_squares(x, sums):
+    """sums += x^2."""
+    for i in range(x.size):
+        sums[i] += x[i] * x[i]
+
+
+@jit
+def _subtract_squares(x, sums):
+    """sums -= x^2."""
+    for i in range(x.size):
+        sums[i] -= x[i] * x[i]
+
+
+@jit
+def _lrn_scale(x, c, half, alpha, k, squares, scale):
+    """scale = k + alpha * sum of x^2 over channels c - half ... c + half, after that of c - 1.
+
+    x: (C, pixels), one block of one item; squares: (pixels,), the running sum; scale: (pixels,).
+    """
+    channels = x.shape[0]
+    if c == 0:
+        squares[:] = 0
+        for head in range(min(half, channels)):
+            _add_squares(x[head], squares)
+    if c + half < channels:
+        _add_squares(x[c + half], squares)
+    if c > half:
+        _subtract_squares(x[c - half - 1], squares)
+    for i in range(scale.size):
+        scale[i] = k + alpha * squares[i]
+
+
+@jit
+def _lrn_power(scale, beta, power):
+    """power = scale^-beta; the usual beta = 0.75 by two square roots."""
+    if beta == 0.75:
+        one = scale.dtype.type(1)
+        for i in range(scale.size):
+            root = np.sqrt(scale[i])
+            power[i] = one / (root * np.sqrt(root))
+    else:
+        b = scale.dtype.type(-beta)
+        for i in range(scale.size):
+            power[i] = scale[i] ** b
+
+
+@jit
+def _multiply(a, b, product):
+    for i in range(a.size):
+        product[i] = a[i] * b[i]
+
+
+@pjit
+def lrn_channels_forward(x, size, alpha, beta, k, y):
+    """y = x * (k + alpha / size * sum of x^2 over `size` channels around)^-beta.
+
+    x, y: (N, C, ...).
+    """
+    n, c = x.shape[:2]
+    x, y = x.reshape(n, c, -1), y.reshape(n, c, -1)
+    a, k, half = x.dtype.type(alpha / size), x.dtype.type(k), size // 2
+    pixels = x.shape[2]
+    blocks = (pixels + BLOCK - 1) // BLOCK
+    for task in prange(n * blocks):
+        item, start = task // blocks, task % blocks * BLOCK
+        stop = min(start + BLOCK, pixels)
+        own = x[item, :, start:stop]
+        squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
+        for channel in range(c):
+            _lrn_scale(own, channel, half, a, k, squares, scale)
+            _lrn_power(scale, beta, scale)
+            _multiply(own[channel], scale, y[item, channel, start:stop])
+
+
+@jit
+def _lrn_ratio(x, dy, power, scale, ratio, total):
+    """ratio = dy * x * power / scale; total += ratio."""
+    for i in range(x.size):
+        ratio[i] = dy[i] * x[i] * power[i] / scale[i]
+        total[i] += ratio[i]
+
+
+@jit
+def _lrn_gradient(x, dy, power, factor, total, dx):
+    """dx = dy * power - factor * x * total."""
+    for i in range(x.size):
+        dx[i] = dy[i] * power[i] - factor * x[i] * total[i]
+
+
+@pjit
+def lrn_channels_backward(x, dy, size, alpha, beta, k, dx):
+    """dx = dy * s^-beta - 2 alpha beta / size * x * sum of dy * x * s^(-beta - 1) over channels
+    around, with s the scale of `lrn_channels_forward`, computed anew.
+
+    x, dy, dx: (N, C, ...).
+    """
+    n, c = x.shape[:2]
+    x, dy, dx = x.reshape(n, c, -1), dy.reshape(n, c, -1), dx.reshape(n, c, -1)
+    a, k, half = x.dtype.type(alpha / size), x.dtype.type(k), size // 2
+    factor = x.dtype.type(2 * alpha * beta / size)
+    pixels = x.shape[2]
+    blocks = (pixels + BLOCK - 1) // BLOCK
+    for task in prange(n * blocks):
+        item, start = task // blocks, task % blocks * BLOCK
+        stop = min(start + BLOCK, pixels)
+        own, given = x[item, :, start:stop], dy[item, :, start:stop]
+        squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
+        power, ratio = np.empty(own.shape, x.dtype), np.empty(own.shape, x.dtype)
+        total = np.zeros(stop - start, x.dtype)
+        for head in range(c + half):
+            channel = head - half
+            if head < c:
+                _lrn_scale(own, head, half, a, k, squares, scale)
+                _lrn_power(scale, beta, power[head])
+                _lrn_ratio(own[head], given[head], power[head], scale, ratio[head], total)
+            if channel > half:
+                total -= ratio[channel - half - 1]
+            if channel >= 0:
+                result = dx[item, channel, start:stop]
+                _lrn_gradient(own[channel], given[channel], power[channel], factor, total, result)
+
+
+@jit
+def _box_sums(plane, half, columns, sums):
+    """sums[h, w] = sum of plane[h - half ... h + half, w - half ... w + half]."""
+    height, width = plane.shape
+    for h in range(height):
+        columns[:] = 0
+        for row in range(max(h - half, 0), min(h + half + 1, height)):
+            for w in range(width):
+                columns[w] += plane[row, w]
+        for w in range(width):
+            total = columns[w]
+            for offset in range(1, half + 1):
+                if w - offset >= 0:
+                    total += columns[w - offset]
+                if w + offset < width:
+                    total += columns[w + offset]
+            sums[h, w] = total
+
+
+@pjit
+def lrn_pixels_forward(x, size, alpha, beta, y):
+    """y = x * (1 + alpha / size^2 * sum of x^2 over size x size pixels around)^-beta.
+
+    x, y: (N, C, H, W).
+    """
+    height, width = x.shape[2:]
+    x, y = x.reshape(-1, height, width), y.reshape(-1, height, width)
+    a, one = x.dtype.type(alpha / (size * size)), x.dtype.type(1)
+    for p in prange(x.shape[0]):
+        scale, columns = np.empty((height, width), x.dtype), np.empty(width, x.dtype)
+        for h in range(height):
+            for w in range(width):
+                y[p, h, w] = x[p, h, w] * x[p, h, w]
+        _box_sums(y[p], size // 2, columns, scale)
+        for h in range(height):
+            for w in range(width):
+                scale[h, w] = one + a * scale[h, w]
+            _lrn_power(scale[h], beta, scale[h])
+            for w in range(width):
+                y[p, h, w] = x[p, h, w] * scale[h, w]
+
+
+@pjit
+def lrn_pixels_backward(x, dy, size, alpha, beta, dx):
+    """dx = dy * s^-beta - 2 alpha beta / size^2 * x * sum of dy * x * s^(-beta - 1) over pixels
+    around, with s the scale of `lrn_pixels_forward`, computed anew.
+
+    x, dy, dx: (N, C, H, W).
+    """
+    height, width = x.shape[2:]
+    x, dy, dx = (
+        x.reshape(-1, height, width),
+        dy.reshape(-1, height, width),
+        dx.reshape(-1, height, width),
+    )
+    a, one = x.dtype.type(alpha / (size * size)), x.dtype.type(1)
+    factor = x.dtype.type(2 * alpha * beta / (size * size))
+    for p in prange(x.shape[0]):
+        columns = np.empty(width, x.dtype)
+        ratio, scale = np.empty((height, width), x.dtype), np.empty((height, width), x.dtype)
+        power = np.empty((height, width), x.dtype)
+        for h in range(height):
+            for w in range(width):
+                ratio[h, w] = x[p, h, w] * x[p, h, w]
+        _box_sums(ratio, size // 2, columns, scale)
+        for h in range(height):
+            for w in range(width):
+                scale[h, w] = one + a * scale[h, w]
+            _lrn_power(scale[h], beta, power[h])
+            for w in range(width):
+                ratio[h, w] = dy[p, h, w] * x[p, h, w] * power[h, w] / scale[h, w]
+        _box_sums(ratio, size // 2, columns, scale)
+        for h in range(height):
+            for w in range(width):
+                own = dy[p, h, w] * power[h, w]
+                dx[p, h, w] = own - factor * x[p, h, w] * scale[h, w]
+
+
+@pjit
+def batch_moments(x, mean, variance):
+    """mean[c] and variance[c] = mean of (x - mean[c])^2, over items and positions.
+
+    x: (N, C, P); mean, variance: (C,).  Rows are summed one by one and combined after Chan et al.
+    (1979), so that a mean far from 0 costs no accuracy.
+    """
+    n, c, p = x.shape
+    zero = x.dtype.type(0)
+    for channel in prange(c):
+        count, center, spread = 0, 0.0, 0.0
+        for item in range(n):
+            total = zero
+            for i in range(p):
+                total += x[item, channel, i]
+            row_mean = total / x.dtype.type(p)
+            total = zero
+            for i in range(p):
+                total += (x[item, channel, i] - row_mean) * (x[item, channel, i] - row_mean)
+            delta = row_mean - center
+            spread += total + delta * delta * (count * (p / (count + p)))
+            center += delta * (p / (count + p))
+            count += p
+        mean[channel], variance[channel] = center, spread / count
+
+
+@pjit
+def batch_normalize(x, mean, deviation, y):
+    """y = (x - mean[c]) / deviation[c].  x, y: (N, C, P); mean, deviation: (C,)."""
+    n, c, p = x.shape
+    one = x.dtype.type(1)
+    for row in prange(n * c):
+        item, channel = row // c, row % c
+        m, inverse = mean[channel], one / deviation[channel]
+        for i in range(p):
+            y[item, channel, i] = (x[item, channel, i] - m) * inverse
+
+
+@pjit
+def batch_normalize_backward(x, dy, mean, deviation, dx):
+    """dx = (dy - mean of dy - y * mean of dy * y) / deviation[c] with y = (x - mean) / deviation.
+
+    x, dy, dx: (N, C, P), the means over N and P; mean, deviation: (C,), those of x itself.
+    """
+    n, c, p = x.shape
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    for channel in prange(c):
+        m, inverse = mean[channel], one / deviation[channel]
+        sum_dy, sum_product = 0.0, 0.0
+        for item in range(n):
+            row_dy, row_product = zero, zero
+            for i in range(p):
+                row_dy += dy[item, channel, i]
+                row_product += dy[item, channel, i] * (x[item, channel, i] - m)
+            sum_dy += row_dy
+            sum_product += row_product
+        mean_dy = x.dtype.type(sum_dy / (n * p))
+        slope = x.dtype.type(sum_product / (n * p)) * inverse * inverse
+        for item in range(n):
+            for i in range(p):
+                centered = x[item, channel, i] - m
+                dx[item, channel, i] = (
+                    dy[item, channel, i] - mean_dy - centered * slope
+                ) * inverse
+
+
+@pjit
+def mvn_forward(x, normalize_variance, eps, deviation, y):
+    """y = x - mean of its row, divided by deviation = sqrt(variance) + eps if so wished.
+
+    x, y: (rows, P); deviation: (rows,).
+    """
+    rows, p = x.shape
+    count, one, zero, e = x.dtype.type(p), x.dtype.type(1), x.dtype.type(0), x.dtype.type(eps)
+    for row in prange(rows):
+        total = zero
+        for i in range(p):
+            total += x[row, i]
+        mean = total / count
+        total = zero
+        for i in range(p):
+            y[row, i] = x[row, i] - mean
+            total += y[row, i] * y[row, i]
+        if normalize_variance:
+            deviation[row] = np.sqrt(total / count) + e
+            inverse = one / deviation[row]
+            for i in range(p):
+                y[row, i] *= inverse
+
+
+@pjit
+def mvn_backward(y, dy, normalize_variance, deviation, dx):
+    """dx = (dy - mean of dy - y * mean of dy * y) / deviation, or dy - mean of dy.
+
+    y, dy, dx: (rows, P), the means over P; deviation: (rows,).
+    """
+    rows, p = y.shape
+    count, zero = y.dtype.type(p), y.dtype.type(0)
+    for row in prange(rows):
+        mean_dy, mean_product = zero, zero
+        for i in range(p):
+            mean_dy += dy[row, i]
+            mean_product += dy[row, i] * y[row, i]
+        mean_dy, mean_product = mean_dy / count, mean_product / count
+        if normalize_variance:
+            for i in range(p):
+                dx[row, i] = (dy[row, i] - mean_dy - y[row, i] * mean_product) / deviation[row]
+        else:
+            for i in range(p):
+                dx[row, i] = dy[row, i] - mean_dy
+
+
+@pjit
+def normalize_forward(x, scale, eps, norm, y):
+    """y = scale[c] * x / norm with norm = sqrt(eps + sum of x^2).
+
+    x, y: (N, C, P); scale: (C,) or (1,).  norm: (N, 1) for sums over C and P, (N, P) for sums
+    over C.
+    """
+    n, c, p = x.shape
+    e = x.dtype.type(eps)
+    spatial = norm.shape[1] == 1
+    for item in prange(n):
+        norm[item] = e
+        for channel in range(c):
+            if spatial:
+                total = x.dtype.type(0)
+                for i in range(p):
+                    total += x[item, channel, i] * x[item, channel, i]
+                norm[item, 0] += total
+            else:
+                for i in range(p):
+                    norm[item, i] += x[item, channel, i] * x[item, channel, i]
+        norm[item] = np.sqrt(norm[item])
+        for channel in range(c):
+            factor = scale[channel % scale.size]
+            if spatial:
+                for i in range(p):
+                    y[item, channel, i] = x[item, channel, i] * (factor / norm[item, 0])
+            else:
+                for i in range(p):
+                    y[item, channel, i] = x[item, channel, i] * factor / norm[item, i]
+
+
+@pjit
+def normalize_backward(x, dy, scale, norm, dx):
+    """dx = (scale[c] * dy - x * sum of scale * dy * x / norm^2) / norm, sums and shapes as in
+    `normalize_forward`.
+    """
+    n, c, p = x.shape
+    for item in prange(n):
+        product = np.zeros(norm.shape[1], x.dtype)
+        step = 0 if norm.shape[1] == 1 else 1
+        for channel in range(c):
+            factor = scale[channel % scale.size]
+            for i in range(p):
+                product[i * step] += factor * dy[item, channel, i] * x[item, channel, i]
+        for channel in range(c):
+            factor = scale[channel % scale.size]
+            for i in range(p):
+                length = norm[item, i * step]
+                along = product[i * step] / (length * length)
+                dx[item, channel, i] = (
+                    factor * dy[item, channel, i] - x[item, channel, i] * along
+                ) / length
+
+
+@pjit
+def normalize_backward_params(x, dy, norm, dscale):
+    """dscale[c] += sum over items and positions of dy * x / norm; shapes as in
+    `normalize_forward`.
+    """
+    n, c, p = x.shape
+    sums = np.zeros(c)
+    step = 0 if norm.shape[1] == 1 else 1
+    for channel in prange(c):
+        for item in range(n):
+            total = x.dtype.type(0)
+            for i in range(p):
+                total += dy[item, channel, i] * x[item, channel, i] / norm[item, i * step]
+            sums[channel] += total
+    for channel in range(c):
+        dscale[channel % dscale.size] += sums[channel]

@@ -1,0 +1,359 @@
+"""The contract of a layer: what it declares, the shapes it answers for, the work it does.
+
+A layer says what it is in class attributes, answers questions about shapes without data (`check`,
+`params`, `top_shapes`, `buffers`), and hands arrays to kernels in `forward` and `backward`.  What
+Caffe repeats in every layer (blob counts, fillers, reshaping, loss weights) is done here once.
+
+The same class is pycaffe's ``caffe.Layer``: a user's Python layer overrides `setup`, `reshape`,
+`forward` and `backward`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe_lite import fillers
+from caffe_lite.blob import Array, Blob, BlobVec, Shape
+from caffe_lite.errors import LayerError, NotDifferentiable
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto.files import array_to_blob, blob_to_array, same_legacy_shape
+
+Count = int | tuple[int, int | None]
+"""How many blobs: exactly n, or (least, most) with None for no bound."""
+
+
+class Reads(enum.Flag):
+    """Which values of its own blobs a layer's backward still needs.
+
+    A layer that works in place and reads BOTTOM keeps its own copy when the two are one blob.
+    TOP_SIGN is less than TOP: ReLU needs only to know where its top is positive, so a layer after
+    it that keeps signs (in-place Dropout) does it no harm.
+    """
+
+    NONE = 0
+    BOTTOM = enum.auto()
+    TOP = enum.auto()
+    TOP_SIGN = enum.auto()
+
+
+@dataclass(frozen=True)
+class Param:
+    """A blob that the layer owns and that is saved with the net: a weight, a bias, a statistic.
+
+    `filler` is the field of the layer's configuration that fills it, or a message.  One that is
+    not `learnable` (BatchNorm's statistics) is saved, but no solver may move it.
+    """
+
+    name: str
+    shape: Shape
+    filler: str | caffe_pb2.FillerParameter
+    learnable: bool = True
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array kept from forward to backward: ``self.buf.<name>``; `dtype` None is the net's."""
+
+    shape: Shape
+    dtype: npt.DTypeLike | None = None
+
+
+class Layer:
+    """One step of a net."""
+
+    bottoms: ClassVar[Count] = 1
+    tops: ClassVar[Count] = 1
+    config_field: ClassVar[str | None] = None
+    """The field of LayerParameter that becomes `self.config`."""
+    in_place: ClassVar[bool] = False
+    """May a top be its bottom?"""
+    backward_reads: Reads = Reads.BOTTOM
+    in_place_keeps: Reads = Reads.NONE
+    """What of its bottom's values is still true after this layer has overwritten them."""
+    differentiable: ClassVar[bool] = True
+    no_gradient: tuple[int, ...] = ()
+    """Bottoms that never get a gradient: labels, indices."""
+    automatic_tops: ClassVar[bool] = False
+    """May the net invent names for tops that were not named (losses)?"""
+    default_loss_weight: ClassVar[float] = 0.0
+    """The loss weight of top 0 when the prototxt gives none."""
+    dynamic: ClassVar[bool] = False
+    """Do the tops' shapes depend on data, so that each forward may change them?"""
+    extensions: ClassVar[frozenset[str]] = frozenset()
+    """Fields of other Caffes in its own, otherwise BVLC's, message that it heeds."""
+
+    def __init__(
+        self,
+        param: caffe_pb2.LayerParameter,
+        dtype: npt.DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.param = param
+        self.dtype = np.dtype(dtype)
+        self.rng = rng if rng is not None else np.random.default_rng()
+        self.config: Any = getattr(param, self.config_field) if self.config_field else None
+        self.blobs = BlobVec(self.dtype)
+        self.learnable: list[bool] = []
+        self.param_propagate_down: list[bool] = []
+        self.loss_weights: list[float] = []
+        self.buf = SimpleNamespace()
+        self._shapes: tuple[Shape, ...] | None = None
+
+    # -- what it is ------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The layer's name in its net."""
+        return str(self.param.name)
+
+    @property
+    def type(self) -> str:
+        """The type it is registered under."""
+        return str(self.param.type)
+
+    @property
+    def phase(self) -> int:
+        """TRAIN (0) or TEST (1)."""
+        return int(self.param.phase)
+
+    @classmethod
+    def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
+        """The class that `param` asks for: this one, but for Python layers, which name theirs."""
+        return cls
+
+    @property
+    def training(self) -> bool:
+        """Whether the phase is TRAIN."""
+        return self.phase == caffe_pb2.TRAIN
+
+    # -- what a layer answers; the arguments are the bottoms' shapes -----------------------
+
+    def check(self, *bottom: Shape) -> None:
+        """Refuse a bad configuration with `self.require`."""
+
+    def params(self, *bottom: Shape) -> list[Param]:
+        """The blobs it owns, each an attribute of its name from then on (asked once)."""
+        return []
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape] | None:
+        """The tops' shapes; None when `setup` or `reshape` shaped the tops themselves."""
+        return None
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The arrays that backward needs from forward, made anew when a shape changed."""
+        return {}
+
+    # -- the work; the arguments are blobs -------------------------------------------------
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Called once, before any shape is asked for: open files, read ``self.param_str``."""
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Called after the tops were shaped, when a bottom's shape has changed."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Compute the tops' data from the bottoms' data."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Assign the bottoms' diffs where `propagate_down`, add to the parameters' diffs."""
+        raise NotDifferentiable(f"{self.type} has no gradient")
+
+    def close(self) -> None:
+        """Let go of threads and files.  Called when the net is closed; twice does no harm."""
+
+    # -- what the net calls ----------------------------------------------------------------
+
+    def build(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Check the counts, make the parameters, fill them, shape the tops."""
+        self._check_count("bottom", len(bottom), self.bottoms)
+        self._check_count("top", len(top), self.tops)
+        self._read_loss_weights(len(top))
+        self.setup(bottom, top)
+        self.learnable = [True] * len(self.blobs)
+        shapes = [blob.shape for blob in bottom]
+        self.check(*shapes)
+        for param in self.params(*shapes):
+            self._add_param(param)
+        self._check_given_blobs()
+        self._shape(bottom, top, shapes)
+
+    def _check_given_blobs(self) -> None:
+        if self.param.blobs and len(self.param.blobs) != len(self.blobs):
+            raise LayerError(
+                f"carries {len(self.param.blobs)} weight blobs, but has {len(self.blobs)}",
+                ".blobs",
+            )
+        if not self.param_propagate_down:
+            self.param_propagate_down = [True] * len(self.blobs)
+
+    def prepare(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops again if a bottom's shape has changed; cheap when none has."""
+        shapes = [blob.shape for blob in bottom]
+        if self.dynamic or tuple(shapes) != self._shapes:
+            self.check(*shapes)
+            self._shape(bottom, top, shapes)
+
+    def to_proto(self, write_diff: bool = False) -> caffe_pb2.LayerParameter:
+        """The layer's parameter message with its weights (and their diffs) in `blobs`."""
+        message = caffe_pb2.LayerParameter()
+        message.CopyFrom(self.param)
+        del message.blobs[:]
+        for blob in self.blobs:
+            diff = blob.diff if write_diff else None
+            message.blobs.append(array_to_blob(blob.data, diff))
+        return message
+
+    # -- helpers for the layers ------------------------------------------------------------
+
+    def require(self, ok: bool, field: str | None, message: str) -> None:
+        """Raise LayerError(`message`) at `field` unless `ok`.
+
+        `field` is a path below the layer's own parameter message, or, with a leading dot, below
+        its LayerParameter.
+        """
+        if not ok:
+            raise LayerError(message, field)
+
+    def canonical_axis(self, axis: int, shape: Shape, field: str = "axis", extra: int = 0) -> int:
+        """`axis` with negative values counted from the end; refused outside `shape`.
+
+        `extra` = 1 admits the end itself, for layers that insert an axis.
+        """
+        n = len(shape) + extra
+        self.require(
+            -n <= axis < n,
+            field,
+            f"axis {axis} is out of range for a bottom of {len(shape)} axes {shape}; "
+            f"use {-n} to {n - 1}",
+        )
+        return axis % n
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _check_count(self, what: str, got: int, declared: Count) -> None:
+        least, most = declared if isinstance(declared, tuple) else (declared, declared)
+        if got >= least and (most is None or got <= most):
+            return
+        if least == most:
+            wanted = f"exactly {least}"
+        elif most is None:
+            wanted = f"at least {least}"
+        else:
+            wanted = f"{least} to {most}"
+        plural = "" if wanted.endswith(" 1") else "s"
+        raise LayerError(f"takes {wanted} {what} blob{plural}, not {got}", f".{what}")
+
+    def _read_loss_weights(self, tops: int) -> None:
+        given = list(self.param.loss_weight)
+        if given and len(given) != tops:
+            raise LayerError(
+                f"{len(given)} loss_weight values for {tops} tops; give one for each top, or none",
+                ".loss_weight",
+            )
+        default = [self.default_loss_weight] + [0.0] * (tops - 1)
+        self.loss_weights = (given or default)[:tops]
+
+    def _add_param(self, param: Param) -> None:
+        index = len(self.blobs)
+        blob = self.blobs.add_blob(*param.shape)
+        self.learnable.append(param.learnable)
+        setattr(self, param.name, blob)
+        if index < len(self.param.blobs):
+            blob.data[...] = self._given_values(index, param)
+            return
+        field = param.filler if isinstance(param.filler, str) else None
+        message: Any = getattr(self.config, field) if field else param.filler
+        try:
+            fillers.fill(blob.data, message, self.rng)
+        except LayerError as error:
+            error.field = f"{field}.{error.field}" if field and error.field else field
+            raise
+
+    def _given_values(self, index: int, param: Param) -> Array:
+        """The values that the prototxt or caffemodel itself carries for a parameter."""
+        values = blob_to_array(self.param.blobs[index])
+        if values.shape != param.shape and not same_legacy_shape(values.shape, param.shape):
+            raise LayerError(
+                f"carries a {param.name} of shape {values.shape}, but needs {param.shape}",
+                f".blobs[{index}]",
+            )
+        return values.reshape(param.shape)
+
+    def _shape(self, bottom: list[Blob], top: list[Blob], shapes: list[Shape]) -> None:
+        answer = self.top_shapes(*shapes)
+        if answer is not None:
+            for blob, shape in zip(top, answer, strict=True):
+                blob.reshape(*shape)
+        for name, buffer in self.buffers(*shapes).items():
+            dtype = np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
+            old = getattr(self.buf, name, None)
+            if old is None or old.shape != buffer.shape or old.dtype != dtype:
+                setattr(self.buf, name, np.zeros(buffer.shape, dtype))
+        self.reshape(bottom, top)
+        for blob, weight in zip(top, self.loss_weights, strict=False):
+            if weight:
+                blob.diff[...] = weight
+        self._shapes = tuple(shapes)
+
+
+class Neuron(Layer):
+    """One bottom, one top of the same shape, each number by itself; works in place."""
+
+    in_place = True
+
+    def top_shapes(self, x: Shape) -> Sequence[Shape]:
+        """The bottom's shape."""
+        return [x]
+
+
+class Loss(Layer):
+    """A prediction and a label in, a scalar out, with loss weight 1.
+
+    The label, bottom 1, gets no gradient.  The scalar's diff is the loss weight.
+    """
+
+    bottoms: ClassVar[Count] = 2
+    no_gradient: tuple[int, ...] = (1,)
+    automatic_tops = True
+    default_loss_weight = 1.0
+
+    def check(self, *bottom: Shape) -> None:
+        """A prediction and a label have the same number of items."""
+        if len(bottom) > 1:
+            x, label = bottom[:2]
+            self.require(
+                bool(x) and bool(label) and x[0] == label[0],
+                ".bottom[1]",
+                f"the label {label} must have as many items as the prediction {x}",
+            )
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """A scalar."""
+        return [()]
+
+    def normalization(self) -> int:
+        """The loss's NormalizationMode, with the deprecated `normalize` heeded as Caffe does."""
+        loss = self.param.loss_param
+        if loss.HasField("normalization") or not loss.HasField("normalize"):
+            return int(loss.normalization)
+        return int(loss.VALID if loss.normalize else loss.BATCH_SIZE)
+
+
+class Source(Layer):
+    """No bottoms; owns a reader or an array that the tops are copied from."""
+
+    bottoms = 0
+    differentiable = False
+    backward_reads = Reads.NONE
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """There is nothing below a source."""

@@ -1,0 +1,381 @@
+"""Layers that bring data into a net, and HDF5Output, which takes it out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from caffe_lite import fillers
+from caffe_lite.blob import Array, Blob, Shape, check_memory
+from caffe_lite.data.datum import datum_to_array
+from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
+from caffe_lite.data.prefetch import Prefetcher
+from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
+from caffe_lite.data.transformer import DataTransformer
+from caffe_lite.data.windows import WindowReader, window_settings
+from caffe_lite.errors import LayerError
+from caffe_lite.layers.base import Count, Layer, Source
+from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
+
+log = logging.getLogger("caffe_lite.data")
+
+
+class Prefetching(Source):
+    """A source whose batches a thread of its own prepares, ``data_param.prefetch`` ahead.
+
+    A subclass gives `_open`.  top[0]: (N, channels, height, width); top[1]: labels (N,).
+    """
+
+    tops: ClassVar[Count] = 2
+    dynamic = True
+    _prefetcher: Prefetcher[Batch] | None = None
+
+    def _open(self) -> Reader | WindowReader:
+        """Check the configuration and open the source."""
+        raise NotImplementedError
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Open the source; its first item gives the tops their shapes."""
+        prefetch = self.param.data_param.prefetch
+        self.require(prefetch > 0, ".data_param.prefetch", "prefetch must be 1 or more, not 0")
+        self.require(bool(self.config.source), "source", "names no source")
+        self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
+        reader = self._open()
+        self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
+        shape = reader.shape
+        waiting = (prefetch + 1) * math.prod(shape) * self.dtype.itemsize
+        check_memory(waiting, f"{prefetch} batches of shape {shape}, read ahead,")
+        top[0].reshape(*shape)
+        for label in top[1:]:
+            label.reshape(shape[0])
+        log.info("output data size: %s", ",".join(map(str, shape)))
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Copy the next batch, of whatever shape, into the tops."""
+        assert self._prefetcher is not None
+        batch = self._prefetcher.next()
+        top[0].reshape(*batch.data.shape)
+        top[0].data[...] = batch.data
+        for label in top[1:]:
+            label.reshape(*batch.labels.shape)
+            label.data[...] = batch.labels
+        self._prefetcher.recycle(batch)
+
+    def close(self) -> None:
+        """End the thread and close the source."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+
+    def _transformer(self) -> DataTransformer:
+        return DataTransformer(self.param.transform_param, self.phase, self.rng)
+
+
+@register("Data")
+class Data(Prefetching):
+    """The Datums of a database, in the order of their keys, round and round.
+
+    top[0]: (batch_size, channels, height, width), transformed as transform_param says; the sizes
+    are those of each batch's first Datum.  top[1], if there is one: the labels (batch_size,).
+    `rand_skip` and `force_encoded_color` have no effect, as in Caffe 1.0.
+    """
+
+    config_field = "data_param"
+    tops: ClassVar[Count] = (1, 2)
+
+    def _open(self) -> Reader:
+        return RecordReader(self.config, self._transformer(), self.dtype)
+
+
+@register("ImageData")
+class ImageData(Prefetching):
+    """The images of a list file, one "path label" a line, round and round.
+
+    top[0]: (batch_size, channels, height, width), three channels in the order BGR or, with
+    is_color: false, one; resized to new_height x new_width if given, then transformed as
+    transform_param says.  Without either, the sizes are those of each batch's first image.
+    top[1]: the labels (batch_size,).  Paths are `root_folder` followed by the list's.
+    """
+
+    config_field = "image_data_param"
+
+    def _open(self) -> Reader:
+        size = (self.config.new_height, self.config.new_width)
+        self.require(
+            all(size) or not any(size),
+            "new_width" if size[0] else "new_height",
+            f"new_height {size[0]} and new_width {size[1]} must both be given, or neither",
+        )
+        check_memory(3 * math.prod(size), f"an image of {size[0]} x {size[1]} pixels")
+        return ImageReader(self.config, self._transformer(), self.dtype, self.rng)
+
+
+@register("WindowData")
+class WindowData(Prefetching):
+    """Windows drawn at random from a window file, warped to crop_size x crop_size (R-CNN).
+
+    top[0]: (batch_size, channels, crop_size, crop_size), floor(fg_fraction * batch_size)
+    foreground windows after the background ones; top[1]: their classes (batch_size,), 0 for
+    background.  As in Caffe, crop_size, mirror, mean_file and mean_value come from
+    transform_param, but scale from window_data_param; its other fields of these names, and
+    ``transform_param.scale``, have no effect.  Outside an image the values are zero.
+    """
+
+    config_field = "window_data_param"
+
+    def _open(self) -> WindowReader:
+        settings = window_settings(self.config, self.param.transform_param)
+        mean = self._transformer().mean
+        return WindowReader(self.config.source, settings, mean, self.dtype, self.rng)
+
+
+@register("HDF5Data")
+class HDF5Data(Source):
+    """The rows of HDF5 files that a list names; a top gets the dataset of its own name.
+
+    top[i]: (batch_size, ...) of the dataset's further axes.  Files are read whole, one at a
+    time; `shuffle` shuffles the files and the rows of each.  A batch goes on into the next file.
+    """
+
+    config_field = "hdf5_data_param"
+    tops: ClassVar[Count] = (1, None)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Read the first file and shape the tops."""
+        self.require(
+            not self.param.HasField("transform_param"),
+            ".transform_param",
+            "does not transform its data; leave transform_param out",
+        )
+        self.require(bool(self.config.source), "source", "names no source")
+        self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
+        self._rows: Hdf5Rows | None = Hdf5Rows(
+            self.config.source, self.param.top, self.config.shuffle, self.rng, self.dtype
+        )
+        for blob, shape in zip(top, self._rows.row_shapes, strict=True):
+            blob.reshape(self.config.batch_size, *shape)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Copy the next rows into the tops."""
+        assert self._rows is not None
+        self._rows.read_into([blob.data for blob in top])
+
+
+@register("HDF5Output")
+class HDF5Output(Layer):
+    """Write two bottoms to an HDF5 file, as the datasets "data" and "label".
+
+    bottom[0]: (N, ...), bottom[1]: (N, ...), at most four axes each; they are written with four,
+    as Caffe writes them.  The file is made by the first forward, replacing one of its name; a
+    second forward is refused, as in Caffe.
+    """
+
+    config_field = "hdf5_output_param"
+    bottoms: ClassVar[Count] = 2
+    tops: ClassVar[Count] = 0
+    differentiable = False
+    _written = False
+
+    def check(self, *bottom: Shape) -> None:
+        """There is a file name in a folder that exists, and the bottoms have as many items."""
+        name = self.config.file_name
+        self.require(bool(name), "file_name", "names no file to write to")
+        folder = os.path.dirname(name) or "."
+        self.require(os.path.isdir(folder), "file_name", f'there is no folder "{folder}"')
+        for i, shape in enumerate(bottom):
+            self.require(
+                len(shape) <= 4, f".bottom[{i}]", f"has {len(shape)} axes {shape}; 4 are possible"
+            )
+        data, label = (_four_axes(shape) for shape in bottom)
+        self.require(
+            data[0] == label[0],
+            ".bottom[1]",
+            f"has {label[0]} items, but the first bottom {data[0]}",
+        )
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """There are no tops."""
+        return []
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Write the file."""
+        name = self.config.file_name
+        self.require(
+            not self._written,
+            "file_name",
+            f'"{name}" is written already; as in Caffe, one net writes one batch',
+        )
+        arrays = [blob.data.reshape(_four_axes(blob.shape)) for blob in bottom]
+        write_datasets(name, dict(zip(("data", "label"), arrays, strict=True)))
+        self._written = True
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Nothing comes back from a file."""
+
+
+def _four_axes(shape: Shape) -> Shape:
+    return (*shape, *(1,) * (4 - len(shape)))
+
+
+@register("MemoryData")
+class MemoryData(Source):
+    """Arrays in memory, given by `set_input_arrays`, batch after batch, round and round.
+
+    top[0]: (batch_size, channels, height, width); top[1]: labels (batch_size,).
+    """
+
+    config_field = "memory_data_param"
+    tops: ClassVar[Count] = 2
+    _data: Array | None = None
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops."""
+        for field in ("batch_size", "channels", "height", "width"):
+            self.require(getattr(self.config, field) > 0, field, f"{field} must be 1 or more")
+        top[0].reshape(self.config.batch_size, *self._item_shape())
+        top[1].reshape(self.config.batch_size)
+
+    def _item_shape(self) -> Shape:
+        return (self.config.channels, self.config.height, self.config.width)
+
+    def set_input_arrays(self, data: Array, labels: Array) -> None:
+        """Feed from these arrays: data (N, channels, height, width), labels of N numbers.
+
+        N is a multiple of batch_size.  Contiguous arrays of the net's type are not copied:
+        what is written into them later is what the net sees.  transform_param has no effect.
+        """
+        data, labels = np.asarray(data), np.asarray(labels)
+        self.require(
+            data.ndim == 4 and data.shape[1:] == self._item_shape(),
+            None,
+            f"the data must have shape (N, {', '.join(map(str, self._item_shape()))}), "
+            f"not {data.shape}",
+        )
+        self._require_batches(len(data))
+        self.require(
+            labels.size == len(data),
+            None,
+            f"{len(data)} images need as many labels, not {labels.shape}",
+        )
+        if self.param.HasField("transform_param"):
+            log.warning('layer "%s" does not transform the arrays it is given', self.name)
+        self._data = np.ascontiguousarray(data, self.dtype)
+        self._labels = np.ascontiguousarray(labels, self.dtype).reshape(-1)
+        self._at = 0
+
+    def add_datums(self, datums: Sequence[caffe_pb2.Datum]) -> None:
+        """Feed from Datums, their number a multiple of batch_size, each transformed now."""
+        self._require_batches(len(datums))
+        transformer = DataTransformer(self.param.transform_param, self.phase, self.rng)
+        data = np.empty((len(datums), *self._item_shape()), self.dtype)
+        for datum, row in zip(datums, data, strict=True):
+            image = datum_to_array(datum, transformer.color)
+            shape = transformer.output_shape(image.shape)
+            self.require(
+                shape == row.shape, None, f"a Datum gives {shape}, but the layer takes {row.shape}"
+            )
+            transformer.apply(image, row)
+        self._data, self._at = data, 0
+        self._labels = np.array([datum.label for datum in datums], self.dtype)
+
+    def _require_batches(self, count: int) -> None:
+        size = self.config.batch_size
+        self.require(
+            count > 0 and count % size == 0,
+            "batch_size",
+            f"{count} images are not a multiple of batch_size {size}",
+        )
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Copy the next batch into the tops."""
+        if self._data is None:
+            raise LayerError("has no data yet; call net.set_input_arrays(data, labels) first")
+        size = self.config.batch_size
+        top[0].data[...] = self._data[self._at : self._at + size]
+        top[1].data[...] = self._labels[self._at : self._at + size]
+        self._at = (self._at + size) % len(self._data)
+
+
+@register("DummyData")
+class DummyData(Source):
+    """Values from fillers.
+
+    top[i]: the shape and the filler of number i, or the only ones; without a filler, zeros.
+    Constant values are filled in once, when the net is built; all others at each forward.
+    """
+
+    config_field = "dummy_data_param"
+    tops: ClassVar[Count] = (1, None)
+    _LEGACY = ("num", "channels", "height", "width")
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops and fill those that are constant."""
+        given = list(self.config.data_filler) or [caffe_pb2.FillerParameter(type="constant")]
+        self._require_one_each("data_filler", len(given), len(top))
+        self._fillers = given * len(top) if len(given) == 1 else given
+        for blob, shape in zip(top, self._shapes_of(len(top)), strict=True):
+            blob.reshape(*shape)
+        self._fill(top, constant=True)
+
+    def _shapes_of(self, tops: int) -> list[Shape]:
+        config = self.config
+        legacy = [list(getattr(config, field)) for field in self._LEGACY]
+        if not any(legacy):
+            self._require_one_each("shape", len(config.shape), tops)
+            shapes: list[Shape] = [tuple(shape.dim) for shape in config.shape]
+        else:
+            self.require(not config.shape, "shape", "give shape or num, channels, …, not both")
+            for field, sizes in zip(self._LEGACY, legacy, strict=True):
+                self._require_one_each(field, len(sizes), tops)
+            columns = [sizes * tops if len(sizes) == 1 else sizes for sizes in legacy]
+            shapes = list(zip(*columns, strict=True))
+        return shapes * tops if len(shapes) == 1 else shapes
+
+    def _require_one_each(self, field: str, count: int, tops: int) -> None:
+        self.require(
+            count in (1, tops), field, f"{count} {field} for {tops} tops; give 1, or one for each"
+        )
+
+    def _fill(self, top: list[Blob], constant: bool) -> None:
+        for i, (blob, filler) in enumerate(zip(top, self._fillers, strict=True)):
+            if (filler.type == "constant") == constant:
+                try:
+                    fillers.fill(blob.data, filler, self.rng)
+                except LayerError as error:
+                    index = i if len(self.config.data_filler) > 1 else 0
+                    error.field = f"data_filler[{index}].{error.field}"
+                    raise
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Draw those tops anew that are not constant."""
+        self._fill(top, constant=False)
+
+
+@register("Input")
+class Input(Source):
+    """The net's inputs: the caller writes their values and may reshape them.
+
+    top[i]: the shape of number i, or the only one; without one the caller must shape it.
+    """
+
+    config_field = "input_param"
+    tops: ClassVar[Count] = (1, None)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops, this once: a shape that the caller gives them stays."""
+        shapes: list[Any] = list(self.config.shape)
+        self.require(
+            len(shapes) in (0, 1, len(top)),
+            "shape",
+            f"{len(shapes)} shapes for {len(top)} tops; give none, 1, or one for each",
+        )
+        for i, blob in enumerate(top if shapes else []):
+            blob.reshape(*shapes[i if len(shapes) > 1 else 0].dim)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """The values are what the caller wrote."""

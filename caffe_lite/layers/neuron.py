@@ -1,0 +1,418 @@
+"""Activation layers: each number of the top depends on one number of the bottom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.kernels import neuron as kernels
+from caffe_lite.layers.base import Neuron, Param, Reads
+from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
+
+
+class Elementwise(Neuron):
+    """A neuron made of two kernels, forward(x, *settings, y) and backward(v, dy, *settings, dx).
+
+    v is the top if `backward_reads` says so, else the bottom: in place, a copy of it.
+    """
+
+    backward_reads = Reads.BOTTOM
+    kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
+    _copy: Array | None = None
+
+    def settings(self) -> tuple[float, ...]:
+        """What the kernels get besides arrays."""
+        return ()
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Make room for the copy, where the top will overwrite the bottom."""
+        in_place = top[0].shares_data_with(bottom[0])
+        overwritten = in_place and bool(self.backward_reads & Reads.BOTTOM)
+        self._copy = np.empty(bottom[0].shape, self.dtype) if overwritten else None
+
+    def keep(self, x: Array) -> None:
+        """Copy the bottom's data, if the top is about to overwrite it."""
+        if self._copy is not None:
+            np.copyto(self._copy, x)
+
+    def kept(self, bottom: Blob) -> Array:
+        """The bottom's data as they were before forward."""
+        return bottom.data if self._copy is None else self._copy
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        self.keep(bottom[0].data)
+        self.kernels[0](bottom[0].data, *self.settings(), top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """See the kernel."""
+        if propagate_down[0]:
+            from_top = self.backward_reads & (Reads.TOP | Reads.TOP_SIGN)
+            v = top[0].data if from_top else self.kept(bottom[0])
+            self.kernels[1](v, top[0].diff, *self.settings(), bottom[0].diff)
+
+
+@register("ReLU")
+class ReLU(Elementwise):
+    """y = max(x, 0) + negative_slope * min(x, 0).
+
+    bottom[0], top[0]: any shape.  The slope at 0 is `negative_slope`.
+    """
+
+    config_field = "relu_param"
+    kernels = (kernels.relu_forward, kernels.relu_backward)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """A slope that is not negative leaves the bottom's sign to be read off the top."""
+        keeps_sign = self.config.negative_slope >= 0
+        self.backward_reads = Reads.TOP_SIGN if keeps_sign else Reads.BOTTOM
+        self.in_place_keeps = Reads.TOP_SIGN if keeps_sign else Reads.NONE
+
+    def settings(self) -> tuple[float, ...]:
+        """The slope."""
+        return (self.config.negative_slope,)
+
+
+@register("PReLU")
+class PReLU(Elementwise):
+    """y = max(x, 0) + slope[c] * min(x, 0) with learned slopes (He et al. 2015, arXiv:1502.01852).
+
+    bottom[0], top[0]: (N, C, ...).  params: slope (C,), or () if `channel_shared`; filled with
+    0.25 unless `filler` says otherwise.
+    """
+
+    config_field = "prelu_param"
+
+    slope: Blob
+
+    def check(self, *bottom: Shape) -> None:
+        """There must be a channel axis."""
+        (x,) = bottom
+        self.require(
+            len(x) >= 2, ".bottom[0]", f"needs a bottom of at least 2 axes (N, C, ...), not {x}"
+        )
+        if self.blobs:
+            self.require(
+                self.config.channel_shared or self.slope.shape == x[1:2],
+                ".bottom[0]",
+                f"has one slope for each of {self.slope.count} channels, but the bottom is {x}",
+            )
+
+    def params(self, *bottom: Shape) -> list[Param]:
+        """The slopes."""
+        (x,) = bottom
+        constant = caffe_pb2.FillerParameter(type="constant", value=0.25)
+        filler = "filler" if self.config.HasField("filler") else constant
+        return [Param("slope", () if self.config.channel_shared else x[1:2], filler)]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        self.keep(bottom[0].data)
+        kernels.prelu_forward(bottom[0].data, self.slope.data, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """The slopes first: in place, the top's diff becomes the bottom's."""
+        x, dy = self.kept(bottom[0]), top[0].diff
+        if self.param_propagate_down[0]:
+            kernels.prelu_backward_params(x, dy, self.slope.diff)
+        if propagate_down[0]:
+            kernels.prelu_backward(x, dy, self.slope.data, bottom[0].diff)
+
+
+@register("ELU")
+class ELU(Elementwise):
+    """y = x where x > 0, alpha * (exp(x) - 1) elsewhere (Clevert et al. 2015, arXiv:1511.07289).
+
+    bottom[0], top[0]: any shape.
+    """
+
+    config_field = "elu_param"
+    kernels = (kernels.elu_forward, kernels.elu_backward)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """With alpha >= 0 the top tells everything about the bottom."""
+        keeps_sign = self.config.alpha >= 0
+        self.backward_reads = Reads.TOP if keeps_sign else Reads.TOP | Reads.BOTTOM
+        self.in_place_keeps = Reads.TOP_SIGN if keeps_sign else Reads.NONE
+
+    def settings(self) -> tuple[float, ...]:
+        """The scale of the negative part."""
+        return (self.config.alpha,)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy where x > 0, dy * (y + alpha) elsewhere."""
+        if propagate_down[0]:
+            y, dy, dx = top[0].data, top[0].diff, bottom[0].diff
+            sign = self.kept(bottom[0]) if self.backward_reads & Reads.BOTTOM else y
+            kernels.elu_backward(sign, y, dy, self.config.alpha, dx)
+
+
+@register("Sigmoid")
+class Sigmoid(Elementwise):
+    """y = 1 / (1 + exp(-x)).
+
+    bottom[0], top[0]: any shape.
+    """
+
+    config_field = "sigmoid_param"
+    backward_reads = Reads.TOP
+    kernels = (kernels.sigmoid_forward, kernels.sigmoid_backward)
+
+
+@register("Swish")
+class Swish(Elementwise):
+    """y = x * sigmoid(beta * x) (Ramachandran et al. 2017, arXiv:1710.05941).
+
+    bottom[0], top[0]: any shape.
+    """
+
+    config_field = "swish_param"
+    kernels = (kernels.swish_forward, kernels.swish_backward)
+
+    def settings(self) -> tuple[float, ...]:
+        """How steep the sigmoid is."""
+        return (self.config.beta,)
+
+
+@register("TanH")
+class TanH(Elementwise):
+    """y = tanh(x).
+
+    bottom[0], top[0]: any shape.
+    """
+
+    config_field = "tanh_param"
+    backward_reads = Reads.TOP
+    in_place_keeps = Reads.TOP_SIGN
+    kernels = (kernels.tanh_forward, kernels.tanh_backward)
+
+
+@register("BNLL")
+class BNLL(Elementwise):
+    """y = log(1 + exp(x)), the binomial normal log likelihood.
+
+    bottom[0], top[0]: any shape.
+    """
+
+    backward_reads = Reads.TOP
+    kernels = (kernels.bnll_forward, kernels.bnll_backward)
+
+
+@register("AbsVal")
+class AbsVal(Elementwise):
+    """y = |x|.
+
+    bottom[0], top[0]: any shape; not in place.  The slope at 0 is 0.
+    """
+
+    in_place = False
+    kernels = (kernels.absval_forward, kernels.absval_backward)
+
+
+@register("Power")
+class Power(Elementwise):
+    """y = (shift + scale * x) ^ power.
+
+    bottom[0], top[0]: any shape.  With power 0 or scale 0 the top is a constant, whatever the
+    bottom.  The gradient at x = 0 without a shift is the true one; Caffe divides 0 by 0 there.
+    """
+
+    config_field = "power_param"
+    kernels = (kernels.power_forward, kernels.power_backward)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """The slope of a constant or a straight line needs no values."""
+        config = self.config
+        self._constant = config.power * config.scale == 0
+        straight = self._constant or config.power == 1
+        self.backward_reads = Reads.NONE if straight else Reads.BOTTOM
+
+    def settings(self) -> tuple[float, ...]:
+        """See the class."""
+        return self.config.power, self.config.scale, self.config.shift
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        if self._constant:
+            top[0].data.fill(np.power(self.config.shift, self.config.power))
+        else:
+            super().forward(bottom, top)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy * power * scale * (shift + scale * x) ^ (power - 1)."""
+        if self.backward_reads:
+            super().backward(top, propagate_down, bottom)
+        elif propagate_down[0]:
+            np.multiply(top[0].diff, self.config.power * self.config.scale, out=bottom[0].diff)
+
+
+@register("Exp")
+class Exp(Neuron):
+    """y = base ^ (shift + scale * x); base -1, the default, stands for e.
+
+    bottom[0], top[0]: any shape.
+    """
+
+    config_field = "exp_param"
+    backward_reads = Reads.TOP
+
+    def check(self, *bottom: Shape) -> None:
+        """Only a positive base has real powers."""
+        base = self.config.base
+        self.require(
+            base == -1 or 0 < base < math.inf,
+            "base",
+            f"base must be positive, or -1 for e, not {base:g}",
+        )
+
+    @property
+    def _log_base(self) -> float:
+        return 1.0 if self.config.base == -1 else math.log(self.config.base)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        outer = math.exp(self._log_base * self.config.shift)
+        inner = self._log_base * self.config.scale
+        kernels.exp_forward(bottom[0].data, inner, outer, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy * y * scale * ln(base)."""
+        if propagate_down[0]:
+            inner = self._log_base * self.config.scale
+            kernels.exp_backward(top[0].data, top[0].diff, inner, bottom[0].diff)
+
+
+@register("Log")
+class Log(Elementwise):
+    """y = log of (shift + scale * x) to the given base; base -1, the default, stands for e.
+
+    bottom[0], top[0]: any shape.  The logarithm of a negative number is NaN, of 0 -infinity.
+    """
+
+    config_field = "log_param"
+    kernels = (kernels.log_forward, kernels.log_backward)
+
+    def check(self, *bottom: Shape) -> None:
+        """Only a positive base other than 1 has logarithms."""
+        base = self.config.base
+        self.require(
+            base == -1 or (0 < base < math.inf and base != 1),
+            "base",
+            f"base must be positive and not 1, or -1 for e, not {base:g}",
+        )
+
+    def settings(self) -> tuple[float, ...]:
+        """Scale and shift within the natural logarithm, and the factor before it."""
+        base = self.config.base
+        factor = 1.0 if base == -1 else 1.0 / math.log(base)
+        return self.config.scale, self.config.shift, factor
+
+
+@register("Clip")
+class Clip(Elementwise):
+    """y = x, but `min` where x is smaller and `max` where x is larger.
+
+    bottom[0], top[0]: any shape.  The gradient is dy where min <= x <= max and 0 elsewhere; but
+    in place Caffe compares the clipped numbers, so there all of dy passes, as here.
+    """
+
+    config_field = "clip_param"
+    kernels = (kernels.clip_forward, kernels.clip_backward)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """In place, backward changes nothing."""
+        if top[0].shares_data_with(bottom[0]):
+            self.backward_reads = Reads.NONE
+
+    def check(self, *bottom: Shape) -> None:
+        """Both bounds must be given."""
+        config = self.config
+        for field in ("min", "max"):
+            self.require(config.HasField(field), None, f"clip_param must give {field}")
+        self.require(
+            config.min <= config.max,
+            "max",
+            f"max {config.max:g} must not be smaller than min {config.min:g}",
+        )
+
+    def settings(self) -> tuple[float, ...]:
+        """The bounds."""
+        return self.config.min, self.config.max
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """See the class."""
+        if self.backward_reads:
+            super().backward(top, propagate_down, bottom)
+
+
+@register("Threshold")
+class Threshold(Neuron):
+    """y = 1 where x > threshold, 0 elsewhere; without a gradient.
+
+    bottom[0], top[0]: any shape.
+    """
+
+    config_field = "threshold_param"
+    differentiable = False
+    backward_reads = Reads.NONE
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        kernels.threshold_forward(bottom[0].data, self.config.threshold, top[0].data)
+
+
+@register("Dropout")
+class Dropout(Neuron):
+    """In TRAIN each number is 0 with probability `dropout_ratio`, else divided by the rest.
+
+    (Srivastava et al. 2014, JMLR 15.)  bottom[0], top[0]: any shape.  In TEST the top is the
+    bottom.  As in Caffe, the scaling 1 / (1 - dropout_ratio) is done in TRAIN.
+    """
+
+    config_field = "dropout_param"
+    backward_reads = Reads.NONE
+    in_place_keeps = Reads.TOP_SIGN  # where the number became 0, so did the gradient
+    _chance: Array
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """In TEST nothing changes."""
+        if not self.training:
+            self.in_place_keeps = Reads.TOP | Reads.TOP_SIGN | Reads.BOTTOM
+
+    def check(self, *bottom: Shape) -> None:
+        """The ratio is a probability, and some numbers must be left."""
+        ratio = self.config.dropout_ratio
+        self.require(
+            0 <= ratio < 1,
+            "dropout_ratio",
+            f"dropout_ratio must be at least 0 and less than 1, not {ratio:g}",
+        )
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, y = bottom[0].data, top[0].data
+        if self.training:
+            self._chance = self._draw(x.size)
+            kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
+        elif not top[0].shares_data_with(bottom[0]):
+            np.copyto(y, x)
+
+    def _draw(self, count: int) -> Array:
+        """Random numbers of 32 bits, two from each step of the layer's generator."""
+        raw = self.rng.bit_generator.random_raw((count + 1) // 2)
+        return raw.view(np.uint32)[:count]
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx is what forward would make of dy, with the same numbers dropped."""
+        if not propagate_down[0]:
+            return
+        dy, dx = top[0].diff, bottom[0].diff
+        if self.training:
+            kernels.dropout(dy, self._chance, self.config.dropout_ratio, dx)
+        elif dx is not dy:
+            np.copyto(dx, dy)

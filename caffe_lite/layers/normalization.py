@@ -1,0 +1,280 @@
+"""Layers that bring numbers to a common scale: LRN, BatchNorm, MVN, Normalize."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.kernels import normalization as kernels
+from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
+
+
+@register("LRN")
+class LRN(Layer):
+    """Local response normalisation (Krizhevsky et al. 2012, section 3.3).
+
+    ACROSS_CHANNELS: y = x * (k + alpha / size * sum of x^2 over `local_size` channels)^-beta.
+    WITHIN_CHANNEL: y = x * (1 + alpha / size^2 * sum of x^2 over size x size pixels)^-beta; as in
+    Caffe, `k` is not used there.  What lies outside of the bottom counts as 0.
+
+    bottom[0], top[0]: (N, C, H, W).
+    """
+
+    config_field = "lrn_param"
+    backward_reads = Reads.BOTTOM
+
+    def check(self, *bottom: Shape) -> None:
+        """The window has a middle."""
+        (x,) = bottom
+        size = self.config.local_size
+        self.require(size % 2 == 1, "local_size", f"local_size must be odd, not {size}")
+        self.require(len(x) == 4, ".bottom[0]", f"needs a bottom (N, C, H, W), not {x}")
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """The bottom's shape."""
+        return list(bottom)
+
+    @property
+    def _across(self) -> bool:
+        return bool(self.config.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        config, x, y = self.config, bottom[0].data, top[0].data
+        size, alpha, beta = config.local_size, config.alpha, config.beta
+        if self._across:
+            kernels.lrn_channels_forward(x, size, alpha, beta, config.k, y)
+        else:
+            kernels.lrn_pixels_forward(x, size, alpha, beta, y)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """The scale is computed anew: cheaper than keeping it."""
+        if not propagate_down[0]:
+            return
+        config, x, dy, dx = self.config, bottom[0].data, top[0].diff, bottom[0].diff
+        size, alpha, beta = config.local_size, config.alpha, config.beta
+        if self._across:
+            kernels.lrn_channels_backward(x, dy, size, alpha, beta, config.k, dx)
+        else:
+            kernels.lrn_pixels_backward(x, dy, size, alpha, beta, dx)
+
+
+@register("BatchNorm")
+class BatchNorm(Layer):
+    """y = (x - mean) / sqrt(variance + eps) per channel (Ioffe, Szegedy 2015, arXiv:1502.03167).
+
+    In TRAIN, mean and variance are the batch's own; in TEST, or with `use_global_stats: true`,
+    the running ones.  A learned scale and shift are left to a Scale layer.
+
+    bottom[0], top[0]: (N, C, ...); a bottom of one axis is one channel.  params: mean (C,),
+    variance (C,), factor (1,), never learned whatever their `lr_mult`.  As in Caffe the first two
+    are running sums of which `factor` is the weight: each TRAIN forward multiplies all three by
+    `moving_average_fraction` and adds the batch's mean, its variance * m / (m - 1) with m the
+    numbers per channel, and 1.  A factor of 0 means that there are no statistics: both are 0.
+    """
+
+    config_field = "batch_norm_param"
+    in_place = True
+
+    mean: Blob
+    variance: Blob
+    factor: Blob
+    _copy: Array | None = None
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Only a batch's own statistics have a gradient that reads the bottom."""
+        config = self.config
+        chosen = config.HasField("use_global_stats")
+        self._global = config.use_global_stats if chosen else not self.training
+        self.backward_reads = Reads.NONE if self._global else Reads.BOTTOM
+
+    def check(self, *bottom: Shape) -> None:
+        """There must be something to average."""
+        (x,) = bottom
+        self.require(len(x) >= 1, ".bottom[0]", "needs a bottom of at least 1 axis, not a scalar")
+        if self.blobs:
+            self.require(
+                self._channels(x) == self.mean.count,
+                ".bottom[0]",
+                f"has statistics of {self.mean.count} channels, but the bottom is {x}",
+            )
+
+    @staticmethod
+    def _channels(x: Shape) -> int:
+        return x[1] if len(x) > 1 else 1
+
+    def params(self, *bottom: Shape) -> list[Param]:
+        """The running statistics."""
+        c = self._channels(bottom[0])
+        zero = caffe_pb2.FillerParameter(type="constant", value=0)
+        shapes = {"mean": (c,), "variance": (c,), "factor": (1,)}
+        return [Param(name, shape, zero, learnable=False) for name, shape in shapes.items()]
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """The bottom's shape."""
+        return list(bottom)
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """What the last forward used."""
+        c = self._channels(bottom[0])
+        return {name: Buffer((c,)) for name in ("mean", "variance", "deviation")}
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Make room for a copy of a bottom that the top will overwrite."""
+        overwritten = top[0].shares_data_with(bottom[0]) and not self._global
+        self._copy = np.empty(bottom[0].shape, self.dtype) if overwritten else None
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, buf = self._as_rows(bottom[0].data), self.buf
+        if self._global:
+            factor = float(self.factor.data[0])
+            weight = 1 / factor if factor != 0 else 0.0
+            np.multiply(self.mean.data, weight, out=buf.mean)
+            np.multiply(self.variance.data, weight, out=buf.variance)
+        else:
+            kernels.batch_moments(x, buf.mean, buf.variance)
+            self._update_statistics(x.size // x.shape[1])
+        np.sqrt(buf.variance + self.config.eps, out=buf.deviation)
+        if self._copy is not None:
+            np.copyto(self._copy, bottom[0].data)
+        kernels.batch_normalize(x, buf.mean, buf.deviation, self._as_rows(top[0].data))
+
+    def _update_statistics(self, m: int) -> None:
+        fraction = self.config.moving_average_fraction
+        correction = m / (m - 1) if m > 1 else 1.0
+        news = (self.buf.mean, self.buf.variance * correction, 1.0)
+        for blob, new in zip(self.blobs, news, strict=True):
+            blob.data[...] = blob.data * fraction + new
+
+    def _as_rows(self, a: Array) -> Array:
+        n, c = len(a), self._channels(a.shape)
+        return a.reshape(n, c, a.size // max(n * c, 1))
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Through mean and variance too, unless they are the running ones: then dy / deviation."""
+        if not propagate_down[0]:
+            return
+        dy, dx, buf = self._as_rows(top[0].diff), self._as_rows(bottom[0].diff), self.buf
+        if self._global:
+            kernels.batch_normalize(dy, np.zeros_like(buf.mean), buf.deviation, dx)
+        else:
+            x = self._as_rows(bottom[0].data if self._copy is None else self._copy)
+            kernels.batch_normalize_backward(x, dy, buf.mean, buf.deviation, dx)
+
+
+@register("MVN")
+class MVN(Layer):
+    """Subtract the mean and divide by the standard deviation, of each plane or of each item.
+
+    y = (x - mean) / (sqrt(variance) + eps), over (H, W), or over (C, H, W) if `across_channels`;
+    without `normalize_variance` only x - mean.  As in Caffe, `eps` is outside of the square root,
+    and backward, which neglects that, is exact for a small `eps` only.
+
+    bottom[0], top[0]: (N, C, ...).
+    """
+
+    config_field = "mvn_param"
+    in_place = True
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Subtracting a mean is linear."""
+        self.backward_reads = Reads.TOP if self.config.normalize_variance else Reads.NONE
+
+    def check(self, *bottom: Shape) -> None:
+        """The axes must be Caffe's four, or fewer."""
+        (x,) = bottom
+        self.require(
+            1 <= len(x) <= 4, ".bottom[0]", f"needs a bottom of 1 to 4 axes (N, C, H, W), not {x}"
+        )
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """The bottom's shape."""
+        return list(bottom)
+
+    def _rows(self, x: Shape) -> int:
+        return math.prod(x[:1] if self.config.across_channels else x[:2])
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The deviation of each row."""
+        return {"deviation": Buffer((self._rows(bottom[0]),))}
+
+    def _as_rows(self, a: Array) -> Array:
+        return a.reshape(self._rows(a.shape), -1)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        config, x, y = self.config, self._as_rows(bottom[0].data), self._as_rows(top[0].data)
+        kernels.mvn_forward(x, config.normalize_variance, config.eps, self.buf.deviation, y)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = (dy - mean of dy - y * mean of dy * y) / deviation."""
+        if propagate_down[0]:
+            y, dy, dx = map(self._as_rows, (top[0].data, top[0].diff, bottom[0].diff))
+            kernels.mvn_backward(y, dy, self.config.normalize_variance, self.buf.deviation, dx)
+
+
+@register("Normalize")
+class Normalize(Layer):
+    """y = scale[c] * x / sqrt(eps + sum of x^2) (Liu et al. 2015, ParseNet, arXiv:1506.04579).
+
+    The sum is over (C, H, W) if `across_spatial`, else over C for each pixel.
+
+    bottom[0], top[0]: (N, C, ...).  params: scale (C,), or () if `channel_shared`; filled with 1
+    unless `scale_filler` says otherwise.
+    """
+
+    config_field = "norm_param"
+    backward_reads = Reads.BOTTOM
+
+    scale: Blob
+
+    def check(self, *bottom: Shape) -> None:
+        """There must be a channel axis."""
+        (x,) = bottom
+        self.require(
+            len(x) >= 2, ".bottom[0]", f"needs a bottom of at least 2 axes (N, C, ...), not {x}"
+        )
+        if self.blobs:
+            self.require(
+                self.config.channel_shared or self.scale.shape == x[1:2],
+                ".bottom[0]",
+                f"has one scale for each of {self.scale.count} channels, but the bottom is {x}",
+            )
+
+    def params(self, *bottom: Shape) -> list[Param]:
+        """The scale."""
+        one = caffe_pb2.FillerParameter(type="constant", value=1)
+        filler = "scale_filler" if self.config.HasField("scale_filler") else one
+        return [Param("scale", () if self.config.channel_shared else bottom[0][1:2], filler)]
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """The bottom's shape."""
+        return list(bottom)
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The length of each item or pixel."""
+        (x,) = bottom
+        return {"norm": Buffer((x[0], 1 if self.config.across_spatial else math.prod(x[2:])))}
+
+    @staticmethod
+    def _as_rows(a: Array) -> Array:
+        return a.reshape(*a.shape[:2], -1)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, y, scale = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.scale.data
+        kernels.normalize_forward(x, scale.reshape(-1), self.config.eps, self.buf.norm, y)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """The scale's gradient, and the bottom's: dy without its part along x, divided by norm."""
+        x, dy, norm = self._as_rows(bottom[0].data), self._as_rows(top[0].diff), self.buf.norm
+        if self.param_propagate_down[0]:
+            kernels.normalize_backward_params(x, dy, norm, self.scale.diff.reshape(-1))
+        if propagate_down[0]:
+            dx, scale = self._as_rows(bottom[0].diff), self.scale.data.reshape(-1)
+            kernels.normalize_backward(x, dy, scale, norm, dx)

@@ -1,0 +1,389 @@
+"""Layers that summarise windows of planes: Pooling, SPP, ROIPooling."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.errors import NotDifferentiable
+from caffe_lite.kernels import pooling as kernels
+from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
+
+MAX = caffe_pb2.PoolingParameter.MAX
+AVE = caffe_pb2.PoolingParameter.AVE
+STOCHASTIC = caffe_pb2.PoolingParameter.STOCHASTIC
+
+
+class Window(NamedTuple):
+    """A sliding window, as the kernels take it."""
+
+    kernel_h: int
+    kernel_w: int
+    pad_h: int
+    pad_w: int
+    stride_h: int
+    stride_w: int
+
+    def output(self, height: int, width: int, floor: bool = False) -> tuple[int, int]:
+        """How many windows there are down and to the right.
+
+        ceil((size + 2 pad - kernel) / stride) + 1, or the same with floor; with padding, one less
+        if the last window would start in the far padding.
+        """
+        return (
+            _windows(height, self.kernel_h, self.pad_h, self.stride_h, floor, self._padded),
+            _windows(width, self.kernel_w, self.pad_w, self.stride_w, floor, self._padded),
+        )
+
+    @property
+    def _padded(self) -> bool:
+        return self.pad_h > 0 or self.pad_w > 0
+
+
+def _windows(size: int, kernel: int, pad: int, stride: int, floor: bool, padded: bool) -> int:
+    rest = size + 2 * pad - kernel
+    count = (rest // stride if floor else -(-rest // stride)) + 1
+    return count - 1 if padded and (count - 1) * stride >= size + pad else count
+
+
+class _Pooling(Layer):
+    """What Pooling and SPP share: the check of windows and the choice of kernels."""
+
+    backward_reads = Reads.NONE
+
+    def check_planes(self, x: Shape) -> None:
+        """Windows slide over the last two of four axes."""
+        self.require(len(x) == 4, ".bottom[0]", f"needs a bottom (N, C, H, W), not {x}")
+
+    def check_windows(self, x: Shape, window: Window, floor: bool = False) -> None:
+        """Every window must hold at least one number."""
+        for axis, size in (("h", x[2]), ("w", x[3])):
+            kernel, pad = getattr(window, f"kernel_{axis}"), getattr(window, f"pad_{axis}")
+            stride = getattr(window, f"stride_{axis}")
+            self.require(
+                pad < kernel,
+                self.field("pad", axis),
+                f"pad {pad} must be less than kernel {kernel}",
+            )
+            count = window.output(x[2], x[3], floor)["hw".index(axis)]
+            self.require(
+                count > 0,
+                self.field("kernel", axis),
+                f"kernel {kernel} is larger than the bottom {x} with pad {pad}",
+            )
+            self.require(
+                (count - 1) * stride < size + pad,
+                self.field("stride", axis),
+                f"with kernel {kernel} and stride {stride} the last window starts outside of the "
+                f"bottom {x}; use round_mode: FLOOR or a stride not greater than the kernel",
+            )
+
+    def field(self, what: str, axis: str) -> str | None:
+        """The field that an error about kernel, pad or stride points at."""
+        return None
+
+    def pool(self, method: int, x: Array, window: Window, name: str, y: Array) -> None:
+        """Forward by one of the methods, with buffers called argmax+name and chance+name."""
+        if method == MAX:
+            kernels.max_pool_forward(x, window, y, getattr(self.buf, f"argmax{name}"))
+        elif method == AVE:
+            kernels.average_pool_forward(x, window, y)
+        elif self.training:
+            chance = getattr(self.buf, f"chance{name}")
+            self.rng.random(dtype=np.float32, out=chance)
+            argmax = getattr(self.buf, f"argmax{name}")
+            kernels.stochastic_pool_forward(x, window, chance, y, argmax)
+        else:
+            kernels.stochastic_pool_mean(x, window, y)
+
+    def unpool(self, method: int, dy: Array, window: Window, name: str, dx: Array) -> None:
+        """Backward of `pool`."""
+        if method == AVE:
+            kernels.average_pool_backward(dy, window, dx)
+        elif method == STOCHASTIC and not self.training:
+            raise NotDifferentiable("STOCHASTIC pooling has a gradient in TRAIN only", "pool")
+        else:
+            kernels.max_pool_backward(dy, getattr(self.buf, f"argmax{name}"), dx)
+
+    def pool_buffers(self, method: int, name: str, y: Shape) -> dict[str, Buffer]:
+        """The buffers of `pool`."""
+        chosen = {f"argmax{name}": Buffer(y, np.int32)}
+        if method == MAX:
+            return chosen
+        if method == STOCHASTIC and self.training:
+            return {**chosen, f"chance{name}": Buffer(y, np.float32)}
+        return {}
+
+
+@register("Pooling")
+class Pooling(_Pooling):
+    """The greatest, the mean or a random number of each window.
+
+    bottom[0]: (N, C, H, W).  top[0]: (N, C, PH, PW) with PH = ceil((H + 2 pad - kernel) / stride)
+    + 1, or floor with `round_mode: FLOOR`; with padding, one less if the last window would start
+    in the far padding.  top[1], for MAX: the place of each maximum in its plane, h * W + w.
+
+    Padding never wins a MAX.  AVE counts it: the divisor is the window's size cut at H + pad.
+    STOCHASTIC (Zeiler and Fergus 2013, arXiv:1301.3557) draws in proportion to the numbers, which
+    must not be negative, in TRAIN, and is their mean sum(x^2) / sum(x) in TEST.
+    """
+
+    tops = (1, 2)
+    config_field = "pooling_param"
+
+    def check(self, *bottom: Shape) -> None:
+        """Kernel, pad and stride are given once, and fit the bottom."""
+        (x,) = bottom
+        self.check_planes(x)
+        config = self.config
+        if config.global_pooling:
+            self._check_global()
+        else:
+            self._check_given()
+        for field in ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w"):
+            given = config.HasField(field)
+            self.require(
+                not given or getattr(config, field) > 0, field, f"{field} must be positive, not 0"
+            )
+        window = self._window(x)
+        self.require(
+            config.pool != STOCHASTIC or not (window.pad_h or window.pad_w),
+            self.field("pad", "h"),
+            "STOCHASTIC pooling takes no padding",
+        )
+        self.check_windows(x, window, self._floor)
+
+    def _check_global(self) -> None:
+        for field in ("kernel_size", "kernel_h", "kernel_w"):
+            self.require(
+                not self.config.HasField(field),
+                field,
+                f"{field} contradicts global_pooling: true, whose window is the whole plane",
+            )
+        for field, neutral in (("pad", 0), ("stride", 1)):
+            for name in (field, f"{field}_h", f"{field}_w"):
+                self.require(
+                    not self.config.HasField(name) or getattr(self.config, name) == neutral,
+                    name,
+                    f"{name} must be {neutral} with global_pooling: true, "
+                    f"not {getattr(self.config, name)}",
+                )
+
+    def _check_given(self) -> None:
+        for square, what in (("kernel_size", "kernel"), ("pad", "pad"), ("stride", "stride")):
+            has_h = self.config.HasField(f"{what}_h")
+            has_w = self.config.HasField(f"{what}_w")
+            has_square = self.config.HasField(square)
+            self.require(
+                has_h == has_w,
+                f"{what}_h" if has_h else f"{what}_w",
+                f"{what}_h and {what}_w must be given together",
+            )
+            self.require(
+                not (has_square and has_h),
+                square,
+                f"give {square} or {what}_h and {what}_w, not both",
+            )
+            self.require(
+                what != "kernel" or has_square or has_h,
+                None,
+                "pooling_param must give kernel_size, or kernel_h and kernel_w, "
+                "or global_pooling: true",
+            )
+
+    def field(self, what: str, axis: str) -> str | None:
+        """The name that was used in the prototxt."""
+        square = "kernel_size" if what == "kernel" else what
+        return f"{what}_{axis}" if self.config.HasField(f"{what}_{axis}") else square
+
+    @property
+    def _floor(self) -> bool:
+        return bool(self.config.round_mode == caffe_pb2.PoolingParameter.FLOOR)
+
+    def _window(self, x: Shape) -> Window:
+        if self.config.global_pooling:
+            return Window(x[2], x[3], 0, 0, 1, 1)
+        kernel, pad, stride = (
+            [getattr(self.config, self.field(what, axis) or "") for axis in "hw"]
+            for what in ("kernel", "pad", "stride")
+        )
+        return Window(*kernel, *pad, *stride)
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """See the class."""
+        (x,) = bottom
+        y = (*x[:2], *self._window(x).output(x[2], x[3], self._floor))
+        return [y] * self._top_count
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Only MAX has places to tell."""
+        self._top_count = len(top)
+        self.require(
+            len(top) == 1 or self.config.pool == MAX,
+            ".top[1]",
+            "only MAX pooling has a second top",
+        )
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The place that each output came from."""
+        return self.pool_buffers(self.config.pool, "", self.top_shapes(*bottom)[0])
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        window = self._window(bottom[0].shape)
+        self.pool(self.config.pool, bottom[0].data, window, "", top[0].data)
+        if len(top) == 2:
+            np.copyto(top[1].data, self.buf.argmax)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """MAX and STOCHASTIC send dy to where y came from, AVE spreads it evenly."""
+        if propagate_down[0]:
+            window = self._window(bottom[0].shape)
+            self.unpool(self.config.pool, top[0].diff, window, "", bottom[0].diff)
+
+
+@register("SPP")
+class SPP(_Pooling):
+    """Spatial pyramid pooling (He et al. 2014, arXiv:1406.4729).
+
+    Level i pools each plane to 2^i x 2^i bins, with kernel = stride = ceil(size / bins) and pad =
+    ceil((kernel * bins - size) / 2).  bottom[0]: (N, C, H, W).  top[0]: (N, C * (1 + 4 + ... )),
+    the levels one after the other, each flattened; with one level, as in Caffe, (N, C, 1, 1).
+    """
+
+    config_field = "spp_param"
+
+    def check(self, *bottom: Shape) -> None:
+        """Every level must fit the bottom."""
+        (x,) = bottom
+        self.check_planes(x)
+        height = self.config.pyramid_height
+        self.require(height > 0, "pyramid_height", "pyramid_height must be positive, not 0")
+        for level in range(height):
+            window = self._window(x, level)
+            self.require(
+                window.pad_h < window.kernel_h and window.pad_w < window.kernel_w,
+                "pyramid_height",
+                f"a plane of {x[2]} x {x[3]} is too small for the {2**level} x {2**level} bins "
+                f"of level {level + 1}",
+            )
+
+    def _window(self, x: Shape, level: int) -> Window:
+        bins = 2**level
+        kernel = [math.ceil(size / bins) for size in x[2:]]
+        pad = [(k * bins - size + 1) // 2 for k, size in zip(kernel, x[2:])]
+        return Window(*kernel, *pad, *kernel)
+
+    def _level_shapes(self, x: Shape) -> list[Shape]:
+        windows = (self._window(x, level) for level in range(self.config.pyramid_height))
+        return [(*x[:2], *window.output(x[2], x[3])) for window in windows]
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """See the class."""
+        levels = self._level_shapes(bottom[0])
+        if len(levels) == 1:
+            return levels
+        return [(bottom[0][0], sum(math.prod(level[1:]) for level in levels))]
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """Each level's own top, and the place that each of its numbers came from."""
+        buffers = {}
+        for i, level in enumerate(self._level_shapes(bottom[0])):
+            buffers[f"level{i}"] = Buffer(level)
+            buffers.update(self.pool_buffers(self.config.pool, str(i), level))
+        buffers["dx"] = Buffer(bottom[0])
+        return buffers
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, y = bottom[0].data, top[0].data.reshape(bottom[0].shape[0], -1)
+        start = 0
+        for i in range(self.config.pyramid_height):
+            level = getattr(self.buf, f"level{i}")
+            self.pool(self.config.pool, x, self._window(x.shape, i), str(i), level)
+            stop = start + level[0].size
+            y[:, start:stop] = level.reshape(len(level), -1)
+            start = stop
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """The sum over the levels."""
+        if not propagate_down[0]:
+            return
+        dx, dy = bottom[0].diff, top[0].diff.reshape(bottom[0].shape[0], -1)
+        dx[...] = 0
+        start = 0
+        for i in range(self.config.pyramid_height):
+            level = getattr(self.buf, f"level{i}")
+            stop = start + level[0].size
+            level.reshape(len(level), -1)[...] = dy[:, start:stop]
+            window = self._window(dx.shape, i)
+            self.unpool(self.config.pool, level, window, str(i), self.buf.dx)
+            np.add(dx, self.buf.dx, out=dx)
+            start = stop
+
+
+@register("ROIPooling")
+class ROIPooling(Layer):
+    """Max pooling of regions into a fixed grid (Girshick 2015, Fast R-CNN, arXiv:1504.08083).
+
+    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
+    network's input, both ends included; times `spatial_scale` and rounded they are pixels of the
+    bottom.  top[0]: (R, C, pooled_h, pooled_w).  A bin outside of the bottom is 0.  The regions
+    get no gradient.
+    """
+
+    bottoms = 2
+    config_field = "roi_pooling_param"
+    backward_reads = Reads.NONE
+    no_gradient = (1,)
+
+    def check(self, *bottom: Shape) -> None:
+        """A grid, and five numbers for each region."""
+        x, rois = bottom
+        self.require(len(x) == 4, ".bottom[0]", f"needs a bottom (N, C, H, W), not {x}")
+        self.require(
+            bool(rois) and math.prod(rois[1:]) == 5,
+            ".bottom[1]",
+            f"regions must be (R, 5): item, x1, y1, x2, y2, not {rois}",
+        )
+        for field in ("pooled_h", "pooled_w"):
+            value = getattr(self.config, field)
+            self.require(value > 0, field, f"{field} must be positive, not {value}")
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """See the class."""
+        x, rois = bottom
+        return [(rois[0], x[1], self.config.pooled_h, self.config.pooled_w)]
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The place that each output came from, and the regions in whole numbers."""
+        y = self.top_shapes(*bottom)[0]
+        shapes = {"argmax": y, "items": y[:1], "rows": (y[0], y[2], 2), "columns": (y[0], y[3], 2)}
+        return {name: Buffer(shape, np.int32) for name, shape in shapes.items()}
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class; raises LayerError for a region of an item that is not there."""
+        x, rois, buf = bottom[0], bottom[1].data.reshape(-1, 5), self.buf
+        n, _, height, width = x.shape
+        for r in np.flatnonzero(~((rois[:, 0] >= 0) & (rois[:, 0] < n))):
+            self.require(
+                False,
+                ".bottom[1]",
+                f"region {r} is of item {rois[r, 0]:g}, but the bottom has items 0 to {n - 1}",
+            )
+        buf.items[...] = rois[:, 0]
+        _, x1, y1, x2, y2 = rois.T * self.dtype.type(self.config.spatial_scale)
+        kernels.roi_bins(y1, y2, self.config.pooled_h, height, buf.rows)
+        kernels.roi_bins(x1, x2, self.config.pooled_w, width, buf.columns)
+        kernels.roi_pool_forward(x.data, buf.items, buf.rows, buf.columns, top[0].data, buf.argmax)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Send dy to where y came from."""
+        if propagate_down[0]:
+            buf = self.buf
+            kernels.roi_pool_backward(top[0].diff, buf.items, buf.argmax, bottom[0].diff)

@@ -1,0 +1,57 @@
+"""Layer types by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe_lite.errors import LayerError
+from caffe_lite.layers.base import Layer
+from caffe_lite.proto import caffe_pb2
+
+_LAYERS: dict[str, type[Layer]] = {}
+
+L = TypeVar("L", bound=type[Layer])
+
+
+def register(name: str) -> Callable[[L], L]:
+    """Class decorator: ``type: "name"`` in a prototxt means this class from now on."""
+
+    def add(cls: L) -> L:
+        if name in _LAYERS:
+            raise ValueError(f"layer type {name} is registered twice: {_LAYERS[name]} and {cls}")
+        _LAYERS[name] = cls
+        return cls
+
+    return add
+
+
+def layer_types() -> list[str]:
+    """All registered types, sorted."""
+    return sorted(_LAYERS)
+
+
+def layer_class(name: str) -> type[Layer]:
+    """The class of a type; LayerError with the nearest known names when there is none."""
+    if name in _LAYERS:
+        return _LAYERS[name]
+    near = difflib.get_close_matches(name, _LAYERS, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise LayerError(f'unknown layer type "{name}"{hint}', ".type")
+
+
+def create(
+    param: caffe_pb2.LayerParameter,
+    dtype: npt.DTypeLike = np.float32,
+    rng: np.random.Generator | None = None,
+    python_layers: bool = False,
+) -> Layer:
+    """A layer of ``param.type``, not yet built.
+
+    `python_layers` permits layers of type Python to import and run the modules they name.
+    """
+    return layer_class(param.type).resolve(param, python_layers)(param, dtype, rng)

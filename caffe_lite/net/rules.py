@@ -1,0 +1,58 @@
+"""Which layers belong to a net: include and exclude rules over phase, level and stages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from caffe_lite.errors import NetError
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto.nodes import Node
+
+_log = logging.getLogger("caffe_lite.net")
+
+
+def select(nodes: Sequence[Node], state: caffe_pb2.NetState) -> list[Node]:
+    """The layers that `state` includes, in order.
+
+    A layer without rules is always in.  With `include` rules it is in when any of them is met,
+    with `exclude` rules when none is; both at once are refused with NetError.
+    """
+    return [node for node in nodes if _included(node, state)]
+
+
+def _included(node: Node, state: caffe_pb2.NetState) -> bool:
+    include, exclude = node.param.include, node.param.exclude
+    if include and exclude:
+        raise NetError("has both include and exclude rules; give one kind only").at(
+            node.where and node.where.at("exclude"), node.label()
+        )
+    if include:
+        obstacles = [obstacle(rule, state) for rule in include]
+        if None in obstacles:
+            return True
+        _log.info("Leaving out %s: %s", node.name, "; ".join(filter(None, obstacles)))
+        return False
+    excluded = any(obstacle(rule, state) is None for rule in exclude)
+    if excluded:
+        _log.info("Leaving out %s: excluded by its rule", node.name)
+    return not excluded
+
+
+def obstacle(rule: caffe_pb2.NetStateRule, state: caffe_pb2.NetState) -> str | None:
+    """Why `state` does not meet `rule`, in words; None when it does."""
+    stages = set(state.stage)
+    if rule.HasField("phase") and rule.phase != state.phase:
+        wanted, got = (caffe_pb2.Phase.Name(phase) for phase in (rule.phase, state.phase))
+        return f"it is for phase {wanted}, this is {got}"
+    if rule.HasField("min_level") and state.level < rule.min_level:
+        return f"level {state.level} is below min_level {rule.min_level}"
+    if rule.HasField("max_level") and state.level > rule.max_level:
+        return f"level {state.level} is above max_level {rule.max_level}"
+    for stage in rule.stage:
+        if stage not in stages:
+            return f'stage "{stage}" is not on'
+    for stage in rule.not_stage:
+        if stage in stages:
+            return f'stage "{stage}" is on'
+    return None

@@ -1,0 +1,109 @@
+"""A blob that several layers read gets a Split layer, so that its gradients add up."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Sequence
+
+from caffe_lite.errors import NetError
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto.nodes import Node
+
+_Top = tuple[int, int]
+"""A top by its layer's number and its own index there."""
+
+
+def insert_splits(nodes: Sequence[Node]) -> list[Node]:
+    """The same layers with Split layers between, under Caffe's names.
+
+    Top `blob`, number i of layer `layer`, read more than once, becomes the bottom of layer
+    ``blob_layer_i_split`` whose tops are ``blob_layer_i_split_0``, ``..._1`` and so on.  An
+    explicit loss weight counts as a reader, and moves to the first of them.  The nodes given are
+    not changed.  Raises NetError for a bottom that no layer before produces.
+    """
+    sources, readers, weights = _count_readers(nodes)
+    split = {top for top, count in readers.items() if count > 1}
+    next_copy: defaultdict[_Top, int] = defaultdict(int)
+    for top in split:
+        next_copy[top] = 1 if weights.get(top) else 0
+
+    result = []
+    for number, node in enumerate(nodes):
+        param = caffe_pb2.LayerParameter()
+        param.CopyFrom(node.param)
+        for index, top in enumerate(sources[number]):
+            if top in split:
+                producer = nodes[top[0]].param
+                name = split_name(producer.top[top[1]], producer.name, top[1])
+                param.bottom[index] = f"{name}_{next_copy[top]}"
+                next_copy[top] += 1
+        result.append(Node(param, node.where))
+        for index in range(len(param.top)):
+            top = (number, index)
+            if top in split:
+                result.append(_split_node(node, index, readers[top], weights.get(top, 0.0)))
+                if weights.get(top):
+                    param.loss_weight[index] = 0.0
+    return result
+
+
+def split_name(blob: str, layer: str, index: int) -> str:
+    """The name of the Split layer for top `index`, called `blob`, of `layer`."""
+    return f"{blob}_{layer}_{index}_split"
+
+
+def _count_readers(
+    nodes: Sequence[Node],
+) -> tuple[list[list[_Top]], dict[_Top, int], dict[_Top, float]]:
+    """For each layer the tops it reads; how often each top is read; the tops' loss weights."""
+    newest: dict[str, _Top] = {}
+    sources: list[list[_Top]] = []
+    readers: defaultdict[_Top, int] = defaultdict(int)
+    weights: dict[_Top, float] = {}
+    for number, node in enumerate(nodes):
+        reads = []
+        for index, name in enumerate(node.param.bottom):
+            if name not in newest:
+                raise _unknown_bottom(nodes, number, index)
+            reads.append(newest[name])
+            readers[newest[name]] += 1
+        sources.append(reads)
+        for index, name in enumerate(node.param.top):
+            newest[name] = (number, index)
+        for index, weight in enumerate(node.param.loss_weight[: len(node.param.top)]):
+            if weight:
+                weights[number, index] = weight
+                readers[number, index] += 1
+    return sources, readers, weights
+
+
+def _unknown_bottom(nodes: Sequence[Node], number: int, index: int) -> NetError:
+    node = nodes[number]
+    name = node.param.bottom[index]
+    later = [other.name for other in nodes[number:] if name in other.param.top]
+    if later and later[0] == node.name:
+        hint = "it is this layer's own top: in place works only on a blob that exists before"
+    elif later:
+        hint = f'layer "{later[0]}" produces it, but comes later: move it up'
+    else:
+        hint = _nearest(name, [top for other in nodes[:number] for top in other.param.top])
+    error = NetError(f'unknown bottom "{name}" (bottom index {index}); {hint}')
+    error.at(node.where and node.where.at(f"bottom[{index}]"), node.label())
+    return error
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return "no layer of this phase produces it"
+
+
+def _split_node(node: Node, index: int, copies: int, weight: float) -> Node:
+    param = caffe_pb2.LayerParameter(type="Split", bottom=[node.param.top[index]])
+    param.name = split_name(node.param.top[index], node.name, index)
+    param.top.extend(f"{param.name}_{copy}" for copy in range(copies))
+    if weight:
+        param.loss_weight.extend([weight] + [0.0] * (copies - 1))
+    return Node(param, node.where)

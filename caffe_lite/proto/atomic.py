@@ -1,0 +1,42 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from caffe_lite.errors import CaffeError
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
+    """Let `write` make a temporary file, then put it in the place of `path`.
+
+    A kill at any moment leaves the old file or the new one, on the disk and not only in the
+    system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
+    written.
+    """
+    target = Path(os.path.realpath(path))  # behind a link, the file that it names
+    temporary = target.with_name(f".{target.name[-200:]}.{secrets.token_hex(4)}.tmp")
+    try:
+        write(temporary)
+        _to_disk(temporary)
+        os.replace(temporary, target)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            _to_disk(target.parent)
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        if not target.parent.is_dir():
+            reason = f'there is no folder "{target.parent}"'
+        raise CaffeError(f"{os.fspath(path)}: cannot be written: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

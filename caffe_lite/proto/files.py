@@ -1,0 +1,214 @@
+"""Caffe's files, read into messages and written whole or not at all.
+
+    prototxt       read_net, read_solver            write_text
+    .caffemodel    read_weights (also .h5)          write_message, write_weights_hdf5
+    .solverstate   read_state (also .h5)            write_message, write_state_hdf5
+    .binaryproto   read_blob                        write_message
+
+What a file is, is told by its content, never by its name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, EncodeError, Message
+
+from caffe_lite.errors import (
+    CaffeError,
+    DataError,
+    Location,
+    PrototxtError,
+    SolverError,
+    WeightsError,
+)
+from caffe_lite.proto import caffe_pb2, text
+from caffe_lite.proto.atomic import write_atomically
+from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array, same_legacy_shape
+from caffe_lite.proto.hdf5 import (
+    is_hdf5,
+    read_state_hdf5,
+    read_weights_hdf5,
+    write_state_hdf5,
+    write_weights_hdf5,
+)
+from caffe_lite.proto.nodes import NetSource, from_message
+from caffe_lite.proto.upgrade import upgrade_in_place, upgrade_solver
+from caffe_lite.proto.where import Where
+
+__all__ = [
+    "SolverSource",
+    "array_to_blob",
+    "blob_to_array",
+    "is_hdf5",
+    "read_blob",
+    "read_net",
+    "read_solver",
+    "read_state",
+    "read_weights",
+    "same_legacy_shape",
+    "write_atomically",
+    "write_message",
+    "write_state_hdf5",
+    "write_text",
+    "write_weights_hdf5",
+]
+
+_Path = str | os.PathLike[str]
+_M = TypeVar("_M", bound=Message)
+
+_BEGINNINGS = {
+    b"version https://git-lfs.github.com": "a Git LFS pointer, not the file itself: get it with "
+    '"git lfs pull"',
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive: unpack it first",
+    b"PK\x03\x04": "a zip archive",
+    b"\x93NUMPY": "a NumPy array",
+    b"\xff\xfe": "text in UTF-16: save it as UTF-8",
+    b"\xfe\xff": "text in UTF-16: save it as UTF-8",
+}
+_HTML = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
+_NOT_TEXT = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_HEAD = 4096
+
+
+@dataclass(slots=True)
+class SolverSource:
+    """A solver as written, upgraded: its message, where its fields are, and the file's name."""
+
+    param: caffe_pb2.SolverParameter
+    where: Where | None = None
+    file: str = ""
+
+
+def read_net(path: _Path) -> NetSource:
+    """Read a net's prototxt, of any schema.  Raises PrototxtError, with its place in the file."""
+    param = caffe_pb2.NetParameter()
+    where = _parse(path, param)
+    return from_message(param, where, os.fspath(path))
+
+
+def read_solver(path: _Path) -> SolverSource:
+    """Read a solver's prototxt, old or new.  Raises PrototxtError, with its place in the file."""
+    param = caffe_pb2.SolverParameter()
+    where = _parse(path, param)
+    file = os.fspath(path)
+    return SolverSource(*upgrade_solver(param, where, file), file)
+
+
+def read_weights(path: _Path) -> caffe_pb2.NetParameter:
+    """Read a .caffemodel, of any schema, or .caffemodel.h5; layers are in `layer`.
+
+    Raises WeightsError for a file that is missing, damaged or something else.
+    """
+    if is_hdf5(path):
+        return read_weights_hdf5(path)
+    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, "a caffemodel")
+    if not (net.layer or net.layers):
+        raise WeightsError(f"{os.fspath(path)}: no layers in it; is it a caffemodel?")
+    try:
+        upgrade_in_place(net)
+    except PrototxtError as error:
+        raise WeightsError(f"{os.fspath(path)}: {error}") from error
+    return net
+
+
+def read_state(path: _Path) -> caffe_pb2.SolverState:
+    """Read a .solverstate or .solverstate.h5.  Raises SolverError if it is none or damaged."""
+    if is_hdf5(path):
+        return read_state_hdf5(path)
+    state = _decode(path, caffe_pb2.SolverState(), SolverError, "a solverstate")
+    if not state.HasField("iter"):
+        raise SolverError(f"{os.fspath(path)}: no iteration in it; is it a solverstate?")
+    return state
+
+
+def read_blob(path: _Path) -> caffe_pb2.BlobProto:
+    """Read a .binaryproto: one blob, such as a mean image.  Raises DataError if it is none."""
+    blob = _decode(path, caffe_pb2.BlobProto(), DataError, "a binaryproto")
+    if not (blob.data or blob.double_data or blob.raw_data):
+        raise DataError(f"{os.fspath(path)}: no values in it; is it a binaryproto?")
+    return blob
+
+
+def write_message(path: _Path, message: Message) -> None:
+    """Write a message as binary.  Raises WeightsError for one over protobuf's 2 GB."""
+    try:
+        content = message.SerializeToString()
+    except EncodeError as error:
+        raise WeightsError(f"{os.fspath(path)}: cannot be encoded: {error}") from error
+    if len(content) > LARGEST_MESSAGE:
+        raise WeightsError(
+            f"{os.fspath(path)}: {len(content) / 1e9:.3g} GB is more than the 2 GB that a "
+            "protobuf file can hold; write HDF5 (snapshot_format: HDF5)"
+        )
+    write_atomically(path, lambda temporary: _write(temporary, content))
+
+
+def write_text(path: _Path, content: str) -> None:
+    """Write text as UTF-8."""
+    write_atomically(path, lambda temporary: _write(temporary, content.encode()))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _parse(path: _Path, message: Message) -> Where:
+    content = _read(path, PrototxtError, "a prototxt")
+    head = content[:_HEAD]
+    kind = _recognise(head)
+    wrong = _NOT_TEXT.search(head)
+    if kind is None and wrong and b"\0" in head:
+        kind = "binary, not text; weights (.caffemodel) are given where weights are asked for"
+    if kind is not None:
+        start = wrong.start() if wrong else 0
+        line = head.count(b"\n", 0, start) + 1
+        column = start - head.rfind(b"\n", 0, start)
+        raise PrototxtError(f"this is {kind}", Location(os.fspath(path), line, column))
+    return text.parse(content.decode("utf-8", "surrogateescape"), message, os.fspath(path))
+
+
+def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
+    content = _read(path, error, what)
+    kind = _recognise(content[:_HEAD])
+    if kind is None and not _NOT_TEXT.search(content[:_HEAD]):
+        kind = "text (a prototxt?)"
+    if kind is not None:
+        raise error(f"{os.fspath(path)}: expected {what}, but this is {kind}")
+    try:
+        message.ParseFromString(content)
+    except DecodeError:
+        raise error(
+            f"{os.fspath(path)}: not {what}, or damaged, or cut short ({len(content)} bytes)"
+        ) from None
+    return message
+
+
+def _read(path: _Path, error: type[CaffeError], what: str) -> bytes:
+    """The bytes of a file that has some, and not too many."""
+    file = os.fspath(path)
+    try:
+        if os.path.getsize(path) > LARGEST_MESSAGE:
+            raise error(f"{file}: over 2 GB, more than {what} can have; use HDF5")
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise error(f"{file}: no such file") from None
+    except IsADirectoryError:
+        raise error(f"{file}: is a folder; {what} is expected") from None
+    except OSError as problem:
+        raise error(f"{file}: cannot be read: {problem.strerror}") from None
+    if not content:
+        raise error(f"{file}: the file is empty; {what} is expected")
+    return content
+
+
+def _recognise(head: bytes) -> str | None:
+    """What a file is by its beginning, if it is one of the things found in place of Caffe's."""
+    if _HTML.match(head):
+        return "a web page: download the file itself"
+    return next((kind for start, kind in _BEGINNINGS.items() if head.startswith(start)), None)

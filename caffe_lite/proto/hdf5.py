@@ -1,0 +1,183 @@
+"""Weights and solver states in HDF5, as Caffe lays them out.
+
+weights   /data/<layer>/<i>   and, with gradients, /diff/<layer>/<i>
+state     /iter  /learned_net  /current_step  /history/<i>
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffe_lite.errors import CaffeError, SolverError, WeightsError
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto.atomic import write_atomically
+from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array
+
+MOST_BLOBS = 10_000  # of one layer: more is not a layer but damage
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether a file exists and is HDF5 by its content, whatever its name."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
+
+
+def read_weights_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
+    """The weights of a .caffemodel.h5, as layers with a name and blobs only.
+
+    A blob that the file leaves out, because another layer owns it, is an empty message.  Raises
+    WeightsError for a file without /data, a damaged one, and one that points to other files.
+    """
+    net = caffe_pb2.NetParameter()
+    with _opened(path, WeightsError) as file:
+        if not ("data" in _names(file) and _is_group(file["data"])):
+            raise _UnfitError("no weights in it: the group /data is missing")
+        diffs = dict(_layers(file["diff"])) if "diff" in file else {}
+        for name, group in _layers(file["data"]):
+            _read_blobs(net.layer.add(name=name), group, diffs.get(name, {}))
+    return net
+
+
+def write_weights_hdf5(
+    path: str | os.PathLike[str], net: caffe_pb2.NetParameter, write_diff: bool = False
+) -> None:
+    """Write a .caffemodel.h5, whole or not at all; blobs that are empty messages are left out."""
+
+    def write(temporary: Path) -> None:
+        import h5py
+
+        with h5py.File(temporary, "w") as file:
+            for layer in net.layer:
+                data = file.require_group(f"data/{layer.name}")
+                diff = file.require_group(f"diff/{layer.name}") if write_diff else None
+                for index, blob in enumerate(layer.blobs):
+                    if not blob.ListFields():
+                        continue
+                    data[str(index)] = blob_to_array(blob)
+                    if diff is not None:
+                        diff[str(index)] = blob_to_array(blob, diff=True)
+
+    write_atomically(path, write)
+
+
+def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
+    """The state in a .solverstate.h5.  Raises SolverError if it is none or damaged."""
+    state = caffe_pb2.SolverState()
+    with _opened(path, SolverError) as file:
+        if not {"iter", "history"} <= set(_names(file)) or not _is_group(file["history"]):
+            raise _UnfitError("no solver state in it: /iter or /history is missing")
+        state.iter = int(np.ravel(_array(file, "iter"))[0])
+        if "current_step" in file:
+            state.current_step = int(np.ravel(_array(file, "current_step"))[0])
+        if "learned_net" in file:
+            name = _array(file, "learned_net")
+            state.learned_net = name.decode() if isinstance(name, bytes) else str(name)
+        history = file["history"]
+        for index in range(len(history)):
+            state.history.append(array_to_blob(_array(history, str(index))))
+    return state
+
+
+def write_state_hdf5(path: str | os.PathLike[str], state: caffe_pb2.SolverState) -> None:
+    """Write a .solverstate.h5, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        import h5py
+
+        with h5py.File(temporary, "w") as file:
+            file["iter"] = np.array([state.iter], np.int32)
+            name = state.learned_net.encode()
+            # Caffe reads a C string: one byte more, for the zero at its end
+            file.create_dataset("learned_net", data=np.array(name, f"S{len(name) + 1}"))
+            file["current_step"] = np.array([state.current_step], np.int32)
+            history = file.create_group("history")
+            for index, blob in enumerate(state.history):
+                history[str(index)] = blob_to_array(blob)
+
+    write_atomically(path, write)
+
+
+class _UnfitError(Exception):
+    """What is wrong with a file; `_opened` adds its name and makes it the caller's kind."""
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], kind: type[CaffeError]) -> Iterator[Any]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except _UnfitError as error:
+        raise kind(f"{os.fspath(path)}: {error}") from None
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error.args[-1] if error.args else error).partition("\n")[0]
+        raise kind(f"{os.fspath(path)}: unreadable or damaged HDF5 file: {reason}") from error
+
+
+def _is_group(item: Any) -> bool:
+    return hasattr(item, "keys")
+
+
+def _names(group: Any) -> list[str]:
+    """A group's names, none of which leads elsewhere."""
+    for name in group:
+        _refuse_link(group, name)
+    return list(group)
+
+
+def _refuse_link(group: Any, name: str) -> None:
+    import h5py
+
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        place = f"{group.name.rstrip('/')}/{name}"
+        # it could name any file of this machine
+        raise _UnfitError(f"{place} is a link; links are not followed")
+
+
+def _layers(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every layer's group with the layer's name; a slash in a name has made groups in groups."""
+    for key in _names(group):
+        inner = group[key]
+        if _is_group(inner):
+            names = _names(inner)
+            if not names or any(not _is_group(inner[name]) for name in names):
+                yield prefix + key, inner
+            yield from _layers(inner, f"{prefix}{key}/")
+
+
+def _read_blobs(layer: caffe_pb2.LayerParameter, data: Any, diff: Any) -> None:
+    for key in _names(data):
+        if _is_group(data[key]):
+            continue  # of a layer whose name goes on after a slash
+        if not (key.isdecimal() and int(key) < MOST_BLOBS):
+            raise _UnfitError(f"{data.name}/{key}: the number of a blob is expected")
+        while len(layer.blobs) <= int(key):
+            layer.blobs.add()
+        gradient = _array(diff, key) if key in diff else None
+        layer.blobs[int(key)].CopyFrom(array_to_blob(_array(data, key), gradient))
+
+
+def _array(group: Any, name: str) -> Any:
+    """The numbers of a dataset that lie in this file."""
+    if name not in group:
+        raise _UnfitError(f"{group.name.rstrip('/')}/{name} is missing")
+    _refuse_link(group, name)
+    dataset = group[name]
+    if _is_group(dataset):
+        raise _UnfitError(f"{dataset.name} is a group, not an array")
+    if dataset.external or dataset.is_virtual:
+        raise _UnfitError(f"{dataset.name} has its values in another file; that is not read")
+    if dataset.nbytes > LARGEST_MESSAGE:
+        raise _UnfitError(f"{dataset.name}, of shape {dataset.shape}, is over 2 GB")
+    return dataset[()]

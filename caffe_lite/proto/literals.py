@@ -1,0 +1,149 @@
+"""The values of prototxt: what a token means for a field of a given type."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+
+_INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z", re.ASCII)
+_FLOAT = re.compile(
+    r"-?(?:(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?[fF]?|(?i:inf|infinity|nan))\Z",
+    re.ASCII,
+)
+_ESCAPE = re.compile(
+    rb"\\(?:([abfnrtv\\'\"?])|([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})"
+    rb"|U([0-9a-fA-F]{8})|(.?))",
+    re.DOTALL,
+)
+_CONTROL = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v", strict=True))
+_BOOLS = dict.fromkeys(("true", "True", "t"), True) | dict.fromkeys(("false", "False", "f"), False)
+_BOUNDS = {
+    FieldDescriptor.CPPTYPE_INT32: ("int32", -(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: ("uint32", 0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_INT64: ("int64", -(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: ("uint64", 0, 2**64 - 1),
+}
+
+
+def converter(field: FieldDescriptor) -> Callable[[str], Any]:
+    """The function from a token to a field's value; it raises ValueError with what is expected.
+
+    A string's token is what stands between the quotes, without escapes; bytes that were not UTF-8
+    in the file are lone surrogates in it (Python's ``surrogateescape``).
+    """
+    if field.cpp_type == field.CPPTYPE_STRING:
+        return _bytes if field.type == field.TYPE_BYTES else _text
+    if field.enum_type is not None:
+        return _enum(field.enum_type)
+    if field.cpp_type == field.CPPTYPE_BOOL:
+        return _bool
+    if field.cpp_type in _BOUNDS:
+        return _integer(*_BOUNDS[field.cpp_type])
+    return _float
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` probably stands for: another case, or a few letters off."""
+    lower = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
+    return lower[found[0]] if found else None
+
+
+def unescape(raw: str) -> str:
+    """A string's token from what stands between its quotes.  ValueError for a wrong escape."""
+    if "\\" not in raw:
+        return raw
+    encoded = raw.encode("utf-8", "surrogateescape")
+    return _ESCAPE.sub(_character, encoded).decode("utf-8", "surrogateescape")
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    single, octal, hexadecimal, short, long, wrong = match.groups()
+    if single is not None:
+        return bytes([_CONTROL.get(single[0], single[0])])
+    if octal is not None or hexadecimal is not None:
+        value = int(octal, 8) if octal is not None else int(hexadecimal, 16)
+        if value > 255:
+            raise ValueError(f"escape \\{octal.decode()} is more than a byte")
+        return bytes([value])
+    if wrong is not None:
+        shown = wrong.decode("utf-8", "replace")
+        raise ValueError(f'unknown escape "\\{shown}"; a backslash itself is written \\\\')
+    code = int(short or long, 16)
+    if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+        raise ValueError(f"U+{code:04X} is not a character")
+    return chr(code).encode()
+
+
+def _text(token: str) -> str:
+    if not token.isascii():
+        try:
+            token.encode()
+        except UnicodeEncodeError as error:
+            byte = ord(token[error.start]) & 0xFF
+            raise ValueError(
+                f"has byte 0x{byte:02x}, which is not UTF-8; save the file as UTF-8"
+            ) from None
+    return token
+
+
+def _bytes(token: str) -> bytes:
+    return token.encode("utf-8", "surrogateescape")
+
+
+def _bool(token: str) -> bool:
+    value = _BOOLS.get(token)
+    if value is None:
+        if not _INTEGER.match(token) or (number := _number(token)) not in (0, 1):
+            raise ValueError(f"expects true or false, found {token}")
+        value = bool(number)
+    return value
+
+
+def _float(token: str) -> float:
+    if not _FLOAT.match(token):
+        raise ValueError(f"expects a number, found {token}")
+    return float(token.rstrip("fF") if token[-1] in "fF" and token[-2:-1] not in "nN" else token)
+
+
+def _integer(kind: str, low: int, high: int) -> Callable[[str], int]:
+    def convert(token: str) -> int:
+        if not _INTEGER.match(token):
+            raise ValueError(f"expects a whole number ({kind}), found {token}")
+        value = _number(token)
+        if not low <= value <= high:
+            raise ValueError(f"is out of range: {token}; {kind} is from {low} to {high}")
+        return value
+
+    return convert
+
+
+def _number(token: str) -> int:
+    digits = token.lstrip("-")
+    if digits[:2] in ("0x", "0X"):
+        return int(token, 16)
+    return int(token, 8 if digits[0] == "0" else 10)
+
+
+def _enum(descriptor: EnumDescriptor) -> Callable[[str], int]:
+    numbers = {value.name: int(value.number) for value in descriptor.values}
+
+    def convert(token: str) -> int:
+        if token in numbers:
+            return numbers[token]
+        if _INTEGER.match(token) and (number := _number(token)) in numbers.values():
+            return number
+        raise ValueError(_no_such_value(token, numbers))
+
+    return convert
+
+
+def _no_such_value(token: str, names: Iterable[str]) -> str:
+    near = nearest(token, names)
+    if near:
+        return f'has no value {token}; did you mean "{near}"?'
+    return f"has no value {token}; it is one of {', '.join(names)}"

@@ -1,0 +1,71 @@
+"""A net as a list of layers that know where they are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto.upgrade import upgrade_net, without_layers
+from caffe_lite.proto.where import Where
+
+
+@dataclass(slots=True)
+class Node:
+    """One layer: what it is, and where its fields are written (None: nowhere, made by code)."""
+
+    param: caffe_pb2.LayerParameter
+    where: Where | None = None
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return str(self.param.name)
+
+    @property
+    def type(self) -> str:
+        """The layer's type, such as ``"Convolution"``."""
+        return str(self.param.type)
+
+    def label(self) -> str:
+        """What errors call it: ``layer "conv1" (Convolution)``."""
+        return f'layer "{self.name}" ({self.type})'
+
+
+@dataclass(slots=True)
+class NetSource:
+    """A net as it is written, in today's schema, before anything is built.
+
+    `param` is the net's message without its layers: those are in `nodes`, and only there.
+    `where` has the places of the net's own fields; `file` is its name, empty for a net made by
+    code.
+    """
+
+    param: caffe_pb2.NetParameter
+    nodes: list[Node]
+    where: Where | None = None
+    file: str = ""
+
+    def to_message(self) -> caffe_pb2.NetParameter:
+        """The whole net as one message again."""
+        message = caffe_pb2.NetParameter()
+        message.CopyFrom(self.param)
+        message.layer.extend(node.param for node in self.nodes)
+        return message
+
+
+def from_message(
+    param: caffe_pb2.NetParameter, where: Where | None = None, file: str = ""
+) -> NetSource:
+    """The nodes of a net, upgraded if it is of an older schema.  `param` stays as it is.
+
+    `where` is what `text.parse` returned for `param`, or None for a net made by code.  Raises
+    PrototxtError for a net that cannot be upgraded.
+    """
+    upgraded, where = upgrade_net(param, where)
+    nodes = []
+    places = where.children("layer") if where else [None] * len(upgraded.layer)
+    for layer, place in zip(upgraded.layer, places, strict=True):
+        node = Node(caffe_pb2.LayerParameter(), place)
+        node.param.CopyFrom(layer)
+        nodes.append(node)
+    return NetSource(without_layers(upgraded), nodes, where, file)

@@ -1,0 +1,101 @@
+"""The learning rate as a function of the iteration: Caffe's seven policies."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import accumulate
+
+from caffe_lite.errors import SolverError
+from caffe_lite.proto import caffe_pb2
+
+Policy = Callable[[caffe_pb2.SolverParameter, int], float]
+
+Refuse = Callable[[str, str], SolverError]
+"""Makes the error for a field of the solver and what is wrong with it."""
+
+
+def fixed(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr, always."""
+    return float(param.base_lr)
+
+
+def step(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr gamma^floor(iteration / stepsize)."""
+    return float(param.base_lr * _power(param.gamma, iteration // param.stepsize))
+
+
+def exp(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr gamma^iteration."""
+    return float(param.base_lr * _power(param.gamma, iteration))
+
+
+def inv(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr (1 + gamma iteration)^-power."""
+    return float(param.base_lr * _power(1.0 + param.gamma * iteration, -param.power))
+
+
+def multistep(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr gamma^k, with k of the stepvalues reached."""
+    return float(param.base_lr * _power(param.gamma, current_step(param, iteration)))
+
+
+def poly(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr (1 - iteration / max_iter)^power; 0 from max_iter on, where Caffe's turns back."""
+    left = max(0.0, 1.0 - iteration / param.max_iter)
+    return float(param.base_lr * _power(left, param.power))
+
+
+def sigmoid(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """base_lr / (1 + exp(-gamma (iteration - stepsize)))."""
+    exponent = -param.gamma * (iteration - param.stepsize)
+    return float(param.base_lr / (1.0 + math.exp(min(exponent, 700.0))))
+
+
+POLICIES: dict[str, Policy] = {
+    policy.__name__: policy for policy in (fixed, step, exp, inv, multistep, poly, sigmoid)
+}
+
+
+def learning_rate(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """The rate with which iteration `iteration`, counted from 0, moves the weights."""
+    return POLICIES[param.lr_policy](param, iteration)
+
+
+def current_step(param: caffe_pb2.SolverParameter, iteration: int) -> int:
+    """How many steps down `step` and `multistep` have taken; 0 for the other policies."""
+    if param.lr_policy == "step":
+        return int(iteration // param.stepsize)
+    if param.lr_policy == "multistep":
+        # each stepvalue waits for those before it, so that only their running maximum counts
+        return bisect_right(list(accumulate(param.stepvalue, max)), iteration)
+    return 0
+
+
+def check(param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
+    """Refuse an unknown policy, and one without what it needs."""
+    name = param.lr_policy
+    if not name:
+        raise refuse("lr_policy", f"lr_policy is missing; one of {', '.join(POLICIES)}")
+    if name not in POLICIES:
+        near = difflib.get_close_matches(name, POLICIES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(POLICIES)}"
+        raise refuse("lr_policy", f'unknown lr_policy "{name}"; {hint}')
+    needed = {"step": "stepsize", "poly": "max_iter"}.get(name)
+    if needed and getattr(param, needed) <= 0:
+        raise refuse(
+            needed if param.HasField(needed) else "lr_policy",
+            f"lr_policy {name} needs a {needed} of at least 1, not {getattr(param, needed)}",
+        )
+
+
+def _power(base: float, exponent: float) -> float:
+    """C's pow: infinite where Python would raise, NaN where Python would turn complex."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return math.inf if base == 0 else math.nan

@@ -1,0 +1,97 @@
+"""Net outputs in the log, in the words that Caffe's log readers look for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from caffe_lite.errors import SolverError
+from caffe_lite.net.net import Net
+
+
+class Output(NamedTuple):
+    """One number among the outputs of a net."""
+
+    name: str
+    value: float
+    loss_weight: float
+
+    def __str__(self) -> str:
+        line = f"{self.name} = {self.value:g}"
+        if self.loss_weight:
+            line += f" (* {self.loss_weight:g} = {self.loss_weight * self.value:g} loss)"
+        return line
+
+
+def outputs(net: Net) -> Iterator[Output]:
+    """All numbers of all outputs of `net`, as they are now."""
+    weights = net.blob_loss_weights
+    for name in net.outputs:
+        for value in net.blobs[name].data.reshape(-1):
+            yield Output(name, float(value), weights[name])
+
+
+class Means:
+    """Means of a net's outputs over several forwards."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: list[float] = []
+        self._last: list[Output] = []
+
+    def add(self, net: Net) -> list[Output]:
+        """Count the outputs of a forward that has just run; returns them.
+
+        Raises SolverError if they are more or fewer than before: there is no mean of such.
+        """
+        self._last = list(outputs(net))
+        values = [output.value for output in self._last]
+        if self._count and len(values) != len(self._sums):
+            raise SolverError(
+                f"the net's outputs were {len(self._sums)} numbers and are {len(values)} now; "
+                "end outputs whose size depends on data in a Silence layer"
+            )
+        self._count += 1
+        self._sums = [a + b for a, b in zip(self._sums, values)] if self._sums else values
+        return self._last
+
+    def means(self) -> list[Output]:
+        """The outputs with their means as values; none before the first forward."""
+        return [
+            output._replace(value=total / self._count)
+            for output, total in zip(self._last, self._sums, strict=True)
+        ]
+
+
+def first_bad(net: Net) -> str:
+    """Which parameter or blob of a net, in the order of its layers, is the first not finite."""
+    for layer in net.layers:
+        for index, blob in enumerate(layer.blobs):
+            if not np.isfinite(blob.data).all():
+                return (
+                    f'the first to go bad are the weights, blob {index}, of layer "{layer.name}"'
+                )
+        for name in net.top_names[layer.name]:
+            if not np.isfinite(net.blobs[name].data).all():
+                return f'the first blob to go bad is "{name}", from layer "{layer.name}"'
+    return "no blob shows why"
+
+
+class SmoothedLoss:
+    """The mean of the last `size` losses (`average_loss`)."""
+
+    def __init__(self, size: int) -> None:
+        self._losses: deque[float] = deque(maxlen=size)
+
+    def add(self, loss: float) -> float:
+        """Take in one loss; returns the mean."""
+        self._losses.append(loss)
+        return self.mean
+
+    @property
+    def mean(self) -> float:
+        """The mean of the losses so far; 0 before the first."""
+        return sum(self._losses) / len(self._losses) if self._losses else 0.0

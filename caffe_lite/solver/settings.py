@@ -1,0 +1,168 @@
+"""What a solver file asks for: checked, and turned into the nets to build."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from caffe_lite.errors import SolverError
+from caffe_lite.proto import caffe_pb2, files, nodes
+from caffe_lite.proto.schema import is_core
+from caffe_lite.proto.where import Where
+from caffe_lite.solver import lr_policy
+
+Source = str | os.PathLike[str] | files.SolverSource | caffe_pb2.SolverParameter
+
+TRAIN_NETS = ("net", "net_param", "train_net", "train_net_param")
+
+_log = logging.getLogger("caffe_lite.solver")
+
+
+class Settings:
+    """A SolverParameter, the places of its fields, and the file it came from, if any."""
+
+    def __init__(self, source: Source) -> None:
+        self.where: Where | None = None
+        self.file: str | None = None
+        if isinstance(source, caffe_pb2.SolverParameter):
+            self.param = source
+            return
+        if not isinstance(source, files.SolverSource):
+            source = files.read_solver(source)
+        self.param, self.where = source.param, source.where
+        self.file = source.file
+
+    def refuse(self, field: str, message: str) -> SolverError:
+        """The error for a field, with its place; to be raised."""
+        location = self.where.at(field) if self.where is not None else None
+        subject = None if location or self.file is None else self.file
+        error = SolverError(message)
+        error.at(location, subject)
+        return error
+
+    # -- checks ----------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other; nothing is built or written yet."""
+        param = self.param
+        for field in ("iter_size", "average_loss"):
+            if getattr(param, field) < 1:
+                raise self.refuse(
+                    field, f"{field} must be at least 1, not {getattr(param, field)}"
+                )
+        if param.regularization_type not in ("L1", "L2"):
+            raise self.refuse(
+                "regularization_type",
+                f'unknown regularization_type "{param.regularization_type}"; L1 or L2',
+            )
+        lr_policy.check(param, self.refuse)
+        self._check_train_net()
+        self._check_test_nets()
+
+    def report_ignored(self) -> None:
+        """Warn of each field that only other Caffes know: it has no effect here."""
+        for field, _ in self.param.ListFields():
+            if not is_core(field):
+                place = f"{self.where.at(field.name)}: " if self.where else ""
+                _log.warning("%s%s has no effect here", place, field.name)
+
+    def _check_train_net(self) -> None:
+        given = [field for field in TRAIN_NETS if self.param.HasField(field)]
+        if not given:
+            raise self.refuse(
+                "net", f"there is no net to train; give one of {', '.join(TRAIN_NETS)}"
+            )
+        if len(given) > 1:
+            raise self.refuse(
+                given[1], f"{' and '.join(given)} are both given; give only one net to train"
+            )
+
+    def _check_test_nets(self) -> None:
+        param = self.param
+        named = len(param.test_net) + len(param.test_net_param)
+        tests = len(param.test_iter)
+        shared = param.HasField("net") or param.HasField("net_param")
+        if tests < named or (tests > named and not shared):
+            raise self.refuse(
+                "test_iter" if tests else "test_net",
+                f"{tests} test_iter for {named} test nets; give one test_iter for each",
+            )
+        if param.test_state and len(param.test_state) != tests:
+            raise self.refuse(
+                "test_state",
+                f"{len(param.test_state)} test_state for {tests} test nets; "
+                "give one for each, or none",
+            )
+        if tests and param.test_interval <= 0:
+            raise self.refuse(
+                "test_interval" if param.HasField("test_interval") else "test_iter",
+                f"test_iter needs a test_interval of at least 1, not {param.test_interval}",
+            )
+
+    # -- nets ------------------------------------------------------------------------------
+
+    def train_net(self) -> nodes.NetSource:
+        """The net to train, with the state it is to be built in."""
+        param = self.param
+        field = next(field for field in TRAIN_NETS if param.HasField(field))
+        if field.endswith("_param"):
+            _log.info("Creating training net specified in %s.", field)
+        else:
+            _log.info("Creating training net from %s file: %s", field, getattr(param, field))
+        return self._source(field, getattr(param, field), caffe_pb2.TRAIN, [param.train_state])
+
+    def test_nets(self) -> Iterator[nodes.NetSource]:
+        """The nets to test, in the order of `test_iter`."""
+        param = self.param
+        for index, (field, value) in enumerate(self._test_fields()):
+            named = "net file: " + value if isinstance(value, str) else field
+            _log.info("Creating test net (#%d) specified by %s", index, named)
+            states = [param.test_state[index]] if param.test_state else []
+            yield self._source(field, value, caffe_pb2.TEST, states)
+
+    def _test_fields(self) -> Iterator[tuple[str, str | caffe_pb2.NetParameter]]:
+        """Caffe's order: messages, files, then as many of the shared net as `test_iter` asks."""
+        param = self.param
+        for index, message in enumerate(param.test_net_param):
+            yield f"test_net_param[{index}]", message
+        for index, path in enumerate(param.test_net):
+            yield f"test_net[{index}]", path
+        named = len(param.test_net_param) + len(param.test_net)
+        for _ in range(len(param.test_iter) - named):
+            if param.HasField("net"):
+                yield "net", param.net
+            else:
+                yield "net_param", param.net_param
+
+    def _source(
+        self,
+        field: str,
+        value: str | caffe_pb2.NetParameter,
+        phase: int,
+        states: Sequence[caffe_pb2.NetState],
+    ) -> nodes.NetSource:
+        """A net as it stands in the solver or in a file; solver states go over its own."""
+        if isinstance(value, caffe_pb2.NetParameter):
+            where = self.where.child(field) if self.where else None
+            source = nodes.from_message(value, where, self.file or "")
+        else:
+            self._find(field, value)
+            source = files.read_net(value)
+        state = caffe_pb2.NetState(phase=phase)
+        for each in (source.param.state, *states):
+            state.MergeFrom(each)
+        source.param.state.CopyFrom(state)
+        return source
+
+    def _find(self, field: str, path: str) -> None:
+        """Refuse a net file that does not exist, and say from where it would."""
+        if os.path.exists(path):
+            return
+        message = f'{field} "{path}" does not exist in the current folder {os.getcwd()}'
+        folders = Path(self.file).resolve().parents if self.file else ()
+        home = next((folder for folder in folders if (folder / path).exists()), None)
+        if home is not None:
+            message += f"; paths in a solver start there, so run this from {home}"
+        raise self.refuse(field, message)

@@ -1,0 +1,410 @@
+"""Solver: the training loop, in Caffe's order, with pycaffe's names."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from caffe_lite import modes, rng
+from caffe_lite.errors import SolverError
+from caffe_lite.kernels.update import sum_of_squares
+from caffe_lite.net import log as net_log
+from caffe_lite.net.net import Net
+from caffe_lite.proto import files
+from caffe_lite.solver import lr_policy, report, snapshot, updates
+from caffe_lite.solver.settings import Settings, Source
+from caffe_lite.solver.signals import Action
+from caffe_lite.solver.updates import Gradient
+
+_log = logging.getLogger("caffe_lite.solver")
+
+Callback = Callable[[], object]
+
+
+class Solver:
+    """Trains the net of a solver prototxt, and tests it on the way.
+
+    `net` is being trained; `test_nets` use its weights; `iter` counts the updates made; `param` is
+    the SolverParameter.  `action`, if set, is asked between iterations and test batches whether to
+    stop or to snapshot.  A loss that is not finite ends the run, unless `continue_on_nan`.
+
+    `solver_file` is a path or a SolverParameter.  Raises SolverError for settings that contradict
+    each other, and whatever building the nets raises.
+    """
+
+    rule: ClassVar[type[updates.Rule]]
+    """How a subclass moves the weights; the `type` in the file chooses in `get_solver` only."""
+
+    def __init__(
+        self,
+        solver_file: Source | Settings,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+        python_layers: bool = False,
+        continue_on_nan: bool = False,
+    ) -> None:
+        self._settings = (
+            solver_file if isinstance(solver_file, Settings) else Settings(solver_file)
+        )
+        self.param = self._settings.param
+        self.continue_on_nan = continue_on_nan
+        self.action: Callable[[], Action] = lambda: Action.NONE
+        self.iter = 0
+        self._current_step = 0
+        self._callbacks: list[tuple[Callback, Callback]] = []
+        self._stopped = False
+        self._went_bad = False
+        self._smoothed = report.SmoothedLoss(1)
+        self.test_nets: list[Net] = []
+        self._settings.check()
+        self.rule.check(self.param, self._settings.refuse)
+        if self.param.snapshot:
+            self._check_prefix()
+        self._build(dtype, python_layers)
+        self._rule = self.rule(self.param, self.net.learnable)
+        _log.info("Solver scaffolding done.")
+
+    def _build(self, dtype: npt.DTypeLike, python_layers: bool) -> None:
+        param = self.param
+        _log.info("Initializing solver from parameters:\n%s", param)
+        self._settings.report_ignored()
+        if param.HasField("solver_mode") and param.solver_mode == param.GPU:
+            modes.set_mode_gpu()
+        if param.random_seed >= 0:
+            rng.set_random_seed(param.random_seed)
+        self.net = Net(self._settings.train_net(), dtype=dtype, python_layers=python_layers)
+        try:
+            for path in _split(param.weights):
+                _log.info("Finetuning from %s", path)
+                self.net.copy_from(path)
+            for source in self._settings.test_nets():
+                test_net = Net(source, dtype=dtype, python_layers=python_layers)
+                test_net.debug_info = param.debug_info
+                self.test_nets.append(test_net)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- the loop --------------------------------------------------------------------------
+
+    def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
+        """Train up to `max_iter`, from where `resume_file`, a .solverstate, left off."""
+        param = self.param
+        _log.info("Solving %s", self.net.name)
+        _log.info("Learning Rate Policy: %s", param.lr_policy)
+        if param.snapshot_after_train:
+            self._check_prefix()
+        if resume_file is not None:
+            self.restore(resume_file)
+        self._stopped = False
+        self.step(param.max_iter - self.iter)
+        if param.snapshot_after_train and not _due(self.iter, param.snapshot):
+            self.snapshot()
+        if self._stopped:
+            _log.info("Optimization stopped early.")
+            return
+        if _due(self.iter, param.display):
+            loss = self._smoothed.add(self.net.compute_loss())
+            _log.info("Iteration %d, loss = %g", self.iter, loss)
+        if _due(self.iter, param.test_interval):
+            self.test_all()
+        _log.info("Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """Make `iterations` updates, with the tests, log lines and snapshots between them."""
+        param = self.param
+        stop = self.iter + iterations
+        self._smoothed = report.SmoothedLoss(param.average_loss)
+        shown, since = self.iter, time.perf_counter()
+        while self.iter < stop:
+            self.net.clear_param_diffs()
+            if _due(self.iter, param.test_interval) and (
+                self.iter > 0 or param.test_initialization
+            ):
+                self.test_all()
+                if self._stopped:
+                    return
+            for on_start, _ in self._callbacks:
+                on_start()
+            display = _due(self.iter, param.display)
+            self.net.debug_info = display and param.debug_info
+            smoothed = self._smoothed.add(self._forward_backward())
+            if display:
+                now = time.perf_counter()
+                self._show(smoothed, self.iter - shown, now - since)
+                shown, since = self.iter, now
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            action = self.action()
+            if action is Action.SNAPSHOT or _due(self.iter, param.snapshot):
+                self.snapshot()
+            if action is Action.STOP:
+                self._stopped = True
+                return
+
+    def _forward_backward(self) -> float:
+        """Gradients summed over `iter_size` batches; the mean of their losses."""
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            loss += self.net.compute_loss()
+            self._check_finite(loss)
+            self.net.compute_gradients()
+        return loss / self.param.iter_size
+
+    def _show(self, loss: float, iterations: int, seconds: float) -> None:
+        _log.info(
+            "Iteration %d (%g iter/s, %gs/%d iters), loss = %g",
+            self.iter,
+            iterations / (seconds or 1.0),
+            seconds,
+            self.param.display,
+            loss,
+        )
+        for index, output in enumerate(report.outputs(self.net)):
+            _log.info("    Train net output #%d: %s", index, output)
+
+    def apply_update(self) -> None:
+        """Clip, normalise and regularise the gradients, move the weights, count the iteration."""
+        param = self.param
+        rate = self.lr
+        self._note_step()
+        if _due(self.iter, param.display):
+            _log.info("Iteration %d, lr = %g", self.iter, rate)
+        scale = self._clipping() / param.iter_size
+        for index, each in enumerate(self.net.learnable):
+            decay = param.weight_decay * each.decay_mult
+            l2, l1 = (decay, 0.0) if param.regularization_type == "L2" else (0.0, decay)
+            self._rule.update(index, Gradient(scale, l2, l1), rate * each.lr_mult, self.iter)
+        if self.net.debug_info:
+            net_log.debug_update(self.net)
+        self.iter += 1
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update, before the parameters' own multipliers."""
+        return lr_policy.learning_rate(self.param, self.iter)
+
+    def _note_step(self) -> None:
+        step = lr_policy.current_step(self.param, self.iter)
+        if step != self._current_step and self.param.lr_policy == "multistep":
+            _log.info("MultiStep Status: Iteration %d, step = %d", self.iter, step)
+        self._current_step = step
+
+    def _clipping(self) -> float:
+        """The factor that brings the norm of all gradients down to `clip_gradients`."""
+        most = self.param.clip_gradients
+        if most < 0:
+            return 1.0
+        diffs = [each.blob.diff for each in self.net.learnable if each.blob.has_diff]
+        norm = math.sqrt(math.fsum(sum_of_squares(diff.reshape(-1)) for diff in diffs))
+        if not norm > most:
+            return 1.0
+        factor = most / norm
+        _log.info(
+            "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
+            norm,
+            most,
+            factor,
+        )
+        return factor
+
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
+        """Call the one before each forward, the other between backward and update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    # -- losses that are no numbers --------------------------------------------------------
+
+    def _check_finite(self, loss: float) -> None:
+        if math.isfinite(loss):
+            self._went_bad = False
+            return
+        if self._went_bad:
+            return
+        message = f"iteration {self.iter}: the loss is {loss:g}; {report.first_bad(self.net)}"
+        if not self.continue_on_nan:
+            raise SolverError(
+                f"{message}; lower base_lr ({self.param.base_lr:g}) or set clip_gradients, or go "
+                "on regardless with continue_on_nan (caffe-lite train --continue-on-nan)"
+            )
+        self._went_bad = True  # once is enough
+        _log.warning("%s", message)
+
+    # -- testing ---------------------------------------------------------------------------
+
+    def test_all(self) -> None:
+        """Test all test nets with the weights as they are."""
+        for index in range(len(self.test_nets)):
+            if self._stopped:
+                return
+            self.test(index)
+
+    def test(self, index: int = 0) -> list[report.Output]:
+        """Run one test net for its `test_iter` batches; returns and logs its mean outputs."""
+        _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        net, batches = self.test_nets[index], self.param.test_iter[index]
+        net.share_with(self.net)
+        means, loss = report.Means(), 0.0
+        for _ in range(batches):
+            if self._interrupted():
+                _log.info("Test interrupted.")
+                return means.means()
+            loss += net.compute_loss()
+            means.add(net)
+        if self.param.test_compute_loss:
+            _log.info("Test loss: %g", loss / batches)
+        results = means.means()
+        for number, output in enumerate(results):
+            _log.info("    Test net output #%d: %s", number, output)
+        return results
+
+    def _interrupted(self) -> bool:
+        """Whether to stop, after heeding all that was asked for."""
+        while (action := self.action()) is not Action.NONE:
+            if action is Action.SNAPSHOT:
+                self.snapshot()
+            else:
+                self._stopped = True
+        return self._stopped
+
+    # -- snapshots -------------------------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """Write the weights, then the state that names them."""
+        self._check_prefix()
+        prefix, hdf5 = self._prefix, self.param.snapshot_format == self.param.HDF5
+        kind = "HDF5" if hdf5 else "binary proto"
+        weights = snapshot.weights_file(prefix, self.iter, hdf5)
+        _log.info("Snapshotting to %s file %s", kind, weights)
+        save = self.net.save_hdf5 if hdf5 else self.net.save
+        save(weights, self.param.snapshot_diff)
+        state = snapshot.state_file(prefix, self.iter, hdf5)
+        _log.info("Snapshotting solver state to %s file %s", kind, state)
+        message = snapshot.make_state(self.iter, weights, self._current_step, self._rule.history)
+        write = files.write_state_hdf5 if hdf5 else files.write_message
+        write(state, message)
+
+    def restore(self, state_file: str | os.PathLike[str]) -> None:
+        """Go on from a .solverstate or .solverstate.h5, and the weights it names.
+
+        Raises SolverError, before anything has changed, if they are of another net or solver type.
+        """
+        path = os.fspath(state_file)
+        _log.info("Restoring previous solver status from %s", path)
+        state = files.read_state(path)
+        history = snapshot.read_history(path, state, self._rule.history)
+        if state.HasField("learned_net"):
+            self.net.copy_from(snapshot.find_weights(path, state))
+        _log.info("%sSolver: restoring history", self._rule.type)
+        self._rule.remember(history)
+        self.iter = int(state.iter)
+        self._current_step = int(state.current_step)
+
+    @property
+    def _prefix(self) -> str:
+        return str(self.param.snapshot_prefix)
+
+    def _check_prefix(self) -> None:
+        snapshot.check_prefix(self._prefix, self._settings.refuse)
+
+    # -- the rest of pycaffe's solver ------------------------------------------------------
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the weights being trained."""
+        net.share_with(self.net)
+
+    def close(self) -> None:
+        """Stop the nets' reader threads and close their files; twice does no harm."""
+        for net in [self.net, *self.test_nets]:
+            net.close()
+
+    def __enter__(self) -> Solver:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _due(iteration: int, interval: int) -> bool:
+    """Whether something done every `interval` iterations, never if 0, is due."""
+    return bool(interval) and iteration % interval == 0
+
+
+def _split(weights: Iterable[str]) -> list[str]:
+    """Weights files, each entry with one or more, separated by commas."""
+    return [path.strip() for entry in weights for path in entry.split(",") if path.strip()]
+
+
+class SGDSolver(Solver):
+    """Gradient descent with momentum, whatever `type` the file says."""
+
+    rule = updates.SGD
+
+
+class NesterovSolver(Solver):
+    """Gradient descent with Nesterov's momentum, whatever `type` the file says."""
+
+    rule = updates.Nesterov
+
+
+class AdaGradSolver(Solver):
+    """AdaGrad, whatever `type` the file says."""
+
+    rule = updates.AdaGrad
+
+
+class RMSPropSolver(Solver):
+    """RMSProp, whatever `type` the file says."""
+
+    rule = updates.RMSProp
+
+
+class AdaDeltaSolver(Solver):
+    """AdaDelta, whatever `type` the file says."""
+
+    rule = updates.AdaDelta
+
+
+class AdamSolver(Solver):
+    """Adam, whatever `type` the file says."""
+
+    rule = updates.Adam
+
+
+SOLVERS: dict[str, type[Solver]] = {solver.rule.type: solver for solver in Solver.__subclasses__()}
+
+
+def solver_class(name: str) -> type[Solver]:
+    """The class of a solver type; SolverError with the nearest name when there is none."""
+    if name in SOLVERS:
+        return SOLVERS[name]
+    near = difflib.get_close_matches(name, SOLVERS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(SOLVERS)}"
+    raise SolverError(f'unknown solver type "{name}"; {hint}')
+
+
+def get_solver(solver_file: Source, **options: Any) -> Solver:
+    """The solver that a file describes, of the class that its `type` names.
+
+    `options` are those of `Solver`.
+    """
+    settings = Settings(solver_file)
+    try:
+        cls = solver_class(settings.param.type)
+    except SolverError as error:
+        raise settings.refuse("type", error.message) from None
+    return cls(settings, **options)

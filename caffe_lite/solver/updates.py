@@ -1,0 +1,187 @@
+"""SGD, Nesterov, AdaGrad, RMSProp, AdaDelta and Adam: what each remembers, and its settings.
+
+The arithmetic is in `kernels.update`.  A rule keeps one or two history arrays for each parameter;
+a .solverstate has the first of all parameters, then the second of all, which is Caffe's order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from caffe_lite.blob import Array
+from caffe_lite.kernels import update
+from caffe_lite.net.learnable import Learnable
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.solver.lr_policy import Refuse
+
+
+class Gradient(NamedTuple):
+    """How the gradient of a parameter is made from its diff: scale dw + l2 w + l1 sign(w)."""
+
+    scale: float
+    l2: float
+    l1: float
+
+
+class Rule:
+    """Moves parameters by their gradients."""
+
+    type: ClassVar[str]
+    """The solver type in a prototxt."""
+    memories: ClassVar[int] = 1
+    """History arrays for each parameter."""
+    takes_momentum: ClassVar[bool] = True
+    remembers_steps: ClassVar[bool] = False
+    """Is its history made of steps only, so that a parameter with lr_mult 0 keeps it zero?"""
+
+    def __init__(self, param: caffe_pb2.SolverParameter, learnable: Sequence[Learnable]) -> None:
+        self.param = param
+        self.learnable = learnable
+        self.history: list[Array] = [
+            np.zeros(each.blob.shape, each.blob.dtype)
+            for _ in range(self.memories)
+            for each in learnable
+        ]
+        """First the first array of all parameters, then the second of all."""
+        self._still = self._find_still()
+
+    def remember(self, history: Sequence[Array]) -> None:
+        """Take over history arrays, in the order of `history` and of these shapes."""
+        for array, values in zip(self.history, history, strict=True):
+            array[...] = values
+        self._still = self._find_still()
+
+    def _find_still(self) -> frozenset[int]:
+        """Parameters that will not move: no rate, no momentum left."""
+        if not self.remembers_steps:
+            return frozenset()
+        return frozenset(
+            index
+            for index, each in enumerate(self.learnable)
+            if each.lr_mult == 0 and not self.history[index].any()
+        )
+
+    @classmethod
+    def check(cls, param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
+        """Refuse settings that the rule cannot work with."""
+        if not cls.takes_momentum and param.momentum != 0:
+            raise refuse(
+                "momentum",
+                f"{cls.type} takes no momentum, but it is {param.momentum:g}; remove it",
+            )
+
+    def update(self, index: int, gradient: Gradient, rate: float, iteration: int) -> None:
+        """Move parameter `index` at `rate`, its own multiplier included; its diff is the step."""
+        if index in self._still:
+            return
+        blob = self.learnable[index].blob
+        w, dw = blob.data.reshape(-1), blob.diff.reshape(-1)
+        history = [array.reshape(-1) for array in self.history[index :: len(self.learnable)]]
+        self.step(gradient, self.rate(rate, iteration), w, dw, *history)
+
+    def rate(self, rate: float, iteration: int) -> float:
+        """The rate that the kernel is to use in iteration `iteration`, counted from 0."""
+        return rate
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """Call the kernel on flat arrays."""
+        raise NotImplementedError
+
+
+class SGD(Rule):
+    """Gradient descent with momentum."""
+
+    type = "SGD"
+    remembers_steps = True
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """See `kernels.update.sgd`."""
+        update.sgd(*gradient, rate, self.param.momentum, w, dw, *history)
+
+
+class Nesterov(Rule):
+    """Gradient descent with Nesterov's momentum."""
+
+    type = "Nesterov"
+    remembers_steps = True
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """See `kernels.update.nesterov`."""
+        update.nesterov(*gradient, rate, self.param.momentum, w, dw, *history)
+
+
+class AdaGrad(Rule):
+    """Rates that fall with the sum of squared gradients."""
+
+    type = "AdaGrad"
+    takes_momentum = False
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """See `kernels.update.adagrad`."""
+        update.adagrad(*gradient, rate, self.param.delta, w, dw, *history)
+
+
+class RMSProp(Rule):
+    """Rates that fall with the moving average of squared gradients."""
+
+    type = "RMSProp"
+    takes_momentum = False
+
+    @classmethod
+    def check(cls, param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
+        """Refuse momentum, and an rms_decay outside 0 to 1."""
+        super().check(param, refuse)
+        if not 0 <= param.rms_decay < 1:
+            raise refuse(
+                "rms_decay", f"rms_decay must be at least 0 and below 1, not {param.rms_decay:g}"
+            )
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """See `kernels.update.rmsprop`."""
+        param = self.param
+        update.rmsprop(*gradient, rate, param.rms_decay, param.delta, w, dw, *history)
+
+
+class AdaDelta(Rule):
+    """Steps in the units of the weights; `momentum` is the decay of its averages."""
+
+    type = "AdaDelta"
+    memories = 2
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """See `kernels.update.adadelta`."""
+        param = self.param
+        update.adadelta(*gradient, rate, param.momentum, param.delta, w, dw, *history)
+
+
+class Adam(Rule):
+    """First and second moments; `momentum` is beta1, `momentum2` beta2, `delta` epsilon."""
+
+    type = "Adam"
+    memories = 2
+
+    @classmethod
+    def check(cls, param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
+        """Refuse decays with which the bias correction divides by zero."""
+        for field in ("momentum", "momentum2"):
+            value = getattr(param, field)
+            if not 0 <= value < 1:
+                raise refuse(
+                    field, f"Adam's {field} must be at least 0 and below 1, not {value:g}"
+                )
+
+    def rate(self, rate: float, iteration: int) -> float:
+        """The rate with the bias correction of step t = iteration + 1 in it."""
+        t = iteration + 1
+        beta1, beta2 = self.param.momentum, self.param.momentum2
+        return rate * math.sqrt(1.0 - beta2**t) / (1.0 - beta1**t)
+
+    def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
+        """See `kernels.update.adam`."""
+        param = self.param
+        beta1, beta2 = param.momentum, param.momentum2
+        update.adam(*gradient, rate, beta1, beta2, param.delta, w, dw, *history)

@@ -1,0 +1,1 @@
+"""A package, so that `from tests.oracles import ...` finds this folder and no other `tests`."""

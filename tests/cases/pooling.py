@@ -1,0 +1,154 @@
+"""Cases of the pooling layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffe_lite.testing import Case, Refusal, distinct, given, uniform
+from tests.oracles import pooling as oracle
+
+X = (2, 3, 7, 9)
+
+
+def pooling(config, expect, shape=X, **more):
+    more.setdefault("draw", {0: distinct})
+    return Case("Pooling", [shape], f"pooling_param {{ {config} }}", expect, **more)
+
+
+def refused(config, at, says, shape=X, **more):
+    return Refusal("Pooling", [shape], f"pooling_param {{ {config} }}", at, says, **more)
+
+
+REGIONS = [
+    [0, 4, 2, 15, 9],
+    [1, 0, 0, 3, 3],
+    [1, -9, -5, 2, 30],
+    [0, 12, 11, 40, 40],  # partly outside
+    [1, 7, 9, 2, 3],  # ends before it starts
+]
+
+
+def regions(rng, shape):
+    return np.resize(np.array(REGIONS, np.float64), shape)
+
+
+CASES = [
+    pooling("kernel_size: 3 stride: 2", oracle.maximum((3, 3), (0, 0), (2, 2))),
+    pooling(
+        "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 3 pad_h: 1 pad_w: 0",
+        oracle.maximum_and_place((3, 2), (1, 0), (2, 3)),
+        tops=2,
+        gradient=(0,),
+        top_gradient=(0,),
+    ),
+    pooling(
+        "kernel_size: 4 stride: 3 pad: 2 round_mode: FLOOR",
+        oracle.maximum((4, 4), (2, 2), (3, 3), True),
+    ),
+    pooling("global_pooling: true", oracle.maximum((7, 9))),
+    pooling("pool: AVE kernel_size: 3 stride: 2", oracle.average((3, 3), (0, 0), (2, 2))),
+    pooling(
+        "pool: AVE kernel_h: 2 kernel_w: 4 pad_h: 1 pad_w: 2 stride_h: 3 stride_w: 2",
+        oracle.average((2, 4), (1, 2), (3, 2)),
+    ),
+    pooling(
+        "pool: AVE kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR",
+        oracle.average((3, 3), (1, 1), (2, 2), True),
+        (2, 3, 8, 6),
+    ),
+    pooling("pool: AVE global_pooling: true", oracle.average((7, 9))),
+    pooling(
+        "pool: STOCHASTIC kernel_size: 3 stride: 2",
+        None,
+        draw={0: uniform(0.1, 1)},
+        random=True,
+        gradient=(),
+    ),
+    pooling(
+        "pool: STOCHASTIC kernel_size: 3 stride: 2",
+        oracle.stochastic_mean((3, 3), (0, 0), (2, 2)),
+        draw={0: uniform(0.1, 1)},
+        phase="TEST",
+        gradient=(),
+    ),
+    Case(
+        "SPP",
+        [(2, 3, 9, 7)],
+        "spp_param { pyramid_height: 3 }",
+        oracle.pyramid(3),
+        draw={0: distinct},
+    ),
+    Case(
+        "SPP",
+        [(2, 3, 5, 6)],
+        "spp_param { pyramid_height: 2 pool: AVE }",
+        oracle.pyramid(2, oracle.average),
+    ),
+    Case(
+        "SPP",
+        [(2, 3, 5, 6)],
+        "spp_param { pyramid_height: 1 }",
+        oracle.maximum((5, 6)),
+        draw={0: distinct},
+    ),
+    Case(
+        "ROIPooling",
+        [(2, 3, 6, 7), (5, 5)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
+        oracle.regions(0.5, 2, 3),
+        draw={0: distinct, 1: regions},
+    ),
+]
+
+REFUSALS = [
+    refused("kernel_size: 3", ".bottom[0]", r"\(N, C, H, W\), not \(2, 3, 7\)", (2, 3, 7)),
+    refused("stride: 2", None, "must give kernel_size"),
+    refused("kernel_size: 2 kernel_h: 3 kernel_w: 3", "kernel_size", "not both"),
+    refused("kernel_h: 3", "kernel_h", "kernel_h and kernel_w must be given together"),
+    refused("kernel_size: 3 pad_w: 1", "pad_w", "given together"),
+    refused("kernel_size: 3 stride_h: 1", "stride_h", "given together"),
+    refused("kernel_size: 3 stride: 2 stride_h: 1 stride_w: 1", "stride", "not both"),
+    refused("kernel_size: 0", "kernel_size", "positive, not 0"),
+    refused("kernel_size: 2 stride: 0", "stride", "positive, not 0"),
+    refused("kernel_size: 2 pad: 2", "pad", "pad 2 must be less than kernel 2"),
+    refused("kernel_h: 2 kernel_w: 3 pad_h: 1 pad_w: 3", "pad_w", "pad 3 .* kernel 3"),
+    refused("kernel_size: 9", "kernel_size", r"kernel 9 is larger than the bottom \(2, 3, 7, 9\)"),
+    refused("kernel_size: 1 stride: 4", "stride", "last window starts outside", (2, 3, 5, 7)),
+    refused("global_pooling: true kernel_size: 3", "kernel_size", "contradicts global_pooling"),
+    refused("global_pooling: true pad: 1", "pad", "pad must be 0 .* not 1"),
+    refused("global_pooling: true stride: 2", "stride", "stride must be 1 .* not 2"),
+    refused("pool: STOCHASTIC kernel_size: 3 pad: 1", "pad", "no padding"),
+    refused("pool: AVE kernel_size: 3", ".top[1]", "only MAX", tops=2),
+    Refusal("SPP", [(2, 3, 9)], "spp_param { pyramid_height: 2 }", ".bottom[0]", "not \\(2, 3, 9"),
+    Refusal("SPP", [X], "spp_param { }", "pyramid_height", "positive, not 0"),
+    Refusal(
+        "SPP",
+        [(2, 3, 5, 6)],
+        "spp_param { pyramid_height: 3 }",
+        "pyramid_height",
+        "5 x 6 is too small for the 4 x 4 bins of level 3",
+    ),
+    Refusal(
+        "ROIPooling",
+        [X, (5, 4)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
+        ".bottom[1]",
+        r"not \(5, 4\)",
+    ),
+    Refusal(
+        "ROIPooling",
+        [X[:3], (4, 5)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
+        ".bottom[0]",
+        r"not \(2, 3, 7\)",
+    ),
+    Refusal("ROIPooling", [X, (4, 5)], "roi_pooling_param { pooled_w: 3 }", "pooled_h", "not 0"),
+    Refusal(
+        "ROIPooling",
+        [X, (1, 5)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
+        ".bottom[1]",
+        "region 0 is of item 2, but the bottom has items 0 to 1",
+        draw={1: given(2, 0, 0, 3, 3)},
+    ),
+]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+import logging
+import re
+
+import pytest
+
+from caffe_lite.cli import log
+
+GLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ ([\w.]+):(\d+)\] (.*)")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def logger():
+    found = logging.getLogger("caffe_lite")
+    before = (list(found.handlers), found.level, found.propagate)
+    yield found
+    found.handlers[:], found.propagate = before[0], before[2]
+    found.setLevel(before[1])
+
+
+@pytest.mark.parametrize(
+    ("level", "letter"), [("info", "I"), ("warning", "W"), ("error", "E"), ("critical", "F")]
+)
+def test_lines_are_glog_s(logger, capsys, level, letter):
+    log.start()
+    getattr(logging.getLogger("caffe_lite.solver"), level)("Iteration %d, lr = %g", 5, 1e-5)
+    line = capsys.readouterr().err
+    match = GLOG.fullmatch(line.rstrip("\n"))
+    assert match
+    assert match[1] == letter
+    assert match[2] == "test_log.py"
+    assert match[4] == "Iteration 5, lr = 1e-05"
+
+
+def test_caffe_s_readers_find_iteration_and_seconds(logger, capsys):
+    log.start()
+    logging.getLogger("caffe_lite.solver").info("Solving LeNet")
+    line = capsys.readouterr().err
+    assert "] Solving " in line
+    month, day = int(line[1:3]), int(line[3:5])  # as parse_log and extract_seconds cut it
+    assert 1 <= month <= 12
+    assert 1 <= day <= 31
+    assert len(line.split()[1].split(":")) == 3
+
+
+def test_least_level(logger, capsys):
+    log.start(1)
+    logging.getLogger("caffe_lite.net").info("quiet")
+    logging.getLogger("caffe_lite.net").warning("loud")
+    assert "quiet" not in (err := capsys.readouterr().err)
+    assert "loud" in err
+
+
+def test_a_traceback_follows_its_line():
+    try:
+        raise ValueError("wrong")
+    except ValueError as error:
+        info = (ValueError, error, error.__traceback__)
+    record = logging.LogRecord("caffe_lite", logging.ERROR, "x.py", 3, "failed", (), info)
+    lines = log.GlogFormatter().format(record).splitlines()
+    assert GLOG.fullmatch(lines[0])
+    assert lines[-1] == "ValueError: wrong"
+
+
+def record(message):
+    return logging.LogRecord("caffe_lite", logging.INFO, "solver.py", 7, message, (), None)
+
+
+def test_progress_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(log.Progress, "INTERVAL", 0.0)
+    handler = log.GlogHandler(Terminal())
+    progress = log.Progress(handler, 100, 200)
+    progress.update(100)
+    progress.update(150)
+    handler.emit(record("a line"))
+    progress.finish()
+    shown = handler.stream.getvalue().split("\r\x1b[K")
+    assert shown[1] == "100/200 iterations"
+    assert re.fullmatch(r"150/200 iterations, \S+ iter/s, \S+ left", shown[2])
+    assert shown[3].endswith("] a line\n")
+    assert shown[4] == shown[2], "the line comes back below the log"
+    assert shown[5] == ""
+
+
+def test_no_progress_in_a_file(monkeypatch):
+    monkeypatch.setattr(log.Progress, "INTERVAL", 0.0)
+    handler = log.GlogHandler(io.StringIO())
+    progress = log.Progress(handler, 0, 10)
+    progress.update(5)
+    progress.finish()
+    assert handler.stream.getvalue() == ""
+
+
+def test_a_log_that_nobody_reads_ends_the_program():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        log.GlogHandler(Closed()).emit(record("a line"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0s"), (42, "42s"), (187, "3m07s"), (7500, "2h05m"), (273600, "3d04h")],
+)
+def test_duration(seconds, text):
+    assert log.duration(seconds) == text

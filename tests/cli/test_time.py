@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from caffe_lite import cli
+
+MS = r"[\d.e+-]+ ms\."
+
+
+def messages(capsys):
+    return [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_table_is_caffe_s(folder, capsys):
+    assert cli.main(["time", "-model", "net.prototxt", "-iterations", "2"]) == 0
+    lines = messages(capsys)
+    begin = lines.index("*** Benchmark begins ***")
+    warm = [line for line in lines[:begin] if "compiling" in line]
+    assert len(warm) == 1
+    assert lines[begin + 1] == "Testing for 2 iterations."
+    assert re.fullmatch(rf"Iteration: 2 forward-backward time: {MS}", lines[begin + 3])
+    table = lines.index("Average time per layer: ")
+    assert re.fullmatch(rf"      data\tforward: {MS}", lines[table + 1])
+    assert re.fullmatch(rf"      data\tbackward: {MS}", lines[table + 2])
+    assert re.fullmatch(rf"     conv1\tforward: {MS}", lines[table + 3])
+    ends = ["Average Forward pass", "Average Backward pass", "Average Forward-Backward"]
+    for name, line in zip([*ends, "Total Time"], lines[-5:-1], strict=True):
+        assert re.fullmatch(rf"{name}: {MS}", line)
+    assert lines[-1] == "*** Benchmark ends ***"
+
+
+@pytest.mark.parametrize(("phase", "accuracy"), [("TRAIN", False), ("TEST", True)])
+def test_phase(folder, capsys, phase, accuracy):
+    words = ["time", "-model", "net.prototxt", "-iterations", "1", "-phase", phase]
+    assert cli.main(words) == 0
+    assert ("Creating Layer accuracy" in messages(capsys)) is accuracy

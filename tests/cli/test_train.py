@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from caffe_lite import cli
+from caffe_lite.proto import files
+from caffe_lite.solver import get_solver
+
+# the expressions of Caffe's parse_log.py
+ITERATION = re.compile(r"Iteration (\d+)")
+TRAIN_OUTPUT = re.compile(r"Train net output #(\d+): (\S+) = ([\.\deE+-]+)")
+TEST_OUTPUT = re.compile(r"Test net output #(\d+): (\S+) = ([\.\deE+-]+)")
+RATE = re.compile(r"lr = ([-+]?[0-9]*\.?[0-9]+([eE]?[-+]?[0-9]+)?)")
+
+
+def train(*words):
+    return cli.main(["train", "-solver", "solver.prototxt", *words])
+
+
+def test_log_can_be_parsed_as_caffe_s(folder, capsys):
+    assert train() == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    found = {"train": [], "test": [], "lr": []}
+    iteration = None
+    for line in captured.err.splitlines():
+        if match := ITERATION.search(line):
+            iteration = int(match[1])
+        if match := TRAIN_OUTPUT.search(line):
+            found["train"].append((iteration, match[2]))
+        if match := TEST_OUTPUT.search(line):
+            found["test"].append((iteration, match[2]))
+        if match := RATE.search(line):
+            found["lr"].append((iteration, float(match[1])))
+    assert found["train"] == [(0, "loss"), (2, "loss")]
+    assert found["test"] == [(n, name) for n in (0, 2, 4) for name in ("accuracy", "loss")]
+    assert found["lr"] == [(0, 0.05), (2, 0.05)]
+    assert captured.err.index("] Solving ") < captured.err.index("Optimization Done.")
+    assert "\r" not in captured.err
+
+
+def test_snapshots_and_resume(folder, capsys):
+    assert train() == 0
+    whole = files.read_weights("run_iter_4.caffemodel")
+    Path("run_iter_4.caffemodel").unlink()
+    assert train("-snapshot", "run_iter_2.solverstate") == 0
+    err = capsys.readouterr().err
+    assert "Resuming from run_iter_2.solverstate" in err
+    assert "Restoring previous solver status from run_iter_2.solverstate" in err
+    resumed = files.read_weights("run_iter_4.caffemodel")
+    assert [layer.name for layer in resumed.layer] == [layer.name for layer in whole.layer]
+
+
+def test_fine_tuning(folder, capsys):
+    assert train("-weights", "init.caffemodel") == 0
+    assert "Finetuning from init.caffemodel" in capsys.readouterr().err
+
+
+def test_gpu_is_answered(folder, capsys):
+    assert train("-gpu", "0,1") == 0
+    assert "CPU" in capsys.readouterr().err
+
+
+def test_stage_and_level_reach_the_net(folder, capsys):
+    net = Path("net.prototxt").read_text()
+    Path("net.prototxt").write_text(
+        net + 'layer { name: "only" type: "Silence" bottom: "data"'
+        ' include { phase: TRAIN stage: "extra" min_level: 2 } }'
+    )
+    assert train("-stage", "other,extra", "-level", "2") == 0
+    assert "Creating Layer only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-solver", "gone.prototxt"], "gone.prototxt"),
+        (["-solver", "solver.prototxt", "-snapshot", "gone.solverstate"], "gone.solverstate"),
+        (["-solver", "solver.prototxt", "-weights", "gone.caffemodel"], "gone.caffemodel"),
+        (["-solver", "train.h5"], "train.h5"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_1(folder, capsys, words, says):
+    assert cli.main(["train", *words]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert says in last
+    assert not re.match(r"[IWEF]\d{4} ", last)
+
+
+def test_nothing_is_written_when_the_prefix_is_wrong(folder, capsys):
+    text = Path("solver.prototxt").read_text().replace('"run"', '"gone/run"')
+    Path("solver.prototxt").write_text(text)
+    before = sorted(folder.iterdir())
+    assert train() == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("solver.prototxt:2:")
+    assert "folder that does not exist: gone" in last
+    assert sorted(folder.iterdir()) == before
+
+
+def test_divergence_stops_unless_told_not_to(folder, capsys):
+    text = Path("solver.prototxt").read_text().replace("base_lr: 0.05", "base_lr: 1e30")
+    Path("solver.prototxt").write_text(text)
+    assert train() == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"iteration \d: the loss is \w+; the first .* to go bad", last)
+    assert train("--continue-on-nan") == 0
+
+
+# -- a real process ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(folder):
+    """Starts a training run that would take for ever; ended after the test."""
+    started = []
+
+    def run(snapshot=0):
+        text = Path("solver.prototxt").read_text()
+        text = text.replace("max_iter: 4", "max_iter: 1000000").replace("test_iter: 2", "")
+        text = text.replace("snapshot: 2", f"snapshot: {snapshot}").replace("test_interval: 2", "")
+        Path("solver.prototxt").write_text(text)
+        command = [sys.executable, "-m", "caffe_lite", "train", "-solver", "solver.prototxt"]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process, words):
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return
+    pytest.fail("".join(lines))
+
+
+def test_ctrl_c_snapshots_and_stops(folder, start):
+    process = start()
+    read_until(process, "Iteration 2 ")
+    process.send_signal(signal.SIGINT)
+    read_until(process, "Optimization stopped early.")
+    assert process.wait(timeout=60) == 0
+    assert list(folder.glob("run_iter_*.solverstate"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_hang_up_snapshots_and_goes_on(start):
+    process = start()
+    read_until(process, "Iteration 2 ")
+    process.send_signal(signal.SIGHUP)
+    read_until(process, "Snapshotting solver state")
+    read_until(process, "Iteration ")
+
+
+def test_killed_while_snapshotting_leaves_a_good_pair(folder, start):
+    process = start(snapshot=1)
+    read_until(process, "Iteration 4 ")
+    time.sleep(0.1)
+    process.kill()
+    process.wait()
+    states = sorted(
+        folder.glob("run_iter_*.solverstate"), key=lambda path: files.read_state(path).iter
+    )
+    with get_solver("solver.prototxt") as solver:
+        solver.restore(states[-1])
+        assert solver.iter == len(states)
+
+
+def test_log_reader_that_goes_away_ends_the_run(start):
+    process = start()
+    read_until(process, "Iteration 2 ")
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    process.stderr = None

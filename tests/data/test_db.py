@@ -1,0 +1,178 @@
+"""Databases: round and round in the order of keys, and what is refused."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caffe_lite.data.db import COMMIT_EVERY, create_db, open_db
+from caffe_lite.errors import DataError
+
+BACKENDS = ["lmdb", "leveldb"]
+RECORDS = [(b"%03d" % i, b"value %d" % i) for i in range(5)]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "leveldb":
+        pytest.importorskip("plyvel")
+    return str(request.param)
+
+
+@pytest.fixture
+def source(tmp_path: Path, backend: str) -> str:
+    path = str(tmp_path / "db")
+    with create_db(path, backend) as writer:
+        for key, value in reversed(RECORDS):
+            writer.put(key, value)
+        assert writer.count == 5
+    return path
+
+
+def test_records_come_in_the_order_of_their_keys(source: str, backend: str) -> None:
+    with open_db(source, backend) as cursor:
+        assert list(cursor) == RECORDS
+        assert cursor.read() is None
+        cursor.rewind()
+        assert cursor.read() == RECORDS[0]
+        assert list(cursor) == RECORDS
+        assert cursor.count == (5 if backend == "lmdb" else None)
+
+
+def test_two_readers_at_once(source: str, backend: str) -> None:
+    with open_db(source, backend) as one, open_db(source, backend) as two:
+        assert one.read() == RECORDS[0]
+        assert one.read() == RECORDS[1]
+        assert two.read() == RECORDS[0]
+        one.close()
+        assert two.read() == RECORDS[1]
+    with open_db(source, backend) as again:
+        assert again.read() == RECORDS[0]
+
+
+def test_a_thousand_records_are_committed(tmp_path: Path, backend: str) -> None:
+    source = str(tmp_path / "db")
+
+    def fail() -> None:
+        with create_db(source, backend) as writer:
+            for index in range(COMMIT_EVERY + 7):
+                writer.put(b"%06d" % index, b"x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with open_db(source, backend) as cursor:
+        assert sum(1 for _ in cursor) == COMMIT_EVERY
+
+
+def test_lmdb_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caffe_lite.data.db_lmdb.FIRST_MAP_SIZE", 1 << 16)
+    with create_db(str(tmp_path / "db"), "lmdb") as writer:
+        for index in range(300):
+            writer.put(b"%04d" % index, bytes(1000))
+    with open_db(str(tmp_path / "db"), "lmdb") as cursor:
+        assert cursor.count == 300
+
+
+def test_missing(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(DataError, match=r'no database "nowhere" \(looked from .*\)'):
+        open_db("nowhere", backend)
+
+
+def test_not_a_database(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "db").mkdir()
+    with pytest.raises(DataError, match=r"is not an? L"):
+        open_db(str(tmp_path / "db"), backend)
+    assert list((tmp_path / "db").iterdir()) == []
+
+
+def test_the_other_backend(source: str, backend: str) -> None:
+    pytest.importorskip("plyvel")
+    other = BACKENDS[backend == "lmdb"]
+    with pytest.raises(DataError, match=f"say backend: {backend.upper()}"):
+        open_db(source, other)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello" * 10000])
+def test_garbage_instead_of_lmdb(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "data.mdb").write_bytes(content)
+    with pytest.raises(DataError, match=r"(not an LMDB: .* empty file)|(cannot open .*INVALID)"):
+        open_db(str(tmp_path), "lmdb")
+
+
+def test_garbage_instead_of_leveldb(tmp_path: Path) -> None:
+    pytest.importorskip("plyvel")
+    (tmp_path / "CURRENT").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="cannot open the LevelDB"):
+        open_db(str(tmp_path), "leveldb")
+
+
+def test_empty(tmp_path: Path, backend: str) -> None:
+    source = str(tmp_path / "db")
+    create_db(source, backend).close()
+    with pytest.raises(DataError, match="is empty"):
+        open_db(source, backend)
+
+
+def test_a_new_one_replaces_nothing(source: str, backend: str) -> None:
+    with pytest.raises(DataError, match="exists already"):
+        create_db(source, backend)
+
+
+def test_a_new_one_needs_its_folder(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(DataError, match="cannot make"):
+        create_db(str(tmp_path / "a" / "b" / "c"), backend)
+
+
+def test_unknown_backend(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='unknown database backend "sqlite"; there are lmdb, lev'):
+        open_db(str(tmp_path), "sqlite")
+
+
+def test_leveldb_without_plyvel(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def fake(name: str, *args: Any) -> Any:
+        if name == "plyvel":
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", fake)
+    with pytest.raises(DataError, match=r"pip install caffe_lite\[leveldb\]"):
+        open_db(source, "leveldb")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_lmdb_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with create_db(str(tmp_path / "db"), "lmdb") as writer:
+        writer.put(b"a", b"b")
+    (tmp_path / "db" / "lock.mdb").unlink()
+    (tmp_path / "db").chmod(0o555)
+    try:
+        with open_db(str(tmp_path / "db"), "lmdb") as cursor:
+            assert cursor.read() == (b"a", b"b")
+    finally:
+        (tmp_path / "db").chmod(0o755)
+
+
+def test_lmdb_without_its_lock(
+    tmp_path: Path, source: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend != "lmdb":
+        pytest.skip("LevelDB has no such mode")
+    import lmdb
+
+    real = lmdb.open
+
+    def fake(path: str, **options: Any) -> Any:
+        if options["lock"]:
+            raise lmdb.ReadonlyError(f"{path}: Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(lmdb, "open", fake)
+    with open_db(source, backend) as cursor:
+        assert list(cursor) == RECORDS

@@ -1,0 +1,123 @@
+"""Decoding as OpenCV does it, and image lists."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caffe_lite.data import images
+from caffe_lite.errors import DataError
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
+RGB = Image.fromarray(PIXELS)
+RGBA = Image.fromarray(np.dstack([PIXELS, PIXELS[:, :, :1]]))
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return png[:33] + struct.pack(">I", len(content)) + kind + content + check + png[33:]
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x112] = 6  # orientation: a quarter
+    return exif
+
+
+PNG = encoded(RGB, "PNG")
+FILES = {
+    "png": PNG,
+    "png, gamma 1/2.2": with_chunk(PNG, b"gAMA", struct.pack(">I", 45455)),
+    "png, gamma 0.6": with_chunk(PNG, b"gAMA", struct.pack(">I", 60000)),
+    "png, gamma 1": with_chunk(PNG, b"gAMA", struct.pack(">I", 100000)),
+    "png, sRGB": with_chunk(PNG, b"sRGB", b"\0"),
+    "png, transparent": encoded(RGBA, "PNG"),
+    "png, palette": encoded(RGB.quantize(64), "PNG"),
+    "png, transparent palette": encoded(RGBA.quantize(32), "PNG"),
+    "png, grey": encoded(RGB.convert("L"), "PNG"),
+    "png, transparent grey": encoded(RGBA.convert("LA"), "PNG"),
+    "png, black and white": encoded(RGB.convert("1"), "PNG"),
+    "jpeg": encoded(RGB, "JPEG", quality=90),
+    "jpeg, grey": encoded(RGB.convert("L"), "JPEG", quality=90),
+    "bmp": encoded(RGB, "BMP"),
+    "webp": encoded(RGB, "WEBP", lossless=True),
+    "jpeg, turned": encoded(RGB, "JPEG", quality=90, exif=turned()),
+}
+
+
+@pytest.mark.parametrize(("color", "flag"), [(True, 1), (False, 0), (None, -1)])
+@pytest.mark.parametrize("kind", FILES)
+def test_decoded_as_by_opencv(kind: str, color: bool | None, flag: int) -> None:
+    cv2 = pytest.importorskip("cv2")
+    wanted = cv2.imdecode(np.frombuffer(FILES[kind], np.uint8), flag)
+    wanted = wanted.reshape(*wanted.shape[:2], -1).transpose(2, 0, 1)
+    found = images.decode(FILES[kind], color)
+    assert found.dtype == np.uint8
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_colours_are_blue_green_red() -> None:
+    np.testing.assert_array_equal(images.decode(PNG), PIXELS[:, :, ::-1].transpose(2, 0, 1))
+
+
+def test_sixteen_bits() -> None:
+    deep = encoded(Image.fromarray(PIXELS[:, :, 0].astype(np.uint16) * 256 + 200), "PNG")
+    np.testing.assert_array_equal(images.decode(deep, False)[0], PIXELS[:, :, 0])
+    assert images.decode(deep, True).shape == (3, 40, 50)
+    with pytest.raises(DataError, match="more than the 8 bits"):
+        images.decode(deep, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", PNG[: len(PNG) // 2]])
+def test_no_image(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r'x.png": not an image that can be decoded'):
+        images.read(str(path))
+
+
+def test_missing_image() -> None:
+    with pytest.raises(DataError, match=r'cannot read the image "nowhere\.png": No such file'):
+        images.read("nowhere.png")
+
+
+def test_same_size_is_not_resized() -> None:
+    image = images.decode(PNG)
+    assert images.resize(image, 40, 50) is image
+
+
+def test_list(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("a b/c.png 3\r\n\nd.jpg -1\n")
+    assert images.read_list(str(path)) == [("a b/c.png", 3), ("d.jpg", -1)]
+
+
+@pytest.mark.parametrize("line", ["a.png", "a.png one", " 7", "a.png 1.5"])
+def test_list_with_a_bad_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"good.png 1\n{line}\n")
+    with pytest.raises(DataError, match=r"list.txt:2: a line must be"):
+        images.read_list(str(path))
+
+
+def test_list_missing_or_empty(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='cannot read the image list "nowhere"'):
+        images.read_list("nowhere")
+    (tmp_path / "list").write_text("\n")
+    with pytest.raises(DataError, match="is empty"):
+        images.read_list(str(tmp_path / "list"))

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import caffe_lite.layers.pooling
+from caffe_lite.errors import NotDifferentiable
+from caffe_lite.kernels import pooling
+from caffe_lite.testing import Case, Rig, normal, uniform
+from tests.oracles import pooling as oracle
+
+GEOMETRIES = [
+    # height, width, kernel, pad, stride
+    (11, 13, (3, 3), (0, 0), (2, 2)),
+    (13, 11, (3, 2), (1, 0), (1, 3)),
+    (7, 33, (5, 3), (2, 1), (3, 1)),
+    (6, 40, (2, 2), (0, 0), (2, 2)),
+    (9, 8, (4, 5), (3, 4), (4, 5)),
+    (5, 4, (5, 4), (0, 0), (1, 1)),
+]
+
+
+def geometry(height, width, kernel, pad, stride):
+    padded = max(pad) > 0
+    out = [
+        oracle.output(size, k, p, s, padded=padded)
+        for size, k, p, s in zip((height, width), kernel, pad, stride)
+    ]
+    return (*kernel, *pad, *stride), tuple(out)
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_max_and_its_place(case) -> None:
+    window, out = geometry(*case)
+    x = np.random.default_rng(0).standard_normal((2, 3, *case[:2])).astype(np.float32)
+    y, argmax = np.empty((2, 3, *out), np.float32), np.empty((2, 3, *out), np.int32)
+    pooling.max_pool_forward(x, window, y, argmax)
+    wanted, places = oracle.maximum_and_place(*case[2:])(x)
+    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_array_equal(argmax, places)
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_equal_numbers_the_first_in_reading_order_wins(case) -> None:
+    window, out = geometry(*case)
+    x = np.random.default_rng(0).integers(0, 3, (2, 3, *case[:2])).astype(np.float32)
+    y, argmax = np.empty((2, 3, *out), np.float32), np.empty((2, 3, *out), np.int32)
+    pooling.max_pool_forward(x, window, y, argmax)
+    np.testing.assert_array_equal(argmax, oracle.maximum_and_place(*case[2:])(x)[1])
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_average_counts_padding(case) -> None:
+    window, out = geometry(*case)
+    x = np.random.default_rng(0).standard_normal((2, 3, *case[:2]))
+    y = np.empty((2, 3, *out))
+    pooling.average_pool_forward(x, window, y)
+    np.testing.assert_allclose(y, oracle.average(*case[2:])(x), atol=1e-14)
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_backward_is_the_transpose(case) -> None:
+    window, out = geometry(*case)
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 3, *case[:2])), rng.standard_normal((2, 3, *out))
+    y, dx, argmax = np.empty_like(dy), np.empty_like(x), np.empty(dy.shape, np.int32)
+    pooling.average_pool_forward(x, window, y)
+    pooling.average_pool_backward(dy, window, dx)
+    assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
+    pooling.max_pool_forward(x, window, y, argmax)
+    pooling.max_pool_backward(dy, argmax, dx)
+    assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
+
+
+def test_infinities_and_nan_have_a_place() -> None:
+    x = np.full((1, 1, 4, 6), -np.inf, np.float32)
+    x[..., 3:] = np.nan
+    y, argmax = np.empty((1, 1, 2, 2), np.float32), np.empty((1, 1, 2, 2), np.int32)
+    pooling.max_pool_forward(x, (2, 3, 0, 0, 2, 3), y, argmax)
+    np.testing.assert_array_equal(y[0, 0], [[-np.inf, np.nan]] * 2)
+    assert argmax.min() >= 0
+    assert argmax.max() < 24
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+def test_shapes_are_caffes(size: int) -> None:
+    for kernel in range(1, size + 1):
+        for pad in range(kernel):
+            for stride in range(1, kernel + 1):
+                for floor in (False, True):
+                    window = caffe_lite.layers.pooling.Window(
+                        kernel, kernel, pad, pad, stride, stride
+                    )
+                    wanted = oracle.output(size, kernel, pad, stride, floor)
+                    assert window.output(size, size, floor) == (wanted, wanted)
+
+
+def stochastic(phase: str) -> Rig:
+    return Rig(
+        Case(
+            "Pooling",
+            [(3, 4, 8, 12)],
+            "pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }",
+            draw={0: uniform(0.1, 1)},
+            phase=phase,
+        )
+    )
+
+
+def test_stochastic_draws_in_proportion() -> None:
+    rig = stochastic("TRAIN")
+    x = rig.bottom[0].data
+    draws = [rig.forward()[0] for _ in range(400)]
+    plane = x.reshape(3, 4, -1)
+    places = rig.layer.buf.argmax.reshape(3, 4, -1)
+    np.testing.assert_array_equal(
+        draws[-1].reshape(places.shape), np.take_along_axis(plane, places, 2)
+    )
+    wanted = oracle.stochastic_mean((2, 2), (0, 0), (2, 2))(x)
+    assert np.abs(np.mean(draws, axis=0) - wanted).max() < 0.08
+    assert abs((np.mean(draws, axis=0) - wanted).mean()) < 0.004
+
+
+def test_stochastic_sends_the_gradient_to_the_number_drawn() -> None:
+    rig = stochastic("TRAIN")
+    (y,) = rig.forward()
+    rig.backward()
+    assert np.vdot(rig.bottom[0].diff, rig.bottom[0].data) == pytest.approx(
+        np.vdot(rig.top[0].diff, y)
+    )
+
+
+def test_stochastic_in_test_phase_has_no_gradient() -> None:
+    rig = stochastic("TEST")
+    rig.forward()
+    with pytest.raises(NotDifferentiable, match="TRAIN only"):
+        rig.backward()
+
+
+def test_stochastic_of_zeros_is_zero() -> None:
+    rig = stochastic("TRAIN")
+    rig.bottom[0].data[...] = 0
+    assert not rig.forward()[0].any()
+    rig = stochastic("TEST")
+    rig.bottom[0].data[...] = 0
+    assert not rig.forward()[0].any()
+
+
+def test_an_empty_bin_passes_no_gradient() -> None:
+    bounds = np.empty((1, 2, 2), np.int32)
+    pooling.roi_bins(np.array([20.0]), np.array([30.0]), 2, 4, bounds)
+    assert (bounds == 4).all()
+    x, y, argmax = np.ones((1, 2, 4, 5)), np.empty((1, 2, 2, 2)), np.empty((1, 2, 2, 2), np.int32)
+    pooling.roi_pool_forward(x, np.array([0]), bounds, bounds, y, argmax)
+    assert (y == 0).all()
+    assert (argmax == -1).all()
+    dx = np.empty_like(x)
+    pooling.roi_pool_backward(np.ones_like(y), np.array([0]), argmax, dx)
+    assert not dx.any()
+
+
+def test_corners_of_regions_are_rounded_away_from_zero() -> None:
+    bounds = np.empty((3, 1, 2), np.int32)
+    first, last = np.array([0.5, 1.49, -0.5]), np.array([2.5, 2.49, 1.5])
+    pooling.roi_bins(first, last, 1, 9, bounds)
+    np.testing.assert_array_equal(bounds[:, 0], [[1, 4], [1, 3], [0, 3]])
+
+
+X = normal(np.random.default_rng(1), (2, 3, 7, 9))
+WINDOW = ((3, 4), (1, 2), (2, 3))
+ROIS = np.array([[0, 3, 1, 13, 9.0], [1, 5, 3, 5, 3]])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (oracle.maximum(*WINDOW)(X), oracle.maximum((4, 4), *WINDOW[1:])(X)),
+        (oracle.maximum_and_place(*WINDOW)(X)[1], oracle.maximum_and_place(*WINDOW)(-X)[1]),
+        (oracle.average(*WINDOW)(X), oracle.average(*WINDOW)(X) * 1.2),
+        (
+            oracle.stochastic_mean(*WINDOW)(np.abs(X)),
+            oracle.average(*WINDOW)(np.abs(X)),
+        ),
+        (oracle.pyramid(2)(X), oracle.pyramid(2, oracle.average)(X)),
+        (oracle.regions(0.5, 2, 3)(X, ROIS), oracle.regions(0.6, 2, 3)(X, ROIS)),
+    ],
+)
+def test_oracles_reject_a_wrong_variant(right, wrong) -> None:
+    assert np.abs(right - wrong).max() > 0.05
+
+
+def test_the_oracle_of_shapes_tells_ceil_from_floor_and_clips() -> None:
+    assert oracle.output(10, 3, 0, 2) == 5
+    assert oracle.output(10, 3, 0, 2, floor=True) == 4
+    assert oracle.output(9, 3, 2, 3) == 4
+    assert oracle.output(5, 2, 1, 2) == 3
+    assert oracle.output(5, 3, 2, 4) == 2  # the third window would start at 6, in the far padding

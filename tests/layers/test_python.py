@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe_lite as caffe
+from caffe_lite.errors import LayerError
+from caffe_lite.layers import python
+from tests.net import source
+
+MODULE = """
+import numpy as np
+import caffe_lite as caffe
+
+
+class EuclideanLossLayer(caffe.Layer):
+    def setup(self, bottom, top):
+        if len(bottom) != 2:
+            raise Exception("Need two inputs to compute distance.")
+
+    def reshape(self, bottom, top):
+        self.difference = np.zeros_like(bottom[0].data, dtype=np.float32)
+        top[0].reshape(1)
+
+    def forward(self, bottom, top):
+        self.difference[...] = bottom[0].data - bottom[1].data
+        top[0].data[...] = np.sum(self.difference**2) / bottom[0].num / 2.0
+
+    def backward(self, top, propagate_down, bottom):
+        for i, sign in enumerate((1, -1)):
+            if propagate_down[i]:
+                bottom[i].diff[...] = sign * self.difference / bottom[i].num
+
+
+class Scaled(caffe.Layer):
+    def setup(self, bottom, top):
+        self.blobs.add_blob(1)
+        self.blobs[0].data[0] = float(self.param_str)
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data * self.blobs[0].data[0] + self.phase
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
+not_a_layer = 3
+"""
+
+NET = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 3 dim: 2 } } }
+layer { name: "p" type: "Python" bottom: "x" top: "y"
+  python_param { module: "user_layers" layer: "Scaled" param_str: "2.5" } }
+"""
+
+
+@pytest.fixture(autouse=True)
+def user_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "user_layers.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "user_layers", raising=False)
+    monkeypatch.setattr(python, "_registered", {})
+
+
+def test_it_is_refused_until_allowed_and_says_how() -> None:
+    with pytest.raises(
+        LayerError, match=r'^net:4:\d+: layer "p" \(Python\): would import'
+    ) as told:
+        caffe.Net(source(NET), caffe.TEST)
+    assert "python_layers=True" in str(told.value)
+    assert "user_layers" not in sys.modules
+
+
+def test_it_runs_when_allowed() -> None:
+    net = caffe.Net(source(NET), caffe.TEST, python_layers=True)
+    net.blobs["x"].data[...] = [[1, 2], [3, 4], [5, 6]]
+    assert net.layers[1].type == "Python"
+    np.testing.assert_allclose(net.forward()["y"], net.blobs["x"].data * 2.5 + caffe.TEST)
+    net.blobs["x"].reshape(1, 2)
+    assert net.forward()["y"].shape == (1, 2)
+    assert net.params["p"][0].data.shape == (1,)
+
+
+def test_a_registered_class_needs_no_leave() -> None:
+    import user_layers  # type: ignore[import-not-found]
+
+    caffe.register_python_layer(user_layers.Scaled)
+    net = caffe.Net(source(NET), caffe.TRAIN)
+    net.blobs["x"].data[...] = 2
+    assert (net.forward()["y"] == 5).all()
+
+
+def test_a_python_loss_passes_its_gradient_down() -> None:
+    net = caffe.Net(
+        source(
+            """
+            force_backward: true
+            layer { name: "in" type: "Input" top: "x" top: "t"
+              input_param { shape { dim: 3 dim: 2 } } }
+            layer { name: "loss" type: "Python" bottom: "x" bottom: "t" top: "loss" loss_weight: 1
+              python_param { module: "user_layers" layer: "EuclideanLossLayer" } }
+            """
+        ),
+        caffe.TRAIN,
+        python_layers=True,
+    )
+    x, t = np.arange(6.0).reshape(3, 2), np.ones((3, 2))
+    net.blobs["x"].data[...], net.blobs["t"].data[...] = x, t
+    np.testing.assert_allclose(net.compute_loss(), ((x - t) ** 2).sum() / 6, rtol=1e-6)
+    net.compute_gradients()
+    np.testing.assert_allclose(net.blobs["x"].diff, (x - t) / 3, rtol=1e-6)
+    np.testing.assert_allclose(net.blobs["t"].diff, (t - x) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "layer", "says"),
+    [
+        ("no_such_module", "X", 'no module "no_such_module"'),
+        ("user_layers", "Missing", 'module "user_layers" has no "Missing"'),
+        ("user_layers", "not_a_layer", "not a class derived from caffe_lite.Layer"),
+    ],
+)
+def test_what_it_cannot_import_it_names(module: str, layer: str, says: str) -> None:
+    net = NET.replace('"user_layers"', f'"{module}"').replace('"Scaled"', f'"{layer}"')
+    with pytest.raises(LayerError, match=says):
+        caffe.Net(source(net), caffe.TEST, python_layers=True)

@@ -1,0 +1,122 @@
+"""The losses and their gradients by their definitions, as plain loops in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _softmax(scores):
+    e = np.exp(scores - scores.max())
+    return e / e.sum()
+
+
+def _items(x, label, axis):
+    """(place, scores, label) of each item; axis is the class axis."""
+    rows = np.moveaxis(x, axis, -1)
+    labels = label.reshape(rows.shape[:-1])
+    for place in np.ndindex(rows.shape[:-1]):
+        yield place, rows[place], int(labels[place])
+
+
+def _divisor(x, valid, axis, normalization):
+    items = int(np.prod(x.shape[:axis]))
+    labels = items * int(np.prod(x.shape[axis + 1 :]))
+    return max(1, {"FULL": labels, "VALID": valid, "BATCH_SIZE": items, "NONE": 1}[normalization])
+
+
+def softmax_with_loss(x, label, axis=1, ignore=None, normalization="VALID", probabilities=False):
+    p = np.moveaxis(np.zeros(x.shape), axis, -1)
+    loss, valid = 0.0, 0
+    for place, scores, own in _items(x, label, axis):
+        p[place] = _softmax(scores)
+        if own != ignore:
+            loss -= np.log(p[place][own])
+            valid += 1
+    loss /= _divisor(x, valid, axis, normalization)
+    return (loss, np.moveaxis(p, -1, axis)) if probabilities else loss
+
+
+def softmax_with_loss_backward(x, label, axis=1, ignore=None, normalization="VALID"):
+    dx = np.moveaxis(np.zeros(x.shape), axis, -1)
+    valid = 0
+    for place, scores, own in _items(x, label, axis):
+        if own != ignore:
+            dx[place] = _softmax(scores)
+            dx[place][own] -= 1
+            valid += 1
+    return np.moveaxis(dx, -1, axis) / _divisor(x, valid, axis, normalization)
+
+
+def infogain(x, label, gain, axis=1, ignore=None, normalization="VALID", probabilities=False):
+    classes = x.shape[axis]
+    gain = gain.reshape(classes, classes)
+    p = np.moveaxis(np.zeros(x.shape), axis, -1)
+    loss, valid = 0.0, 0
+    for place, scores, own in _items(x, label, axis):
+        p[place] = _softmax(scores)
+        if own != ignore:
+            loss -= sum(gain[own, c] * np.log(p[place][c]) for c in range(classes))
+            valid += 1
+    loss /= _divisor(x, valid, axis, normalization)
+    return (loss, np.moveaxis(p, -1, axis)) if probabilities else loss
+
+
+def sigmoid_cross_entropy(x, target, ignore=None, normalization="BATCH_SIZE", probabilities=False):
+    s = 1.0 / (1.0 + np.exp(-x))
+    loss, valid = 0.0, 0
+    for p, t in zip(s.reshape(-1), target.reshape(-1)):
+        if ignore is None or int(t) != ignore:
+            loss -= t * np.log(p) + (1 - t) * np.log(1 - p)
+            valid += 1
+    divisor = {"FULL": x.size, "VALID": valid, "BATCH_SIZE": len(x), "NONE": 1}[normalization]
+    loss /= max(1, divisor)
+    return (loss, s) if probabilities else loss
+
+
+def multinomial_logistic(p, label):
+    rows = p.reshape(len(p), -1)
+    total = 0.0
+    for row, own in zip(rows, label.reshape(-1)):
+        total -= np.log(max(row[int(own)], 1e-20))
+    return total / len(p)
+
+
+def hinge(x, label, norm="L1"):
+    total = 0.0
+    for row, own in zip(x.reshape(len(x), -1), label.reshape(-1)):
+        for c, score in enumerate(row):
+            excess = max(0.0, 1.0 - score if c == int(own) else 1.0 + score)
+            total += excess**2 if norm == "L2" else excess
+    return total / len(x)
+
+
+def euclidean(a, b):
+    return ((a.reshape(-1) - b.reshape(-1)) ** 2).sum() / (2 * len(a))
+
+
+def contrastive(a, b, similar, margin=1.0, legacy=False):
+    total = 0.0
+    for x, y, same in zip(a, b, similar.reshape(-1)):
+        squared = ((x - y) ** 2).sum()
+        if int(same):
+            total += squared
+        elif legacy:
+            total += max(margin - squared, 0.0)
+        else:
+            total += max(margin - np.sqrt(squared), 0.0) ** 2
+    return total / (2 * len(a))
+
+
+def contrastive_backward(a, b, similar, margin=1.0, legacy=False):
+    """The gradient at a, with Caffe's 0.0001 in the divisor."""
+    da = np.zeros(a.shape)
+    for n, same in enumerate(similar.reshape(-1)):
+        difference = a[n] - b[n]
+        distance = np.sqrt((difference**2).sum())
+        if int(same):
+            da[n] = difference
+        elif legacy and distance**2 < margin:
+            da[n] = -difference
+        elif not legacy and distance < margin:
+            da[n] = -(margin - distance) / (distance + 1e-4) * difference
+    return da / len(a)

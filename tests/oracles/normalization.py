@@ -1,0 +1,105 @@
+"""The normalisations as their definitions, sum by sum, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def lrn_channels(size=5, alpha=1.0, beta=0.75, k=1.0):
+    """Krizhevsky et al. 2012, section 3.3, with Caffe's alpha / size."""
+
+    def normalize(x):
+        y = np.zeros(x.shape)
+        for c in range(x.shape[1]):
+            around = range(max(c - size // 2, 0), min(c + size // 2 + 1, x.shape[1]))
+            squares = sum(x[:, i] ** 2 for i in around)
+            y[:, c] = x[:, c] / (k + alpha / size * squares) ** beta
+        return y
+
+    return normalize
+
+
+def lrn_pixels(size=5, alpha=1.0, beta=0.75):
+    """The same over a square of pixels; its mean always counts size^2 of them."""
+
+    def normalize(x):
+        y = np.zeros(x.shape)
+        for h, w in np.ndindex(*x.shape[2:]):
+            rows = slice(max(h - size // 2, 0), h + size // 2 + 1)
+            columns = slice(max(w - size // 2, 0), w + size // 2 + 1)
+            mean = (x[:, :, rows, columns] ** 2).sum(axis=(2, 3)) / size**2
+            y[:, :, h, w] = x[:, :, h, w] / (1 + alpha * mean) ** beta
+        return y
+
+    return normalize
+
+
+def _channels(x):
+    """x as (C, everything of that channel)."""
+    if x.ndim == 1:
+        return x.reshape(1, -1)
+    return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
+
+
+def _spread(values, x):
+    """One value for each channel, shaped to be combined with x."""
+    return values if x.ndim == 1 else values.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def batch_norm(eps=1e-5):
+    """With the batch's own mean and variance; the statistics are not used."""
+
+    def normalize(x, *statistics):
+        mean, variance = _channels(x).mean(axis=1), _channels(x).var(axis=1)
+        return (x - _spread(mean, x)) / np.sqrt(_spread(variance, x) + eps)
+
+    return normalize
+
+
+def batch_norm_global(eps=1e-5):
+    """With the running mean and variance, stored as sums with a weight."""
+
+    def normalize(x, mean, variance, factor):
+        weight = 0 if factor[0] == 0 else 1 / factor[0]
+        return (x - _spread(mean * weight, x)) / np.sqrt(_spread(variance * weight, x) + eps)
+
+    return normalize
+
+
+def batch_norm_after(fraction):
+    """The running sums after one batch."""
+
+    def update(x, mean, variance, factor):
+        rows = _channels(x)
+        unbiased = rows.var(axis=1, ddof=1 if rows.shape[1] > 1 else 0)
+        return (
+            fraction * mean + rows.mean(axis=1),
+            fraction * variance + unbiased,
+            fraction * factor + 1,
+        )
+
+    return update
+
+
+def mvn(across_channels=False, normalize_variance=True, eps=1e-9):
+    """Zero mean and unit variance for each row of an item, eps outside of the root."""
+
+    def normalize(x):
+        rows = x.reshape(x.shape[0] if across_channels else x.shape[0] * x.shape[1], -1)
+        y = rows - rows.mean(axis=1, keepdims=True)
+        if normalize_variance:
+            y = y / (rows.std(axis=1, keepdims=True) + eps)
+        return y.reshape(x.shape)
+
+    return normalize
+
+
+def normalize(across_spatial=True, eps=1e-10):
+    """Unit length for each item, or each pixel, times a scale for each channel."""
+
+    def run(x, scale):
+        axes = tuple(range(1, x.ndim)) if across_spatial else (1,)
+        length = np.sqrt(eps + (x**2).sum(axis=axes, keepdims=True))
+        return x / length * (scale if scale.ndim == 0 else _spread(scale, x))
+
+    return run

@@ -1,0 +1,135 @@
+"""Pooling as its definition: one window after the other, in float64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def output(size, kernel, pad=0, stride=1, floor=False, padded=None):
+    """How many windows Caffe slides over `size` numbers.
+
+    `padded`: is there padding along any axis?  Then a window that would start in the far padding
+    is left out.
+    """
+    padded = pad > 0 if padded is None else padded
+    count = (math.floor if floor else math.ceil)((size + 2 * pad - kernel) / stride) + 1
+    if padded and (count - 1) * stride >= size + pad:
+        count -= 1
+    return count
+
+
+def windows(x, kernel, pad=(0, 0), stride=(1, 1), floor=False):
+    """Yield (i, j, rows, columns, size): the pixels of each window, and its size with padding."""
+    height, width = x.shape[2:]
+    padded = max(pad) > 0
+    for i in range(output(height, kernel[0], pad[0], stride[0], floor, padded)):
+        for j in range(output(width, kernel[1], pad[1], stride[1], floor, padded)):
+            top, left = i * stride[0] - pad[0], j * stride[1] - pad[1]
+            rows = range(top, min(top + kernel[0], height + pad[0]))
+            columns = range(left, min(left + kernel[1], width + pad[1]))
+            size = len(rows) * len(columns)
+            rows = [h for h in rows if 0 <= h < height]
+            columns = [w for w in columns if 0 <= w < width]
+            yield i, j, rows, columns, size
+
+
+def _empty(x, *geometry):
+    places = [(i, j) for i, j, *_ in windows(x, *geometry)]
+    return np.zeros((*x.shape[:2], places[-1][0] + 1, places[-1][1] + 1))
+
+
+def maximum(*geometry):
+    """The greatest of each window."""
+
+    def pool(x):
+        y = _empty(x, *geometry)
+        for i, j, rows, columns, _ in windows(x, *geometry):
+            y[:, :, i, j] = x[:, :, rows][:, :, :, columns].max(axis=(2, 3))
+        return y
+
+    return pool
+
+
+def maximum_and_place(*geometry):
+    """The greatest of each window, and where in the plane it is first."""
+
+    def pool(x):
+        y, place = _empty(x, *geometry), _empty(x, *geometry)
+        for n, c in np.ndindex(*x.shape[:2]):
+            for i, j, rows, columns, _ in windows(x, *geometry):
+                best = max(x[n, c, h, w] for h in rows for w in columns)
+                y[n, c, i, j] = best
+                place[n, c, i, j] = next(
+                    h * x.shape[3] + w for h in rows for w in columns if x[n, c, h, w] == best
+                )
+        return y, place
+
+    return pool
+
+
+def average(*geometry):
+    """The sum of each window divided by its size, padding included."""
+
+    def pool(x):
+        y = _empty(x, *geometry)
+        for i, j, rows, columns, size in windows(x, *geometry):
+            y[:, :, i, j] = x[:, :, rows][:, :, :, columns].sum(axis=(2, 3)) / size
+        return y
+
+    return pool
+
+
+def stochastic_mean(*geometry):
+    """The mean of numbers drawn in proportion to themselves."""
+
+    def pool(x):
+        y = _empty(x, *geometry)
+        for i, j, rows, columns, _ in windows(x, *geometry):
+            window = x[:, :, rows][:, :, :, columns]
+            y[:, :, i, j] = (window * window / window.sum(axis=(2, 3), keepdims=True)).sum((2, 3))
+        return y
+
+    return pool
+
+
+def pyramid(levels, pool=maximum):
+    """Spatial pyramid pooling: each level's bins, flattened, one level after the other."""
+
+    def pool_levels(x):
+        parts = []
+        for level in range(levels):
+            kernel = [math.ceil(size / 2**level) for size in x.shape[2:]]
+            pad = [(k * 2**level - size + 1) // 2 for k, size in zip(kernel, x.shape[2:])]
+            parts.append(pool(kernel, pad, kernel)(x).reshape(len(x), -1))
+        return np.concatenate(parts, axis=1)
+
+    return pool_levels
+
+
+def regions(scale, out_h, out_w):
+    """Fast R-CNN's pooling of regions: the greatest number of each bin, 0 for an empty one."""
+
+    def nearest(v):
+        return math.floor(v + 0.5) if v >= 0 else -math.floor(-v + 0.5)
+
+    def bounds(first, last, bins, size):
+        length = max(last - first + 1, 1)
+        for b in range(bins):
+            start = first + math.floor(b * length / bins)
+            stop = first + math.ceil((b + 1) * length / bins)
+            yield min(max(start, 0), size), min(max(stop, 0), size)
+
+    def pool(x, rois):
+        y = np.zeros((len(rois), x.shape[1], out_h, out_w))
+        for r, (item, *corners) in enumerate(rois):
+            left, top, right, bottom = (nearest(v * scale) for v in corners)
+            for i, (h0, h1) in enumerate(bounds(top, bottom, out_h, x.shape[2])):
+                for j, (w0, w1) in enumerate(bounds(left, right, out_w, x.shape[3])):
+                    for c in range(x.shape[1]):
+                        bin_ = x[int(item), c, h0:h1, w0:w1]
+                        y[r, c, i, j] = bin_.max() if bin_.size else 0
+        return y
+
+    return pool

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from caffe_lite.errors import SolverError
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.solver import lr_policy
+
+
+def solver(**fields):
+    return caffe_pb2.SolverParameter(base_lr=0.5, **fields)
+
+
+def rates(param, *iterations):
+    return [lr_policy.learning_rate(param, iteration) for iteration in iterations]
+
+
+@pytest.mark.parametrize(
+    ("param", "iterations", "expected"),
+    [
+        (solver(lr_policy="fixed"), (0, 1000), (0.5, 0.5)),
+        (
+            solver(lr_policy="step", gamma=0.25, stepsize=10),
+            (0, 9, 10, 25),
+            (0.5, 0.5, 0.125, 0.03125),
+        ),
+        (solver(lr_policy="exp", gamma=0.5), (0, 1, 3), (0.5, 0.25, 0.0625)),
+        (
+            solver(lr_policy="inv", gamma=0.25, power=2.0),
+            (0, 4, 12),
+            (0.5, 0.125, 0.03125),
+        ),
+        (
+            solver(lr_policy="multistep", gamma=0.5, stepvalue=[3, 5, 6]),
+            (0, 2, 3, 5, 6, 100),
+            (0.5, 0.5, 0.25, 0.125, 0.0625, 0.0625),
+        ),
+        (
+            solver(lr_policy="poly", power=2.0, max_iter=10),
+            (0, 5, 10, 20),
+            (0.5, 0.125, 0.0, 0.0),
+        ),
+        (
+            solver(lr_policy="sigmoid", gamma=-0.5, stepsize=10),
+            (10, 14, 100000),
+            (0.25, 0.5 / (1 + math.exp(2.0)), 0.0),
+        ),
+    ],
+    ids=lambda value: value.lr_policy if hasattr(value, "lr_policy") else "",
+)
+def test_rate(param, iterations, expected):
+    assert rates(param, *iterations) == pytest.approx(expected, rel=1e-12, abs=1e-300)
+
+
+def test_multistep_counts_a_value_only_after_those_before_it():
+    param = solver(lr_policy="multistep", gamma=0.5, stepvalue=[8, 4])
+    assert [lr_policy.current_step(param, i) for i in (4, 7, 8)] == [0, 0, 2]
+
+
+def test_current_step_of_step_policy():
+    param = solver(lr_policy="step", gamma=0.5, stepsize=4)
+    assert [lr_policy.current_step(param, i) for i in (3, 4, 9)] == [0, 1, 2]
+
+
+def test_overflow_and_negative_base_are_c_s():
+    assert rates(solver(lr_policy="exp", gamma=10.0), 1000) == [math.inf]
+    assert math.isnan(rates(solver(lr_policy="inv", gamma=-1.0, power=0.5), 3)[0])
+
+
+@pytest.mark.parametrize(
+    ("param", "field", "says"),
+    [
+        (solver(), "lr_policy", "lr_policy is missing; one of fixed, step"),
+        (solver(lr_policy="stpe"), "lr_policy", 'unknown lr_policy "stpe"; did you mean step?'),
+        (solver(lr_policy="xyzzy"), "lr_policy", 'unknown lr_policy "xyzzy"; one of fixed'),
+        (solver(lr_policy="step"), "lr_policy", "needs a stepsize of at least 1, not 0"),
+        (
+            solver(lr_policy="step", stepsize=-2),
+            "stepsize",
+            "needs a stepsize of at least 1, not -2",
+        ),
+        (solver(lr_policy="poly"), "lr_policy", "needs a max_iter of at least 1, not 0"),
+    ],
+)
+def test_refused(param, field, says):
+    fields = []
+
+    def refuse(name, message):
+        fields.append(name)
+        return SolverError(message)
+
+    with pytest.raises(SolverError, match=says):
+        lr_policy.check(param, refuse)
+    assert fields == [field]

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from caffe_lite.blob import Blob
+from caffe_lite.errors import SolverError
+from caffe_lite.solver import report
+
+
+def net(**outputs):
+    """Stands for a net with these outputs, each (values, loss weight)."""
+    blobs, weights = {}, {}
+    for name, (values, weight) in outputs.items():
+        blobs[name] = Blob(np.shape(values), np.float64)
+        blobs[name].data[...] = values
+        weights[name] = weight
+    return SimpleNamespace(outputs=list(outputs), blobs=blobs, blob_loss_weights=weights)
+
+
+def test_outputs_are_written_as_caffe_writes_them():
+    lines = [str(each) for each in report.outputs(net(acc=([0.25, 1e-7], 0.0), loss=(2.5, 0.5)))]
+    assert lines == ["acc = 0.25", "acc = 1e-07", "loss = 2.5 (* 0.5 = 1.25 loss)"]
+
+
+def test_means():
+    means = report.Means()
+    assert means.means() == []
+    means.add(net(loss=([1.0, 2.0], 1.0)))
+    shown = means.add(net(loss=([2.0, 5.0], 1.0)))
+    assert [each.value for each in shown] == [2.0, 5.0]
+    assert [each.value for each in means.means()] == [1.5, 3.5]
+    with pytest.raises(SolverError, match="were 2 numbers and are 1 now"):
+        means.add(net(loss=(1.0, 1.0)))
+
+
+def test_smoothed_loss_is_the_mean_of_the_last():
+    smoothed = report.SmoothedLoss(2)
+    assert smoothed.mean == 0.0
+    assert [smoothed.add(loss) for loss in (1.0, 2.0, 4.0)] == [1.0, 1.5, 3.0]
+
+
+def test_first_bad_goes_by_layers():
+    fine, bad = Blob((2,)), Blob((3,))
+    bad.data[1] = np.inf
+    layers = [
+        SimpleNamespace(name="one", blobs=[fine]),
+        SimpleNamespace(name="two", blobs=[fine, bad]),
+    ]
+    tops = {"one": ["x"], "two": ["y"]}
+    found = SimpleNamespace(layers=layers, top_names=tops, blobs={"x": fine, "y": bad})
+    assert report.first_bad(found).endswith('blob 1, of layer "two"')
+    found.blobs["x"] = bad
+    assert report.first_bad(found) == 'the first blob to go bad is "x", from layer "one"'
+    layers[1].blobs = []
+    found.blobs = {"x": fine, "y": fine}
+    assert report.first_bad(found) == "no blob shows why"

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from caffe_lite.errors import SolverError
+from caffe_lite.proto import caffe_pb2
+from caffe_lite.solver.settings import Settings
+
+GOOD = 'net: "net.prototxt"\nbase_lr: 0.1\nlr_policy: "fixed"\n'
+NET = 'name: "n" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+
+
+@pytest.fixture
+def solver(tmp_path, monkeypatch):
+    """Writes a solver file beside a net, in the current folder; returns its Settings."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+
+    def write(text):
+        (tmp_path / "solver.prototxt").write_text(text)
+        return Settings("solver.prototxt")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (GOOD + "iter_size: 0", 4, "iter_size must be at least 1, not 0"),
+        (GOOD + "average_loss: -1", 4, "average_loss must be at least 1, not -1"),
+        (GOOD + 'regularization_type: "L3"', 4, 'unknown regularization_type "L3"; L1 or L2'),
+        ('net: "net.prototxt"\nlr_policy: "fxied"', 2, "did you mean fixed?"),
+        ('lr_policy: "fixed"', 1, "there is no net to train; give one of net, net_param"),
+        (GOOD + 'train_net: "net.prototxt"', 4, "net and train_net are both given"),
+        (GOOD + "test_iter: 5", 4, "test_iter needs a test_interval of at least 1, not 0"),
+        (GOOD + "test_iter: 5\ntest_interval: -2", 5, "at least 1, not -2"),
+        (GOOD + 'test_net: "net.prototxt"', 4, "0 test_iter for 1 test nets"),
+        (
+            'train_net: "net.prototxt"\nlr_policy: "fixed"\ntest_iter: 5\ntest_interval: 1',
+            3,
+            "1 test_iter for 0 test nets",
+        ),
+        (
+            GOOD + "test_iter: 5\ntest_interval: 1\ntest_state {}\ntest_state {}",
+            6,
+            "2 test_state for 1 test nets",
+        ),
+    ],
+)
+def test_refused(solver, text, line, says):
+    with pytest.raises(SolverError, match=re.escape(says)) as caught:
+        solver(text).check()
+    assert caught.value.location.line == line
+    assert caught.value.location.file.endswith("solver.prototxt")
+
+
+def test_missing_net_says_where_it_would_exist(solver, tmp_path, monkeypatch):
+    (tmp_path / "examples" / "mnist").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "examples" / "mnist" / "solver.prototxt"
+    path.write_text('base_lr: 1\nlr_policy: "fixed"\nnet: "net.prototxt"')
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(SolverError) as caught:
+        Settings(path).train_net()
+    assert caught.value.location.line == 3
+    assert str(caught.value).endswith(f"so run this from {tmp_path}")
+
+
+def test_missing_net_anywhere(solver):
+    with pytest.raises(SolverError, match=r'net "gone.prototxt" does not exist in .*[^m]$'):
+        solver('net: "gone.prototxt"\nlr_policy: "fixed"').train_net()
+
+
+def test_states_are_merged_over_the_net_s_own(solver, tmp_path):
+    (tmp_path / "net.prototxt").write_text(NET + ' state { level: 2 stage: "own" }')
+    settings = solver(
+        GOOD
+        + 'train_state { stage: "train" }\n'
+        + "test_iter: 1 test_iter: 1 test_interval: 1\n"
+        + 'test_state { level: 3 } test_state { stage: "second" }'
+    )
+    train = settings.train_net().param.state
+    assert (train.phase, train.level) == (caffe_pb2.TRAIN, 2)
+    assert list(train.stage) == ["own", "train"]
+    first, second = (net.param.state for net in settings.test_nets())
+    assert (first.phase, first.level, list(first.stage)) == (caffe_pb2.TEST, 3, ["own"])
+    assert (second.level, list(second.stage)) == (2, ["own", "second"])
+
+
+def test_test_nets_come_in_caffe_s_order(solver, tmp_path):
+    (tmp_path / "other.prototxt").write_text(NET.replace('"n"', '"file"'))
+    settings = solver(
+        GOOD
+        + 'test_net: "other.prototxt"\ntest_net_param { name: "message" }\n'
+        + "test_iter: 1 test_iter: 1 test_iter: 1 test_iter: 1 test_interval: 1"
+    )
+    settings.check()
+    assert [net.param.name for net in settings.test_nets()] == ["message", "file", "n", "n"]
+
+
+def test_net_param_stands_in_the_solver(solver):
+    settings = solver(f'lr_policy: "fixed"\nnet_param {{ {NET} }}\ntest_iter: 1 test_interval: 1')
+    settings.check()
+    assert settings.train_net().param.name == "n"
+    assert [net.param.state.phase for net in settings.test_nets()] == [caffe_pb2.TEST]
+    assert settings.train_net().nodes[0].where.location.line == 2
+
+
+def test_fields_of_other_caffes_are_told(solver, caplog):
+    solver(GOOD + "warmup_iter: 5").report_ignored()
+    (record,) = caplog.records
+    assert record.getMessage().endswith("solver.prototxt:4:14: warmup_iter has no effect here")
+
+
+def test_message_without_a_file():
+    with pytest.raises(SolverError, match=r"^lr_policy is missing") as caught:
+        Settings(caffe_pb2.SolverParameter()).check()
+    assert caught.value.location is None

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caffe_lite.errors import SolverError
+from caffe_lite.proto import caffe_pb2, files
+from caffe_lite.solver import snapshot
+
+
+def refuse(field, message):
+    error = SolverError(message)
+    error.at(None, field)
+    return error
+
+
+HISTORY = [
+    np.arange(6, dtype=np.float32).reshape(2, 3),
+    np.array([0.25], np.float32),
+    np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 1, 2, 3),
+]
+
+
+@pytest.mark.parametrize("hdf5", [False, True])
+def test_names_are_caffe_s(hdf5):
+    end = ".h5" if hdf5 else ""
+    assert snapshot.weights_file("a/b", 20, hdf5) == "a/b_iter_20.caffemodel" + end
+    assert snapshot.state_file("a/b", 20, hdf5) == "a/b_iter_20.solverstate" + end
+
+
+@pytest.mark.parametrize("hdf5", [False, True])
+def test_state_is_read_back(tmp_path, hdf5):
+    path = snapshot.state_file(str(tmp_path / "s"), 7, hdf5)
+    write = files.write_state_hdf5 if hdf5 else files.write_message
+    write(path, snapshot.make_state(7, "s_iter_7.caffemodel", 2, HISTORY))
+    back = files.read_state(path)
+    assert (back.iter, back.learned_net, back.current_step) == (7, "s_iter_7.caffemodel", 2)
+    for got, expected in zip(snapshot.read_history(path, back, HISTORY), HISTORY, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_history_of_another_solver_is_refused():
+    state = snapshot.make_state(1, "w", 0, HISTORY)
+    with pytest.raises(SolverError, match="s: holds 3 history arrays, this solver has 6; "):
+        snapshot.read_history("s", state, HISTORY * 2)
+    other = [HISTORY[0].T, *HISTORY[1:]]
+    with pytest.raises(SolverError, match=r"array 0 has shape \(2, 3\), .* needs \(3, 2\)"):
+        snapshot.read_history("s", state, other)
+
+
+def test_history_in_legacy_shape_fits():
+    state = caffe_pb2.SolverState(iter=3)
+    blob = state.history.add(num=1, channels=1, height=2, width=3)
+    blob.data.extend(range(6))
+    (history,) = snapshot.read_history("s", state, HISTORY[:1])
+    np.testing.assert_array_equal(history, HISTORY[0])
+
+
+def test_weights_are_found_as_named_or_beside_the_state(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moved").mkdir()
+    state = caffe_pb2.SolverState(learned_net="runs/w_iter_1.caffemodel")
+    path = "moved/w_iter_1.solverstate"
+    with pytest.raises(SolverError, match=r'weights "runs/w_iter_1.caffemodel" do not exist'):
+        snapshot.find_weights(path, state)
+    (tmp_path / "moved" / "w_iter_1.caffemodel").touch()
+    (tmp_path / "moved" / "other_iter_1.caffemodel").touch()
+    renamed = snapshot.find_weights("moved/other_iter_1.solverstate", state)
+    assert renamed == "moved/w_iter_1.caffemodel", "the name it gives goes first"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "other.caffemodel.h5").touch()
+    renamed = snapshot.find_weights("elsewhere/other.solverstate.h5", state)
+    assert renamed == "elsewhere/other.caffemodel.h5"
+    assert snapshot.find_weights(path, state) == "moved/w_iter_1.caffemodel"
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "w_iter_1.caffemodel").touch()
+    assert snapshot.find_weights(path, state) == "runs/w_iter_1.caffemodel"
+
+
+def test_prefix_is_tried_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    snapshot.check_prefix("net", refuse)
+    snapshot.check_prefix(str(tmp_path / "net"), refuse)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SolverError, match=r"snapshot_prefix: .*does not exist: gone; create it"):
+        snapshot.check_prefix("gone/net", refuse)
+    (tmp_path / "file").touch()
+    with pytest.raises(SolverError, match="does not exist: file"):
+        snapshot.check_prefix("file/net", refuse)
+
+
+def test_prefix_that_cannot_be_written(monkeypatch, tmp_path):
+    def fail(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(snapshot.tempfile, "TemporaryFile", fail)
+    with pytest.raises(SolverError, match=r"no file can be written .*No space left on device"):
+        snapshot.check_prefix(str(tmp_path / "net"), refuse)
