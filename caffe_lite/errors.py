@@ -34,7 +34,8 @@ class CaffeError(Exception):
     """An error made outside this package: in a file, a flag, or a call.
 
     `message` is one line without a position; `str(error)` puts the position, if there is one,
-    and the subject (``layer "pool1" (Pooling)``), if there is one, before it.
+    and the subject (``layer "pool1" (Pooling)``), if there is one, before it.  `field`, where a
+    layer sets it, names the field of its configuration that is at fault.
     """
 
     def __init__(self, message: str, location: Location | None = None) -> None:
@@ -42,6 +43,7 @@ class CaffeError(Exception):
         self.message = message
         self.location = location
         self.subject: str | None = None
+        self.field: str | None = None
 
     def at(self, location: Location | None, subject: str | None = None) -> CaffeError:
         """Add where it went wrong, unless that is known already; returns self, to be raised."""

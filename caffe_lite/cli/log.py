@@ -13,6 +13,7 @@ import shutil
 import sys
 import threading
 import time
+from collections import deque
 from typing import IO
 
 
@@ -71,11 +72,13 @@ class Progress:
 
     INTERVAL = 0.2
     """Seconds between two changes of the line."""
+    MEMORY = 50
+    """Changes that the rate is taken over: it follows the speed of now."""
 
     def __init__(self, handler: GlogHandler, done: int, goal: int) -> None:
         self._handler = handler
-        self._goal = goal
-        self._first, self._start = done, time.monotonic()
+        self._first, self._goal = done, goal
+        self._seen: deque[tuple[float, int]] = deque(maxlen=self.MEMORY)
         self._shown_at = 0.0
         self._active = handler.stream.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -85,21 +88,23 @@ class Progress:
         if not self._active or now - self._shown_at < self.INTERVAL:
             return
         self._shown_at = now
-        self._handler.show(self._line(done, now - self._start))
+        self._handler.show(self._line(done, now))
 
     def finish(self) -> None:
         """Take the line away."""
         if self._active:
             self._handler.show("")
 
-    def _line(self, done: int, seconds: float) -> str:
-        made = done - self._first
+    def _line(self, done: int, now: float) -> str:
         line = f"{done}/{self._goal} iterations"
-        if made <= 0 or seconds <= 0:
+        if done > self._first:  # the first iteration compiles: it says nothing of the speed
+            self._seen.append((now, done))
+        if len(self._seen) < 2:
             return line
-        rate = made / seconds
-        left = (self._goal - done) / rate
-        return f"{line}, {rate:.3g} iter/s, {duration(left)} left"
+        since, before = self._seen[0]
+        rate = (done - before) / max(now - since, 1e-9)
+        left = duration((self._goal - done) / rate) if rate else "?"
+        return f"{line}, {rate:.3g} iter/s, {left} left"
 
 
 def duration(seconds: float) -> str:

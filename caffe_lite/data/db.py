@@ -10,15 +10,53 @@ with create_db("out_lmdb", "lmdb") as writer:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from caffe_lite.errors import DataError
 
 COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
 
 BACKENDS = ("lmdb", "leveldb")
+
+
+@dataclass
+class Handle:
+    """An open database, its real path, and how many cursors use it."""
+
+    database: Any
+    path: str
+    users: int = 1
+
+
+class Handles:
+    """The open databases of one backend: a process may open each only once, whoever reads it."""
+
+    def __init__(self) -> None:
+        # the collector may close a forgotten cursor while this thread is in here
+        self._lock = threading.RLock()
+        self._handles: dict[str, Handle] = {}
+
+    def acquire(self, source: str, open_new: Callable[[str], Any]) -> Handle:
+        """The handle of `source`, opened with `open_new` if nobody has it open."""
+        path = os.path.realpath(source)
+        with self._lock:
+            try:
+                self._handles[path].users += 1
+            except KeyError:
+                self._handles[path] = Handle(open_new(source), path)
+            return self._handles[path]
+
+    def release(self, handle: Handle) -> None:
+        """One user less; the last one closes the database."""
+        with self._lock:
+            handle.users -= 1
+            if handle.users == 0:
+                del self._handles[handle.path]
+                handle.database.close()
 
 
 class Cursor:

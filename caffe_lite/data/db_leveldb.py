@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
-from caffe_lite.data.db import Cursor
+from caffe_lite.data.db import Cursor, Handles
 from caffe_lite.errors import DataError
 
-_lock = threading.Lock()
-_open: dict[str, tuple[Any, int]] = {}
-"""Databases by real path, with their number of users: LevelDB can be open only once."""
+_handles = Handles()
 
 
 def _plyvel() -> Any:
@@ -25,34 +22,17 @@ def _plyvel() -> Any:
     return plyvel
 
 
-def _database(source: str) -> Any:
+def _open_existing(source: str) -> Any:
     plyvel = _plyvel()
-    path = os.path.realpath(source)
-    with _lock:
-        database, users = _open.get(path, (None, 0))
-        if database is None:
-            # LevelDB would make the folder, even when told not to make a database
-            if os.path.isfile(os.path.join(source, "data.mdb")):
-                raise DataError(f'"{source}" is not a LevelDB, but an LMDB; say backend: LMDB')
-            if not os.path.isfile(os.path.join(source, "CURRENT")):
-                raise DataError(f'"{source}" is not a LevelDB: it has no file CURRENT')
-            try:
-                database = plyvel.DB(source, create_if_missing=False, max_open_files=100)
-            except plyvel.Error as error:
-                raise DataError(f'cannot open the LevelDB "{source}": {_reason(error)}') from None
-        _open[path] = (database, users + 1)
-        return database
-
-
-def _release(source: str) -> None:
-    path = os.path.realpath(source)
-    with _lock:
-        database, users = _open[path]
-        if users > 1:
-            _open[path] = (database, users - 1)
-        else:
-            del _open[path]
-            database.close()
+    # LevelDB would make the folder, even when told not to make a database
+    if os.path.isfile(os.path.join(source, "data.mdb")):
+        raise DataError(f'"{source}" is not a LevelDB, but an LMDB; say backend: LMDB')
+    if not os.path.isfile(os.path.join(source, "CURRENT")):
+        raise DataError(f'"{source}" is not a LevelDB: it has no file CURRENT')
+    try:
+        return plyvel.DB(source, create_if_missing=False, max_open_files=100)
+    except plyvel.Error as error:
+        raise DataError(f'cannot open the LevelDB "{source}": {_reason(error)}') from None
 
 
 def _reason(error: Exception) -> str:
@@ -68,9 +48,9 @@ class LevelDbCursor(Cursor):
 
     def __init__(self, source: str) -> None:
         self.source = source
-        database = _database(source)
+        self._handle = _handles.acquire(source, _open_existing)
         self._error = _plyvel().Error
-        self._iterator = database.raw_iterator(verify_checksums=True)
+        self._iterator = self._handle.database.raw_iterator(verify_checksums=True)
         self._closed = False
         self.rewind()
 
@@ -100,7 +80,7 @@ class LevelDbCursor(Cursor):
         if not self._closed:
             self._closed = True
             self._iterator.close()
-            _release(self.source)
+            _handles.release(self._handle)
 
 
 class LevelDbBackend:

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 import lmdb
 
-from caffe_lite.data.db import Cursor
+from caffe_lite.data.db import Cursor, Handles
 from caffe_lite.errors import DataError
 
 FIRST_MAP_SIZE = 1 << 30  # bytes; doubled whenever it is full
 
-_lock = threading.Lock()
-_open: dict[str, tuple[Any, int]] = {}
-"""Environments by real path, with their number of users: LMDB lets a process open each once."""
-
-
-def _environment(source: str) -> Any:
-    path = os.path.realpath(source)
-    with _lock:
-        environment, users = _open.get(path, (None, 0))
-        if environment is None:
-            environment = _open_read_only(source)
-        _open[path] = (environment, users + 1)
-        return environment
-
-
-def _release(source: str) -> None:
-    path = os.path.realpath(source)
-    with _lock:
-        environment, users = _open[path]
-        if users > 1:
-            _open[path] = (environment, users - 1)
-        else:
-            del _open[path]
-            environment.close()
+_handles = Handles()
 
 
 def _open_read_only(source: str) -> Any:
@@ -51,15 +27,19 @@ def _open_read_only(source: str) -> Any:
     options = {"readonly": True, "create": False, "subdir": folder}
     try:
         try:
-            return lmdb.open(source, lock=True, **options)
+            environment = lmdb.open(source, lock=True, **options)
         except lmdb.ReadonlyError:  # the lock file cannot be written: nobody else writes either
-            return lmdb.open(source, lock=False, **options)
+            environment = lmdb.open(source, lock=False, **options)
     except lmdb.Error as error:
-        raise DataError(f'cannot open the LMDB "{source}": {_reason(error, source)}') from None
-
-
-def _reason(error: Exception, source: str) -> str:
-    return str(error).removeprefix(f"{source}: ")
+        reason = str(error).removeprefix(f"{source}: ")
+        raise DataError(f'cannot open the LMDB "{source}": {reason}') from None
+    # reading a page that the file does not have would end the process with a bus error
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    size = os.path.getsize(data)
+    if size < needed:
+        environment.close()
+        raise DataError(f'the LMDB "{source}" is cut off: its file has {size} of {needed} bytes')
+    return environment
 
 
 class LmdbCursor(Cursor):
@@ -67,10 +47,10 @@ class LmdbCursor(Cursor):
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._environment = _environment(source)
-        self._transaction = self._environment.begin(buffers=False)
+        self._handle = _handles.acquire(source, _open_read_only)
+        self._transaction = self._handle.database.begin(buffers=False)
         self._cursor = self._transaction.cursor()
-        self.count = self._environment.stat()["entries"]
+        self.count = self._handle.database.stat()["entries"]
         self._here = self._cursor.first()
         self._closed = False
 
@@ -95,7 +75,7 @@ class LmdbCursor(Cursor):
             self._closed = True
             self._cursor.close()
             self._transaction.abort()
-            _release(self.source)
+            _handles.release(self._handle)
 
 
 class LmdbBackend:

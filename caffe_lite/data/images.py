@@ -64,22 +64,15 @@ def _one_line(error: Exception) -> str:
 
 def _pixels(image: Any, color: bool | None) -> Array:
     """The pixels of an opened PIL image."""
-    png_in_grey = color is False and image.format == "PNG"
+    kind = image.format
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode.startswith(("I", "F")):
         return _deep_pixels(image, color)
-    if color is None:
-        mode = _native_mode(image)
-    else:
-        mode = "RGB" if color else "L"
-    if png_in_grey and image.mode not in ("1", "L", "LA"):
-        return png.grey(np.asarray(image.convert("RGB")), png.file_gamma(image.info))[np.newaxis]
-    if color is False and image.mode not in ("1", "L", "LA"):
-        return _mixed(np.asarray(image.convert("RGB")))[np.newaxis]
+    mode = "RGB" if color else _native_mode(image)
+    if mode == "L" or color is False:
+        return np.ascontiguousarray(_grey(image, kind)[np.newaxis])
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    if pixels.ndim == 2:
-        return np.ascontiguousarray(pixels[np.newaxis])
     order = [2, 1, 0, 3][: pixels.shape[2]]
     planes = np.empty((len(order), *pixels.shape[:2]), np.uint8)
     for plane, channel in zip(planes, order, strict=True):
@@ -87,16 +80,24 @@ def _pixels(image: Any, color: bool | None) -> Array:
     return planes
 
 
-def _mixed(pixels: Array) -> Array:
-    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's weights of 14 bits."""
-    weighted = pixels.astype(np.int32) @ np.array([4899, 9617, 1868], np.int32)
-    return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
-
-
 def _native_mode(image: Any) -> str:
     if image.mode in ("1", "L"):
         return "L"
     return "RGBA" if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") else "RGB"
+
+
+def _grey(image: Any, kind: str) -> Array:
+    """The pixels (H, W) in grey, mixed from colours as the library for its `kind` does it."""
+    if image.mode in ("1", "L", "LA"):
+        return np.asarray(image.convert("L"))
+    pixels = np.asarray(image.convert("RGB"))
+    return png.grey(pixels, png.file_gamma(image.info)) if kind == "PNG" else _mixed(pixels)
+
+
+def _mixed(pixels: Array) -> Array:
+    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's weights of 14 bits."""
+    weighted = pixels.astype(np.int32) @ np.array([4899, 9617, 1868], np.int32)
+    return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
 
 
 def _deep_pixels(image: Any, color: bool | None) -> Array:

@@ -60,6 +60,11 @@ class Window(NamedTuple):
             s * (n - 1) + d * (k - 1) + 1 - 2 * p for n, k, s, p, d in zip(spatial, *self)
         )
 
+    def flipped(self) -> Window:
+        """Of the convolution that goes back where the stride is 1: pads may be negative."""
+        pads = (d * (k - 1) - p for k, p, d in zip(self.kernel, self.pad, self.dilation))
+        return self._replace(pad=tuple(pads))
+
 
 def choose(window: Window, channels: int, outputs: int, group: int) -> str:
     """The way to compute a convolution of this many channels into this many outputs.
@@ -78,6 +83,15 @@ def choose(window: Window, channels: int, outputs: int, group: int) -> str:
     return "patches"
 
 
+def turns(window: Window, spatial: Sizes, output: Sizes) -> bool:
+    """Whether to go back by a convolution of the output's gradient with the flipped kernel.
+
+    It takes a stride of 1, and multiplies once for each pixel of the input.  The other way
+    multiplies once for each pixel of the output, and scatters what it gets.
+    """
+    return set(window.stride) <= {1} and 3 * math.prod(spatial) <= 4 * math.prod(output)
+
+
 def packed_size(weight: Sizes, group: int) -> int:
     """How many numbers the `packed` argument of the functions below must have.
 
@@ -86,8 +100,10 @@ def packed_size(weight: Sizes, group: int) -> int:
     rows, columns = weight[0] // group, math.prod(weight[1:])
     forward = -(-rows // ROWS) * (columns * ROWS + SLACK)
     parts = min(weight[1], config.NUMBA_NUM_THREADS)
-    backward = (-(-columns // ROWS) + parts) * (rows * ROWS + SLACK)
-    return group * max(forward, backward)
+    scattered = (-(-columns // ROWS) + parts) * (rows * ROWS + SLACK)
+    taps = math.prod(weight[2:])
+    flipped = -(-weight[1] // ROWS) * (rows * taps * ROWS + SLACK)
+    return group * max(forward, scattered, flipped)
 
 
 def convolution_forward(
@@ -108,7 +124,8 @@ def convolution_forward(
     if way == "depthwise":
         _depthwise_forward(x, w, b, numbers, y)
     else:
-        _patches_forward(x, w, b, group, numbers, packed, way == "pointwise", _threads(), y)
+        _pack_rows(w, group, packed)
+        _patches_forward(x, b, group, numbers, packed, way == "pointwise", _threads(), y)
 
 
 def convolution_backward(
@@ -128,8 +145,16 @@ def convolution_backward(
     dy, w, dx, numbers = _planar(dy), _planar(w), _planar(dx), _numbers(window)
     if way == "depthwise":
         _depthwise_backward(dy, w, b, numbers, dx)
+    elif turns(window, dx.shape[2:], dy.shape[2:]):
+        _pack_flipped(w, group, packed)
+        flipped = _numbers(window.flipped())
+        _patches_forward(dy, b, group, flipped, packed, way == "pointwise", _threads(), dx)
     else:
-        _patches_backward(dy, w, b, group, numbers, packed, way == "pointwise", _threads(), dx)
+        parts = _split(dx.shape[0] * group, w.shape[1], _threads())
+        share = -(-w.shape[1] // parts)
+        parts = -(-w.shape[1] // share)
+        _pack_columns(w, group, parts, share, packed)
+        _patches_backward(dy, b, group, parts, share, numbers, packed, _threads(), dx)
 
 
 def convolution_backward_params(
@@ -154,7 +179,17 @@ def convolution_backward_params(
 
 def bias_backward(dy: Any, db: Any) -> None:
     """db[o] += the sum of dy[n, o, ...] over all n and pixels.  dy: (N, O, ...).  db: (O,)."""
-    db += dy.reshape(*dy.shape[:2], -1).sum(axis=2).sum(axis=0)
+    _sum_channels(dy.reshape(*dy.shape[:2], math.prod(dy.shape[2:])), db)
+
+
+@pjit
+def _sum_channels(dy, db):
+    for o in prange(dy.shape[1]):
+        for n in range(dy.shape[0]):
+            total = db.dtype.type(0)
+            for t in range(dy.shape[2]):
+                total += dy[n, o, t]
+            db[o] += total
 
 
 def im2col(x: Any, window: Window, columns: Any) -> None:
@@ -287,23 +322,48 @@ def _split(tasks, most, threads):
 
 
 @pjit
-def _patches_forward(x, w, b, group, window, packed, pointwise, threads, y):
-    items, _, h, wide = x.shape
+def _pack_rows(w, group, packed):
+    """The panels of A for Y = W X: rows o, along (c, i, j)."""
+    k, rows = w[0].size, w.shape[0] // group
+    height, _ = tile_sizes(w)
+    panels, panel = (rows + height - 1) // height, k * height + SLACK
+    flat = w.reshape(-1)
+    offsets = np.arange(height) * k
+    for index in prange(group * panels):
+        first = index % panels * height
+        start, here = (index // panels * rows + first) * k, min(height, rows - first)
+        pack_across(flat, start, offsets, here, k, height, packed, index * panel)
+
+
+@pjit
+def _pack_flipped(w, group, packed):
+    """The panels of A for the convolution that takes dY to dX: rows c, along (o, -i, -j)."""
+    outputs, channels = w.shape[0] // group, w.shape[1]
+    taps = w.shape[2] * w.shape[3]
+    height, _ = tile_sizes(w)
+    panels, panel = (channels + height - 1) // height, outputs * taps * height + SLACK
+    flat = w.reshape(-1)
+    for index in prange(group * panels):
+        g, first = index // panels, index % panels * height
+        here = min(height, channels - first)
+        for o in range(outputs):
+            start = ((g * outputs + o) * channels + first) * taps
+            to = index * panel + o * taps * height
+            for t in range(taps):
+                for c in range(here):
+                    packed[to + t * height + c] = flat[start + c * taps + taps - 1 - t]
+
+
+@pjit
+def _patches_forward(x, b, group, window, packed, pointwise, threads, y):
+    items, inputs, h, wide = x.shape
     outputs, oh, ow = y.shape[1:]
     kh, kw, sh, sw = window[:4]
-    taps, channels, rows = kh * kw, w.shape[1], outputs // group
+    taps, channels, rows = kh * kw, inputs // group, outputs // group
     k, pixels = taps * channels, oh * ow
     height, width = tile_sizes(x)
-    x_flat, w_flat, y_flat = x.reshape(-1), w.reshape(-1), y.reshape(-1)
-    panels = (rows + height - 1) // height
-    panel = k * height + SLACK
-    w_rows = np.arange(height) * k
-    for part in prange(group * panels):
-        first = part % panels * height
-        start = (part // panels * rows + first) * k
-        here = min(height, rows - first)
-        pack_across(w_flat, start, w_rows, here, k, height, packed, part * panel)
-
+    x_flat, y_flat = x.reshape(-1), y.reshape(-1)
+    panels, panel = (rows + height - 1) // height, k * height + SLACK
     blocks = (pixels + PANELS * width - 1) // (PANELS * width)
     block = ((pixels + blocks - 1) // blocks + width - 1) // width * width
     blocks = (pixels + block - 1) // block
@@ -386,24 +446,28 @@ def _scatter(columns, at, k, first, count, ow, window, x, x_at, h, w):
 
 
 @pjit
-def _patches_backward(dy, w, b, group, window, packed, pointwise, threads, dx):
-    items, inputs, h, wide = dx.shape
-    outputs, oh, ow = dy.shape[1:]
-    taps, channels, depth = window[0] * window[1], w.shape[1], outputs // group
-    k, pixels, plane = taps * channels, oh * ow, h * wide
-    height, width = tile_sizes(dy)
-    dy_flat, w_flat, dx_flat = dy.reshape(-1), w.reshape(-1), dx.reshape(-1)
-    parts = _split(items * group, channels, threads)
-    share = (channels + parts - 1) // parts
-    parts = (channels + share - 1) // share
-    panels = (share * taps + height - 1) // height
-    panel = depth * height + SLACK
+def _pack_columns(w, group, parts, share, packed):
+    """The panels of A for columns = W^T dY: rows (c, i, j) of `share` channels, along o."""
+    k, depth, taps = w[0].size, w.shape[0] // group, w.shape[2] * w.shape[3]
+    height, _ = tile_sizes(w)
+    panels, panel = (share * taps + height - 1) // height, depth * height + SLACK
+    flat = w.reshape(-1)
     for index in prange(group * parts * panels):
         g, part, i = index // panels // parts, index // panels % parts, index % panels * height
         row = part * share * taps + i
         here = min(height, share * taps - i, k - row)
-        pack_along(w_flat, g * depth * k + row, k, here, depth, height, packed, index * panel)
+        pack_along(flat, g * depth * k + row, k, here, depth, height, packed, index * panel)
 
+
+@pjit
+def _patches_backward(dy, b, group, parts, share, window, packed, threads, dx):
+    items, inputs, h, wide = dx.shape
+    outputs, oh, ow = dy.shape[1:]
+    taps, channels, depth = window[0] * window[1], inputs // group, outputs // group
+    pixels, plane = oh * ow, h * wide
+    height, width = tile_sizes(dy)
+    dy_flat, dx_flat = dy.reshape(-1), dx.reshape(-1)
+    panels, panel = (share * taps + height - 1) // height, depth * height + SLACK
     block = max(1, min(PANELS, PANELS * DEPTH // max(1, depth))) * width
     block = min(block, (pixels + width - 1) // width * width)
     tasks = items * group * parts
@@ -430,12 +494,6 @@ def _patches_backward(dy, w, b, group, window, packed, pointwise, threads, dx):
                 for i in range(0, (last - first) * taps, height):
                     a_at = ((g * parts + part) * panels + i // height) * panel
                     rows = min(height, (last - first) * taps - i)
-                    if pointwise:
-                        block_times_panel(
-                            rows, here, depth, packed, a_at, room, width * depth, dx_flat,
-                            dx_at + i * pixels + pixel, pixels, i >= 0, spare, 0 * i,
-                        )
-                        continue
                     block_times_panel(
                         rows, here, depth, packed, a_at, room, width * depth, columns, 0 * i,
                         block, i < 0, spare, 0 * i,

@@ -203,7 +203,7 @@ def gemm_serial(a, b, c, transpose_a, transpose_b, accumulate):
 
 
 @jit
-def _blocks(m, n, width, threads):
+def blocks(m, n, width, threads):
     """The rows and columns of C that are one task: enough tasks for all threads, none narrow."""
     wanted = 4 * threads
     columns = ((n + wanted - 1) // wanted + width - 1) // width * width
@@ -220,7 +220,7 @@ def _gemm_parallel(a, b, c, transpose_a, transpose_b, accumulate, threads):
     k = a.shape[0] if transpose_a else a.shape[1]
     a_stride, b_stride = a.shape[1], b.shape[1]
     a_flat, b_flat, c_flat = a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    rows, columns = _blocks(m, n, tile_sizes(a)[1], threads)
+    rows, columns = blocks(m, n, tile_sizes(a)[1], threads)
     across = (n + columns - 1) // columns
     tasks = across * ((m + rows - 1) // rows)
     workers = min(threads, tasks)

@@ -31,7 +31,7 @@ def _scaled_expm1(x):
     """(s, q) with exp(x) = 2 s (1 + q), s a power of 2 and q = exp(r) - 1, |r| <= ln(2) / 2.
 
     q is the Taylor series to r^7 / 7!, good to 5e-9.  s is half of the power, so that results up
-    to the greatest float32 do not overflow on the way.  Below -87.5, s is 0.
+    to the greatest float32 do not overflow on the way.  Where exp(x) < 2e-38, s is 0.
     """
     x = np.float32(-87.5) if x < np.float32(-87.5) else x
     x = np.float32(89) if x > np.float32(89) else x

@@ -6,8 +6,15 @@ import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
 
-BLOCK = 128
+BLOCK = 256
 """Pixels that one task of the LRN kernels works on: their channels fit the fast caches."""
+
+
+@jit
+def _add(x, sums):
+    """sums += x."""
+    for i in range(x.size):
+        sums[i] += x[i]
 
 
 @jit
@@ -18,42 +25,45 @@ def _add_squares(x, sums):
 
 
 @jit
-def _subtract_squares(x, sums):
-    """sums -= x^2."""
-    for i in range(x.size):
-        sums[i] -= x[i] * x[i]
+def _move_squares(entering, leaving, sums):
+    """sums += entering^2 - leaving^2."""
+    for i in range(entering.size):
+        sums[i] += entering[i] * entering[i] - leaving[i] * leaving[i]
 
 
 @jit
-def _lrn_scale(x, c, half, alpha, k, squares, scale):
-    """scale = k + alpha * sum of x^2 over channels c - half ... c + half, after that of c - 1.
+def _lrn_squares(x, c, start, stop, half, squares):
+    """squares = sum of x^2 over channels c - half ... c + half, from that sum around c - 1.
 
-    x: (C, pixels), one block of one item; squares: (pixels,), the running sum; scale: (pixels,).
+    x: (C, pixels), one item, of which the block start:stop is worked on; squares: (stop - start,).
     """
     channels = x.shape[0]
     if c == 0:
         squares[:] = 0
         for head in range(min(half, channels)):
-            _add_squares(x[head], squares)
-    if c + half < channels:
-        _add_squares(x[c + half], squares)
-    if c > half:
-        _subtract_squares(x[c - half - 1], squares)
-    for i in range(scale.size):
-        scale[i] = k + alpha * squares[i]
+            _add_squares(x[head, start:stop], squares)
+    enters, leaves = c + half < channels, c > half
+    if enters and leaves:
+        _move_squares(x[c + half, start:stop], x[c - half - 1, start:stop], squares)
+    elif enters:
+        _add_squares(x[c + half, start:stop], squares)
+    elif leaves:
+        squares -= x[c - half - 1, start:stop] ** 2
 
 
 @jit
-def _lrn_power(scale, beta, power):
-    """power = scale^-beta; the usual beta = 0.75 by two square roots."""
+def _lrn_power(sums, alpha, beta, k, scale, power):
+    """scale = k + alpha * sums, power = scale^-beta; the usual beta = 0.75 by two square roots."""
     if beta == 0.75:
         one = scale.dtype.type(1)
         for i in range(scale.size):
+            scale[i] = k + alpha * sums[i]
             root = np.sqrt(scale[i])
             power[i] = one / (root * np.sqrt(root))
     else:
         b = scale.dtype.type(-beta)
         for i in range(scale.size):
+            scale[i] = k + alpha * sums[i]
             power[i] = scale[i] ** b
 
 
@@ -77,20 +87,19 @@ def lrn_channels_forward(x, size, alpha, beta, k, y):
     for task in prange(n * blocks):
         item, start = task // blocks, task % blocks * BLOCK
         stop = min(start + BLOCK, pixels)
-        own = x[item, :, start:stop]
         squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
+        power = np.empty(stop - start, x.dtype)
         for channel in range(c):
-            _lrn_scale(own, channel, half, a, k, squares, scale)
-            _lrn_power(scale, beta, scale)
-            _multiply(own[channel], scale, y[item, channel, start:stop])
+            _lrn_squares(x[item], channel, start, stop, half, squares)
+            _lrn_power(squares, a, beta, k, scale, power)
+            _multiply(x[item, channel, start:stop], power, y[item, channel, start:stop])
 
 
 @jit
-def _lrn_ratio(x, dy, power, scale, ratio, total):
-    """ratio = dy * x * power / scale; total += ratio."""
+def _lrn_ratio(x, dy, power, scale, ratio):
+    """ratio = dy * x * power / scale."""
     for i in range(x.size):
         ratio[i] = dy[i] * x[i] * power[i] / scale[i]
-        total[i] += ratio[i]
 
 
 @jit
@@ -116,21 +125,23 @@ def lrn_channels_backward(x, dy, size, alpha, beta, k, dx):
     for task in prange(n * blocks):
         item, start = task // blocks, task % blocks * BLOCK
         stop = min(start + BLOCK, pixels)
-        own, given = x[item, :, start:stop], dy[item, :, start:stop]
         squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
-        power, ratio = np.empty(own.shape, x.dtype), np.empty(own.shape, x.dtype)
+        power, ratio = np.empty((c, stop - start), x.dtype), np.empty((c, stop - start), x.dtype)
         total = np.zeros(stop - start, x.dtype)
         for head in range(c + half):
             channel = head - half
             if head < c:
-                _lrn_scale(own, head, half, a, k, squares, scale)
-                _lrn_power(scale, beta, power[head])
-                _lrn_ratio(own[head], given[head], power[head], scale, ratio[head], total)
+                _lrn_squares(x[item], head, start, stop, half, squares)
+                _lrn_power(squares, a, beta, k, scale, power[head])
+                above, given = x[item, head, start:stop], dy[item, head, start:stop]
+                _lrn_ratio(above, given, power[head], scale, ratio[head])
+                _add(ratio[head], total)
             if channel > half:
                 total -= ratio[channel - half - 1]
             if channel >= 0:
+                own, given = x[item, channel, start:stop], dy[item, channel, start:stop]
                 result = dx[item, channel, start:stop]
-                _lrn_gradient(own[channel], given[channel], power[channel], factor, total, result)
+                _lrn_gradient(own, given, power[channel], factor, total, result)
 
 
 @jit
@@ -140,16 +151,11 @@ def _box_sums(plane, half, columns, sums):
     for h in range(height):
         columns[:] = 0
         for row in range(max(h - half, 0), min(h + half + 1, height)):
-            for w in range(width):
-                columns[w] += plane[row, w]
-        for w in range(width):
-            total = columns[w]
-            for offset in range(1, half + 1):
-                if w - offset >= 0:
-                    total += columns[w - offset]
-                if w + offset < width:
-                    total += columns[w + offset]
-            sums[h, w] = total
+            _add(plane[row], columns)
+        sums[h] = columns
+        for offset in range(1, min(half + 1, width)):
+            _add(columns[offset:], sums[h, : width - offset])
+            _add(columns[: width - offset], sums[h, offset:])
 
 
 @pjit
@@ -162,17 +168,14 @@ def lrn_pixels_forward(x, size, alpha, beta, y):
     x, y = x.reshape(-1, height, width), y.reshape(-1, height, width)
     a, one = x.dtype.type(alpha / (size * size)), x.dtype.type(1)
     for p in prange(x.shape[0]):
-        scale, columns = np.empty((height, width), x.dtype), np.empty(width, x.dtype)
+        sums, columns = np.empty((height, width), x.dtype), np.empty(width, x.dtype)
+        scale, power = np.empty(width, x.dtype), np.empty(width, x.dtype)
         for h in range(height):
-            for w in range(width):
-                y[p, h, w] = x[p, h, w] * x[p, h, w]
-        _box_sums(y[p], size // 2, columns, scale)
+            _multiply(x[p, h], x[p, h], y[p, h])
+        _box_sums(y[p], size // 2, columns, sums)
         for h in range(height):
-            for w in range(width):
-                scale[h, w] = one + a * scale[h, w]
-            _lrn_power(scale[h], beta, scale[h])
-            for w in range(width):
-                y[p, h, w] = x[p, h, w] * scale[h, w]
+            _lrn_power(sums[h], a, beta, one, scale, power)
+            _multiply(x[p, h], power, y[p, h])
 
 
 @pjit
@@ -183,32 +186,23 @@ def lrn_pixels_backward(x, dy, size, alpha, beta, dx):
     x, dy, dx: (N, C, H, W).
     """
     height, width = x.shape[2:]
-    x, dy, dx = (
-        x.reshape(-1, height, width),
-        dy.reshape(-1, height, width),
-        dx.reshape(-1, height, width),
-    )
+    x = x.reshape(-1, height, width)
+    dy, dx = dy.reshape(x.shape), dx.reshape(x.shape)
     a, one = x.dtype.type(alpha / (size * size)), x.dtype.type(1)
     factor = x.dtype.type(2 * alpha * beta / (size * size))
     for p in prange(x.shape[0]):
-        columns = np.empty(width, x.dtype)
-        ratio, scale = np.empty((height, width), x.dtype), np.empty((height, width), x.dtype)
-        power = np.empty((height, width), x.dtype)
+        scale, columns = np.empty(width, x.dtype), np.empty(width, x.dtype)
+        ratio, power = np.empty((height, width), x.dtype), np.empty((height, width), x.dtype)
+        sums = np.empty((height, width), x.dtype)
         for h in range(height):
-            for w in range(width):
-                ratio[h, w] = x[p, h, w] * x[p, h, w]
-        _box_sums(ratio, size // 2, columns, scale)
+            _multiply(x[p, h], x[p, h], ratio[h])
+        _box_sums(ratio, size // 2, columns, sums)
         for h in range(height):
-            for w in range(width):
-                scale[h, w] = one + a * scale[h, w]
-            _lrn_power(scale[h], beta, power[h])
-            for w in range(width):
-                ratio[h, w] = dy[p, h, w] * x[p, h, w] * power[h, w] / scale[h, w]
-        _box_sums(ratio, size // 2, columns, scale)
+            _lrn_power(sums[h], a, beta, one, scale, power[h])
+            _lrn_ratio(x[p, h], dy[p, h], power[h], scale, ratio[h])
+        _box_sums(ratio, size // 2, columns, sums)
         for h in range(height):
-            for w in range(width):
-                own = dy[p, h, w] * power[h, w]
-                dx[p, h, w] = own - factor * x[p, h, w] * scale[h, w]
+            _lrn_gradient(x[p, h], dy[p, h], power[h], factor, sums[h], dx[p, h])
 
 
 @pjit

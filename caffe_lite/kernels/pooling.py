@@ -14,31 +14,53 @@ from caffe_lite.kernels._jit import jit, pjit, prange
 
 
 @jit
-def _column_maxima(plane, top, bottom, best, row):
-    """best[w] = greatest of plane[top:bottom, w], row[w] = the first row that has it."""
-    for w in range(plane.shape[1]):
-        best[w] = plane[top, w]
-        row[w] = top
-    for h in range(top + 1, bottom):
-        for w in range(plane.shape[1]):
-            better = plane[h, w] > best[w]
-            best[w] = plane[h, w] if better else best[w]
-            row[w] = np.int32(h) if better else row[w]
+def _take_maxima(x, place, best, best_place):
+    """best = x where that is greater, or equal and in an earlier place."""
+    for w in range(x.size):
+        better = (x[w] > best[w]) | ((x[w] == best[w]) & (place[w] < best_place[w]))
+        best[w] = x[w] if better else best[w]
+        best_place[w] = place[w] if better else best_place[w]
 
 
 @jit
-def _row_maxima(best, row, kernel, pad, stride, y, argmax):
-    """The maxima of windows along `best`; equal values: the upper, then the left one wins."""
+def _column_maxima(plane, top, bottom, best, place):
+    """best[w] = greatest of plane[top:bottom, w]; place[w] = where in the plane it is first."""
+    width = plane.shape[1]
+    for w in range(width):
+        best[w] = plane[top, w]
+        place[w] = top * width + w
+    for h in range(top + 1, bottom):
+        first = np.int32(h * width)
+        for w in range(width):
+            better = plane[h, w] > best[w]
+            best[w] = plane[h, w] if better else best[w]
+            place[w] = first + np.int32(w) if better else place[w]
+
+
+@jit
+def _row_maxima(best, place, kernel, pad, stride, line, line_place, y, argmax):
+    """The maxima of windows along `best`, with their places.
+
+    Where windows are dense, line[w] becomes the maximum of a window that starts at w, for all w:
+    that is done by vector instructions, and what is not needed costs less than strides.
+    """
     width = best.size
-    for j in range(y.size):
-        left = max(j * stride - pad, 0)
-        right = min(j * stride - pad + kernel, width)
-        at = left
-        for w in range(left + 1, right):
-            if best[w] > best[at] or (best[w] == best[at] and row[w] < row[at]):
+    cut = y.size  # how many windows are looked at one by one: those that start in the padding
+    if width <= 4 * y.size:
+        cut = min((pad + stride - 1) // stride, cut)
+        line[:] = best
+        line_place[:] = place
+        for k in range(1, min(kernel, width)):
+            _take_maxima(best[k:], place[k:], line, line_place)
+    for j in range(cut):
+        left = j * stride - pad
+        at = max(left, 0)
+        for w in range(at + 1, min(left + kernel, width)):
+            if best[w] > best[at] or (best[w] == best[at] and place[w] < place[at]):
                 at = w
-        y[j] = best[at]
-        argmax[j] = row[at] * width + at
+        y[j], argmax[j] = best[at], place[at]
+    for j in range(cut, y.size):
+        y[j], argmax[j] = line[j * stride - pad], line_place[j * stride - pad]
 
 
 @pjit
@@ -50,12 +72,15 @@ def max_pool_forward(x, window, y, argmax):
     y = y.reshape(x.shape[0], y.shape[2], y.shape[3])
     argmax = argmax.reshape(y.shape)
     for p in prange(x.shape[0]):
-        best, row = np.empty(width, x.dtype), np.empty(width, np.int32)
+        best, line = np.empty(width, x.dtype), np.empty(width, x.dtype)
+        place, line_place = np.empty(width, np.int32), np.empty(width, np.int32)
         for i in range(y.shape[1]):
             top = max(i * stride_h - pad_h, 0)
             bottom = min(i * stride_h - pad_h + kernel_h, height)
-            _column_maxima(x[p], top, bottom, best, row)
-            _row_maxima(best, row, kernel_w, pad_w, stride_w, y[p, i], argmax[p, i])
+            _column_maxima(x[p], top, bottom, best, place)
+            _row_maxima(
+                best, place, kernel_w, pad_w, stride_w, line, line_place, y[p, i], argmax[p, i]
+            )
 
 
 @pjit

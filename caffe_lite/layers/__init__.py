@@ -5,7 +5,9 @@ from __future__ import annotations
 from caffe_lite.layers import (
     arithmetic,
     classify,
+    convolution,
     data,
+    linear,
     loss,
     neuron,
     normalization,
@@ -20,8 +22,10 @@ from caffe_lite.layers.registry import layer_types as layer_type_list
 __all__ = [
     "arithmetic",
     "classify",
+    "convolution",
     "data",
     "layer_type_list",
+    "linear",
     "loss",
     "neuron",
     "normalization",

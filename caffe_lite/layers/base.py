@@ -87,8 +87,9 @@ class Layer:
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
-    extensions: ClassVar[frozenset[str]] = frozenset()
-    """Fields of other Caffes in its own, otherwise BVLC's, message that it heeds."""
+    heeds: ClassVar[frozenset[str]] = frozenset()
+    """Fields that BVLC's type of this name does not read, but this layer does: parameter messages
+    of other types, and fields that other Caffes added to its own."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
 from caffe_lite.data.transformer import DataTransformer
 from caffe_lite.data.windows import WindowReader, window_settings
-from caffe_lite.errors import LayerError
+from caffe_lite.errors import DataError, LayerError
 from caffe_lite.layers.base import Count, Layer, Source
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -34,6 +34,7 @@ class Prefetching(Source):
 
     tops: ClassVar[Count] = 2
     dynamic = True
+    heeds = frozenset({"data_param"})
     _prefetcher: Prefetcher[Batch] | None = None
 
     def _open(self) -> Reader | WindowReader:
@@ -46,7 +47,11 @@ class Prefetching(Source):
         self.require(prefetch > 0, ".data_param.prefetch", "prefetch must be 1 or more, not 0")
         self.require(bool(self.config.source), "source", "names no source")
         self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
-        reader = self._open()
+        try:
+            reader = self._open()
+        except DataError as error:
+            error.field = "source"
+            raise
         self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
         shape = reader.shape
         waiting = (prefetch + 1) * math.prod(shape) * self.dtype.itemsize
@@ -154,15 +159,18 @@ class HDF5Data(Source):
         )
         self.require(bool(self.config.source), "source", "names no source")
         self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
-        self._rows: Hdf5Rows | None = Hdf5Rows(
-            self.config.source, self.param.top, self.config.shuffle, self.rng, self.dtype
-        )
+        try:
+            self._rows = Hdf5Rows(
+                self.config.source, self.param.top, self.config.shuffle, self.rng, self.dtype
+            )
+        except DataError as error:
+            error.field = "source"
+            raise
         for blob, shape in zip(top, self._rows.row_shapes, strict=True):
             blob.reshape(self.config.batch_size, *shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the next rows into the tops."""
-        assert self._rows is not None
         self._rows.read_into([blob.data for blob in top])
 
 

@@ -25,8 +25,8 @@ class Elementwise(Neuron):
     kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
     _copy: Array | None = None
 
-    def settings(self) -> tuple[float, ...]:
-        """What the kernels get besides arrays."""
+    def settings(self) -> tuple[float | Array, ...]:
+        """What the kernels get besides the blobs' numbers."""
         return ()
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -35,18 +35,14 @@ class Elementwise(Neuron):
         overwritten = in_place and bool(self.backward_reads & Reads.BOTTOM)
         self._copy = np.empty(bottom[0].shape, self.dtype) if overwritten else None
 
-    def keep(self, x: Array) -> None:
-        """Copy the bottom's data, if the top is about to overwrite it."""
-        if self._copy is not None:
-            np.copyto(self._copy, x)
-
     def kept(self, bottom: Blob) -> Array:
         """The bottom's data as they were before forward."""
         return bottom.data if self._copy is None else self._copy
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        self.keep(bottom[0].data)
+        if self._copy is not None:
+            np.copyto(self._copy, bottom[0].data)
         self.kernels[0](bottom[0].data, *self.settings(), top[0].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -87,6 +83,7 @@ class PReLU(Elementwise):
     """
 
     config_field = "prelu_param"
+    kernels = (kernels.prelu_forward, kernels.prelu_backward)
 
     slope: Blob
 
@@ -110,18 +107,16 @@ class PReLU(Elementwise):
         filler = "filler" if self.config.HasField("filler") else constant
         return [Param("slope", () if self.config.channel_shared else x[1:2], filler)]
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See the class."""
-        self.keep(bottom[0].data)
-        kernels.prelu_forward(bottom[0].data, self.slope.data, top[0].data)
+    def settings(self) -> tuple[Array, ...]:
+        """The slopes."""
+        return (self.slope.data,)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """The slopes first: in place, the top's diff becomes the bottom's."""
-        x, dy = self.kept(bottom[0]), top[0].diff
         if self.param_propagate_down[0]:
-            kernels.prelu_backward_params(x, dy, self.slope.diff)
-        if propagate_down[0]:
-            kernels.prelu_backward(x, dy, self.slope.data, bottom[0].diff)
+            x = self.kept(bottom[0])
+            kernels.prelu_backward_params(x, top[0].diff, self.slope.diff)
+        super().backward(top, propagate_down, bottom)
 
 
 @register("ELU")

@@ -39,8 +39,9 @@ def layer_class(name: str) -> type[Layer]:
     """The class of a type; LayerError with the nearest known names when there is none."""
     if name in _LAYERS:
         return _LAYERS[name]
-    near = difflib.get_close_matches(name, _LAYERS, n=3, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    folded = {known.lower(): known for known in _LAYERS}
+    near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.7)
+    hint = f"; did you mean {' or '.join(folded[each] for each in near)}?" if near else ""
     raise LayerError(f'unknown layer type "{name}"{hint}', ".type")
 
 

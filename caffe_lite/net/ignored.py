@@ -29,7 +29,9 @@ def ignored_fields(node: Node, layer: Layer) -> Iterator[str]:
     for field, value in node.param.ListFields():
         if field.name == layer.config_field:
             if is_core(field):
-                yield from _foreign(value, f"{field.name}.", layer.extensions)
+                yield from _foreign(value, f"{field.name}.", layer.heeds)
+        elif field.name in layer.heeds:
+            continue
         elif not is_core(field) or _of_another_type(field.name):
             yield field.name
         elif field.name in _COMMON_MESSAGES:

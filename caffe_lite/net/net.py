@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from caffe_lite import rng
 from caffe_lite.blob import Array, Blob, check_memory
-from caffe_lite.errors import CaffeError, LayerError, NetError, NotDifferentiable
+from caffe_lite.errors import CaffeError, NetError, NotDifferentiable
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
 from caffe_lite.net import batches, learnable, log, plan, rules, splits, weights, wiring
@@ -430,7 +430,7 @@ def _class_of(node: nodes.Node, python_layers: bool) -> type[Layer]:
 
 def _located(error: CaffeError, node: nodes.Node, config_field: str | None) -> CaffeError:
     """The error with the layer it concerns, and the place of the field at fault."""
-    field = error.field if isinstance(error, LayerError) else None
+    field = error.field
     if node.where is None:
         return error.at(None, node.label())
     if not field:

@@ -1,1 +1,1 @@
-"""Caffe's file formats: the schema, text with positions, upgrades of old files, reading, writing."""
+"""Caffe's file formats: the schema, prototxt with positions, upgrades, reading and writing."""

@@ -63,14 +63,21 @@ def array_to_blob(data: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> caf
 
     Raises WeightsError for an array of 2 GB or more, which no protobuf message can hold.
     """
-    data = np.asarray(data)
     blob = caffe_pb2.BlobProto()
+    put_array(blob, data, diff)
+    return blob
+
+
+def put_array(
+    blob: caffe_pb2.BlobProto, data: npt.ArrayLike, diff: npt.ArrayLike | None = None
+) -> None:
+    """Fill an empty blob as `array_to_blob` does: without a copy more, for one inside a net."""
+    data = np.asarray(data)
     blob.shape.dim.extend(data.shape)
     blob.shape.SetInParent()  # the shape of a single number has no dim
     _put_packed(blob, data, "data")
     if diff is not None:
         _put_packed(blob, np.asarray(diff), "diff")
-    return blob
 
 
 def same_legacy_shape(a: Sequence[int], b: Sequence[int]) -> bool:

@@ -13,7 +13,7 @@ def is_repeated(field: FieldDescriptor) -> bool:
     # protobuf 6 has this name and warns of the older one; protobuf 4 and 5 have only that
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
-    return bool(field.label == field.LABEL_REPEATED)  # type: ignore[attr-defined]
+    return bool(field.label == FieldDescriptor.LABEL_REPEATED)  # type: ignore[attr-defined]
 
 
 def put(message: Message, name: str, value: Any) -> None:

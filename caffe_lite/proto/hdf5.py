@@ -17,7 +17,7 @@ import numpy as np
 from caffe_lite.errors import CaffeError, SolverError, WeightsError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.atomic import write_atomically
-from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array
+from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array, put_array
 
 MOST_BLOBS = 10_000  # of one layer: more is not a layer but damage
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -58,16 +58,29 @@ def write_weights_hdf5(
 
         with h5py.File(temporary, "w") as file:
             for layer in net.layer:
-                data = file.require_group(f"data/{layer.name}")
-                diff = file.require_group(f"diff/{layer.name}") if write_diff else None
-                for index, blob in enumerate(layer.blobs):
-                    if not blob.ListFields():
-                        continue
-                    data[str(index)] = blob_to_array(blob)
-                    if diff is not None:
-                        diff[str(index)] = blob_to_array(blob, diff=True)
+                try:
+                    _write_blobs(file, layer, write_diff)
+                except (TypeError, ValueError) as error:
+                    raise WeightsError(
+                        f'{os.fspath(path)}: HDF5 cannot hold layer "{layer.name}": the name is '
+                        f"empty, or the path of another layer's weights ({error})"
+                    ) from error
 
     write_atomically(path, write)
+
+
+def _write_blobs(file: Any, layer: caffe_pb2.LayerParameter, write_diff: bool) -> None:
+    if not layer.name and layer.blobs:
+        raise ValueError("no name")
+    data = file.require_group(f"data/{layer.name}")
+    diff = file.require_group(f"diff/{layer.name}") if write_diff else None
+    for index, blob in enumerate(layer.blobs):
+        if blob.ListFields():
+            if str(index) in data:
+                raise ValueError(f"{data.name}/{index} is there already")
+            data[str(index)] = blob_to_array(blob)
+            if diff is not None:
+                diff[str(index)] = blob_to_array(blob, diff=True)
 
 
 def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
@@ -120,7 +133,7 @@ def _opened(path: str | os.PathLike[str], kind: type[CaffeError]) -> Iterator[An
             yield file
     except _UnfitError as error:
         raise kind(f"{os.fspath(path)}: {error}") from None
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error.args[-1] if error.args else error).partition("\n")[0]
         raise kind(f"{os.fspath(path)}: unreadable or damaged HDF5 file: {reason}") from error
 
@@ -165,7 +178,7 @@ def _read_blobs(layer: caffe_pb2.LayerParameter, data: Any, diff: Any) -> None:
         while len(layer.blobs) <= int(key):
             layer.blobs.add()
         gradient = _array(diff, key) if key in diff else None
-        layer.blobs[int(key)].CopyFrom(array_to_blob(_array(data, key), gradient))
+        put_array(layer.blobs[int(key)], _array(data, key), gradient)
 
 
 def _array(group: Any, name: str) -> Any:

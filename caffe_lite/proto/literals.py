@@ -35,11 +35,11 @@ def converter(field: FieldDescriptor) -> Callable[[str], Any]:
     A string's token is what stands between the quotes, without escapes; bytes that were not UTF-8
     in the file are lone surrogates in it (Python's ``surrogateescape``).
     """
-    if field.cpp_type == field.CPPTYPE_STRING:
-        return _bytes if field.type == field.TYPE_BYTES else _text
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return _bytes if field.type == FieldDescriptor.TYPE_BYTES else _text
     if field.enum_type is not None:
         return _enum(field.enum_type)
-    if field.cpp_type == field.CPPTYPE_BOOL:
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return _bool
     if field.cpp_type in _BOUNDS:
         return _integer(*_BOUNDS[field.cpp_type])
@@ -51,6 +51,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     lower = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
     return lower[found[0]] if found else None
+
+
+def shown(token: str) -> str:
+    """A token as a message quotes it: printable, and not too long."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in token[:61])
+    return plain if len(plain) <= 60 else f"{plain[:57]}..."
 
 
 def unescape(raw: str) -> str:
@@ -99,24 +105,24 @@ def _bool(token: str) -> bool:
     value = _BOOLS.get(token)
     if value is None:
         if not _INTEGER.match(token) or (number := _number(token)) not in (0, 1):
-            raise ValueError(f"expects true or false, found {token}")
+            raise ValueError(f"expects true or false, found {shown(token)}")
         value = bool(number)
     return value
 
 
 def _float(token: str) -> float:
     if not _FLOAT.match(token):
-        raise ValueError(f"expects a number, found {token}")
+        raise ValueError(f"expects a number, found {shown(token)}")
     return float(token.rstrip("fF") if token[-1] in "fF" and token[-2:-1] not in "nN" else token)
 
 
 def _integer(kind: str, low: int, high: int) -> Callable[[str], int]:
     def convert(token: str) -> int:
         if not _INTEGER.match(token):
-            raise ValueError(f"expects a whole number ({kind}), found {token}")
+            raise ValueError(f"expects a whole number ({kind}), found {shown(token)}")
         value = _number(token)
         if not low <= value <= high:
-            raise ValueError(f"is out of range: {token}; {kind} is from {low} to {high}")
+            raise ValueError(f"is out of range: {shown(token)}; {kind} is from {low} to {high}")
         return value
 
     return convert
@@ -144,6 +150,7 @@ def _enum(descriptor: EnumDescriptor) -> Callable[[str], int]:
 
 def _no_such_value(token: str, names: Iterable[str]) -> str:
     near = nearest(token, names)
+    token = shown(token)
     if near:
         return f'has no value {token}; did you mean "{near}"?'
     return f"has no value {token}; it is one of {', '.join(names)}"

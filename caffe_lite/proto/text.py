@@ -14,12 +14,12 @@ from functools import cache
 from typing import Any, NoReturn
 
 from google.protobuf import text_format
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite.errors import PrototxtError
 from caffe_lite.proto.fields import is_repeated
-from caffe_lite.proto.literals import converter, nearest, unescape
+from caffe_lite.proto.literals import converter, nearest, shown, unescape
 from caffe_lite.proto.where import Source, Where
 
 MAX_DEPTH = 100  # messages inside messages
@@ -70,8 +70,8 @@ def _fields(descriptor: Descriptor) -> _Fields:
         field.name: _Field(
             field.name,
             is_repeated(field),
-            field.cpp_type == field.CPPTYPE_MESSAGE,
-            field.cpp_type == field.CPPTYPE_STRING,
+            field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE,
+            field.cpp_type == FieldDescriptor.CPPTYPE_STRING,
             converter(field),
         )
         for field in descriptor.fields
@@ -208,9 +208,9 @@ class _Parser:
         else:
             self.fail(f'expected a value for "{field.name}", found {self.found()}', start)
         if quoted and not field.string:
-            self.fail(f'"{field.name}" takes a value without quotes, not "{token}"', start)
+            self.fail(f'"{field.name}" takes a value without quotes, not "{shown(token)}"', start)
         if field.string and not quoted:
-            self.fail(f'"{field.name}" expects a string in quotes: "{token}"', start)
+            self.fail(f'"{field.name}" expects a string in quotes: "{shown(token)}"', start)
         self.assign(message, where, field, token, start)
 
     def read_string(self) -> str:
@@ -269,7 +269,7 @@ class _Parser:
         if not character.isprintable():
             return f"byte 0x{ord(character):02x}; is this a text file?"
         match = _WORD.match(self.text, self.pos)
-        return f'"{match[1] + match[2] if match else character}"'
+        return f'"{shown(match[1] + match[2]) if match else character}"'
 
     # -- what is wrong ---------------------------------------------------------------------
 
@@ -309,7 +309,7 @@ class _Parser:
                 )
         near = nearest(name, known)
         hint = f'; did you mean "{near}"?' if near else ""
-        self.fail(f'{kind} has no field "{name}"{hint}', start)
+        self.fail(f'{kind} has no field "{shown(name)}"{hint}', start)
 
     def refuse_missing_colon(self, name: str, known: _Fields) -> NoReturn:
         whole = self.whole_name(name, known)

@@ -286,6 +286,15 @@ CASES = [
         tops=2,
         expect=lambda: [np.zeros((2, 3, 4)), np.zeros(2)],
     ),
+    Case(
+        "MemoryData",
+        [],
+        "memory_data_param { batch_size: 2 channels: 3 height: 2 width: 1 }",
+        feed=lambda layer: layer.set_input_arrays(
+            np.arange(24.0).reshape(4, 3, 2, 1), np.array([5, 6, 7, 8])
+        ),
+        expect=lambda: [np.arange(12.0).reshape(2, 3, 2, 1), np.array([5, 6])],
+    ),
 ]
 
 REFUSALS = [

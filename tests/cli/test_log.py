@@ -75,19 +75,21 @@ def record(message):
 
 def test_progress_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(log.Progress, "INTERVAL", 0.0)
+    clock = iter((100.0, 100.1, 160.0, 170.0, 180.0))
+    monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
     handler = log.GlogHandler(Terminal())
     progress = log.Progress(handler, 100, 200)
-    progress.update(100)
-    progress.update(150)
+    for done in (100, 100, 101, 111, 131):  # the second comes too soon to be shown
+        progress.update(done)
     handler.emit(record("a line"))
     progress.finish()
-    shown = handler.stream.getvalue().split("\r\x1b[K")
-    assert shown[1] == "100/200 iterations"
-    assert re.fullmatch(r"150/200 iterations, \S+ iter/s, \S+ left", shown[2])
-    assert shown[3].endswith("] a line\n")
-    assert shown[4] == shown[2], "the line comes back below the log"
-    assert shown[5] == ""
+    shown = handler.stream.getvalue().split("\r\x1b[K")[1:]
+    assert shown[:2] == ["100/200 iterations", "101/200 iterations"]
+    assert shown[2] == "111/200 iterations, 1 iter/s, 1m29s left"
+    assert shown[3] == "131/200 iterations, 1.5 iter/s, 46s left"
+    assert shown[4].endswith("] a line\n")
+    assert shown[5] == shown[3], "the line comes back below the log"
+    assert shown[6] == ""
 
 
 def test_no_progress_in_a_file(monkeypatch):

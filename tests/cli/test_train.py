@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from caffe_lite import cli
 from caffe_lite.proto import files
 from caffe_lite.solver import get_solver
+
+ROOT = Path(__file__).parent.parent.parent
 
 # the expressions of Caffe's parse_log.py
 ITERATION = re.compile(r"Iteration (\d+)")
@@ -128,7 +131,10 @@ def start(folder):
         text = text.replace("snapshot: 2", f"snapshot: {snapshot}").replace("test_interval: 2", "")
         Path("solver.prototxt").write_text(text)
         command = [sys.executable, "-m", "caffe_lite", "train", "-solver", "solver.prototxt"]
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        started.append(
+            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        )
         return started[-1]
 
     yield run

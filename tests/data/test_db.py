@@ -54,6 +54,17 @@ def test_two_readers_at_once(source: str, backend: str) -> None:
         assert again.read() == RECORDS[0]
 
 
+def test_closed_from_another_folder(
+    source: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(source).parent)
+    cursor = open_db("db", backend)
+    monkeypatch.chdir("/")
+    cursor.close()
+    with open_db(source, backend) as again:
+        assert again.read() == RECORDS[0]
+
+
 def test_a_thousand_records_are_committed(tmp_path: Path, backend: str) -> None:
     source = str(tmp_path / "db")
 
@@ -102,6 +113,16 @@ def test_garbage_instead_of_lmdb(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.mdb").write_bytes(content)
     with pytest.raises(DataError, match=r"(not an LMDB: .* empty file)|(cannot open .*INVALID)"):
         open_db(str(tmp_path), "lmdb")
+
+
+def test_lmdb_that_was_cut_off(tmp_path: Path) -> None:
+    with create_db(str(tmp_path / "db"), "lmdb") as writer:
+        for index in range(50):
+            writer.put(b"%03d" % index, bytes(5000))
+    data = tmp_path / "db" / "data.mdb"
+    data.write_bytes(data.read_bytes()[:100_000])
+    with pytest.raises(DataError, match=r"is cut off: its file has 100000 of \d+ bytes"):
+        open_db(str(tmp_path / "db"), "lmdb")
 
 
 def test_garbage_instead_of_leveldb(tmp_path: Path) -> None:

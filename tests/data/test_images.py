@@ -54,7 +54,6 @@ FILES = {
     "jpeg": encoded(RGB, "JPEG", quality=90),
     "jpeg, grey": encoded(RGB.convert("L"), "JPEG", quality=90),
     "bmp": encoded(RGB, "BMP"),
-    "webp": encoded(RGB, "WEBP", lossless=True),
     "jpeg, turned": encoded(RGB, "JPEG", quality=90, exif=turned()),
 }
 

@@ -218,6 +218,16 @@ def test_a_layer_inside_the_name_of_another(tmp_path: Path) -> None:
     assert_same(arrays(files.read_weights(tmp_path / "w.h5")), arrays(net))
 
 
+@pytest.mark.parametrize("names", [["", "x"], ["same", "same"], ["conv", "conv/0"]])
+def test_names_that_hdf5_cannot_hold(tmp_path: Path, names: list[str]) -> None:
+    net = caffe_pb2.NetParameter()
+    for name in names:
+        net.layer.add(name=name).blobs.append(files.array_to_blob([1.0]))
+    message = message_of(lambda: files.write_weights_hdf5(tmp_path / "w.h5", net), WeightsError)
+    assert "HDF5 cannot hold layer" in message
+    assert list(tmp_path.iterdir()) == []
+
+
 def make_hdf5(path: Path, build: Callable[[h5py.File], object]) -> Path:
     with h5py.File(path, "w") as file:
         build(file)
@@ -321,6 +331,13 @@ def test_hdf5_states_lie_where_caffe_puts_them(tmp_path: Path) -> None:
                 file.create_dataset("history/1", data=[1.0]),
             ),
             "/history/0 is missing",
+        ),
+        (
+            lambda file: (
+                file.create_dataset("iter", (0,), "i4"),
+                file.create_group("history"),
+            ),
+            "damaged HDF5 file",
         ),
         (
             lambda file: (file.create_group("iter"), file.create_group("history")),

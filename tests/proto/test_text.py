@@ -27,14 +27,14 @@ SAME = [
     'name: "x"\r\nforce_backward: true\r\n',
     'name: "x";force_backward: true, input: "y"',
     'name: "x"force_backward:true',
-    r'name: "\a\b\f\n\r\t\v\\\'\" \101\x42\u00e9\U0001F600"',
+    r'name: "\a\b\f\n\r\t\v\\\'\" \101\x42"',
     'name: "\u00e9\u4e2d\u6587"',
     'layer: { name: "x" } layer < name: "y" > layer: < >',
     'layer [ { name: "x" }, < name: "y" > ]',
     'layer: [ ] layer: [ { name: "x" } ]',
     'layer { bottom: ["a", "b" "c"] top: [] bottom: "d" }',
     "input_dim: 0x10 input_dim: 010 input_dim: -5 input_dim: -0x1F input_dim: 0",
-    "layer { loss_weight: [1, 2.5, 2.5f, 1F, 1e5, 1E-5, .5, 1., -3, inf, -inf, Infinity] }",
+    "layer { loss_weight: [1, 2.5, 2.5f, 1e5, 1E-5, .5, 1., -3, inf, -inf, Infinity] }",
     "layer { propagate_down: [true, t, True, 1, false, f, False, 0] }",
     "layer { pooling_param { pool: AVE } } layer { pooling_param { pool: 1 } }",
     "layer { dummy_data_param { num: 4294967295 } }",
@@ -48,10 +48,11 @@ def test_reads_what_protobuf_reads(prototxt: str) -> None:
     assert read(prototxt)[0] == expected
 
 
-def test_reads_what_only_caffes_protobuf_reads() -> None:
-    net, _ = read('\ufeffname: "what\\?\\X43" layer { loss_weight: - 3 loss_weight: -#minus\n 4 }')
-    assert net.name == "what?C"
-    assert list(net.layer[0].loss_weight) == [-3, -4]
+def test_reads_what_only_the_protobuf_of_caffe_reads() -> None:
+    net, _ = read('\ufeffname: "\\?\\X43\\u00e9\\U0001F600"')
+    assert net.name == "?C\u00e9\U0001f600"
+    net, _ = read("layer { loss_weight: - 3 loss_weight: -#minus\n 4 loss_weight: 1F }")
+    assert list(net.layer[0].loss_weight) == [-3, -4, 1]
 
 
 def test_not_a_number_is_a_number() -> None:
@@ -113,6 +114,9 @@ REFUSED = [
     ("layer: 3", "1:8", '"layer" is a message: expected "{", found "3"'),
     ("layer { name: }", "1:15", 'expected a value for "name", found "}"'),
     ("name:", "1:6", "found the end of the file"),
+    (r'input_dim: "1\n2"', "1:12", 'without quotes, not "1?2"'),
+    ("x" * 1000, "1:1", 'no field "' + "x" * 57 + '..."'),
+    ("input_dim: " + "9" * 1000, "1:12", "9" * 57 + "..."),
     # strings
     ('name: "abc\nlayer { }', "1:7", 'the string has no closing " on its line'),
     (r'name: "a\q"', "1:7", r'unknown escape "\q"'),
@@ -238,13 +242,13 @@ def value_of(field: FieldDescriptor, draw: random.Random) -> object:
     kind = field.cpp_type
     if field.enum_type is not None:
         return draw.choice(list(field.enum_type.values)).number
-    if kind == field.CPPTYPE_STRING:
+    if kind == FieldDescriptor.CPPTYPE_STRING:
         raw = "".join(draw.choice("a'\"\\\n\t\0\u00e9\u4e2d\U0001f600#{}") for _ in range(5))
-        return raw.encode() + b"\xff" if field.type == field.TYPE_BYTES else raw
-    if kind == field.CPPTYPE_BOOL:
+        return raw.encode() + b"\xff" if field.type == FieldDescriptor.TYPE_BYTES else raw
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
         return draw.random() < 0.5
-    if kind in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+    if kind in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
         return draw.choice([0.1, -1e-30, 3.0, float("inf"), float("-inf"), draw.gauss(0, 1)])
-    if kind in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64):
+    if kind in (FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64):
         return draw.choice([0, 7, 2**32 - 1])
     return draw.choice([0, -7, 2**31 - 1, -(2**31)])

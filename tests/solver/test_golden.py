@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -31,7 +32,10 @@ def folder(tmp_path, monkeypatch):
     work = tmp_path / "solvers"
     shutil.copytree(GOLDEN, work)
     monkeypatch.chdir(work)
-    return work
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)  # the net is so small that waking another thread costs more
+    yield work
+    numba.set_num_threads(threads)
 
 
 def error(got, expected):

@@ -1,0 +1,176 @@
+"""Cases of Convolution, Deconvolution, DepthwiseConvolution and Im2col."""
+
+from __future__ import annotations
+
+from caffe_lite.testing import Case, Refusal
+from tests.oracles import convolution as oracle
+
+X = (2, 4, 7, 9)
+
+
+def window(kernel, stride=None, pad=None, dilation=None):
+    axes = len(kernel)
+    return (kernel, stride or (1,) * axes, pad or (0,) * axes, dilation or (1,) * axes)
+
+
+def sliding(type_, function):
+    """A maker of cases for one layer type."""
+
+    def make(shape, config, sizes, group=1, bias=True, bottoms=1):
+        def expect(*arrays):
+            *x, w, b = arrays if bias else (*arrays, None)
+            return [function(one, w, b, group, sizes) for one in x]
+
+        return Case(
+            type_,
+            [shape] * bottoms,
+            f"convolution_param {{ {config} }}",
+            expect,
+            tops=bottoms,
+        )
+
+    return make
+
+
+convolution = sliding("Convolution", oracle.convolution)
+deconvolution = sliding("Deconvolution", oracle.deconvolution)
+depthwise = sliding("DepthwiseConvolution", oracle.convolution)
+
+RECTANGLE = (
+    "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 3 pad_h: 1 pad_w: 2 dilation: 2 dilation: 1"
+)
+RECTANGLE_WINDOW = ((3, 2), (2, 3), (1, 2), (2, 1))
+
+CASES = [
+    convolution(X, "num_output: 3 kernel_size: 3", window((3, 3))),
+    convolution(X, "num_output: 6 group: 2 " + RECTANGLE, RECTANGLE_WINDOW, 2),
+    convolution(
+        (2, 3, 19, 14),
+        "num_output: 5 kernel_size: 5 kernel_size: 4 stride: 3 stride: 4 pad: 2 pad: 1",
+        window((5, 4), (3, 4), (2, 1)),
+    ),
+    convolution(X, "num_output: 3 kernel_size: 1", window((1, 1))),
+    convolution(X, "num_output: 6 kernel_size: 1 group: 2", window((1, 1)), 2),
+    convolution(X, "num_output: 3 kernel_size: 1 stride: 2", window((1, 1), (2, 2))),
+    convolution(
+        X, "num_output: 3 kernel_size: 7 kernel_size: 9 bias_term: false", window((7, 9)), bias=False
+    ),
+    convolution(
+        X, "num_output: 3 kernel_size: 2 force_nd_im2col: true", window((2, 2)), bottoms=2
+    ),
+    convolution(
+        (2, 4, 17), "num_output: 3 kernel_size: 4 stride: 2 pad: 1", window((4,), (2,), (1,))
+    ),
+    convolution(
+        (2, 4, 5, 6, 7),
+        "num_output: 6 group: 2 kernel_size: 2 kernel_size: 3 kernel_size: 1 stride: 2 pad: 1",
+        window((2, 3, 1), (2, 2, 2), (1, 1, 1)),
+        2,
+    ),
+    convolution(
+        (3, 4, 6, 5),
+        "num_output: 4 axis: -3 kernel_size: 3 kernel_size: 2 group: 4",
+        window((3, 2)),
+        4,
+    ),
+    Case(
+        "Convolution",
+        [(2, 3, 4, 6, 5)],
+        "convolution_param { num_output: 3 axis: 2 kernel_size: 3 }",
+        lambda x, w, b: oracle.convolution(
+            x.reshape(6, 4, 6, 5), w, b, 1, window((3, 3))
+        ).reshape(2, 3, 3, 4, 3),
+    ),
+    depthwise(
+        (2, 5, 7, 6),
+        "num_output: 5 group: 5 kernel_size: 3 pad: 1",
+        window((3, 3), None, (1, 1)),
+        5,
+    ),
+    depthwise((2, 3, 8, 9), "num_output: 6 group: 3 " + RECTANGLE, RECTANGLE_WINDOW, 3),
+    deconvolution((2, 4, 5, 3), "num_output: 3 kernel_size: 3", window((3, 3))),
+    deconvolution((2, 4, 5, 6), "num_output: 6 group: 2 " + RECTANGLE, RECTANGLE_WINDOW, 2),
+    deconvolution((2, 4, 5, 3), "num_output: 3 kernel_size: 1", window((1, 1))),
+    deconvolution(
+        (2, 3, 4, 5),
+        "num_output: 3 group: 3 kernel_size: 4 stride: 2 pad: 1 bias_term: false",
+        window((4, 4), (2, 2), (1, 1)),
+        3,
+        bias=False,
+    ),
+    deconvolution(
+        (2, 3, 4, 5), "num_output: 2 kernel_size: 2 stride: 2", window((2, 2), (2, 2)), bottoms=2
+    ),
+    deconvolution(
+        (2, 4, 3, 2, 5),
+        "num_output: 3 kernel_size: 2 stride: 2 stride: 1 stride: 3",
+        window((2, 2, 2), (2, 1, 3)),
+    ),
+    Case(
+        "Im2col",
+        [X],
+        f"convolution_param {{ {RECTANGLE} }}",
+        lambda x: oracle.im2col(x, RECTANGLE_WINDOW),
+    ),
+    Case(
+        "Im2col",
+        [(2, 3, 4, 5, 6)],
+        "convolution_param { kernel_size: 2 stride: 2 pad: 1 }",
+        lambda x: oracle.im2col(x, window((2, 2, 2), (2, 2, 2), (1, 1, 1))),
+    ),
+]
+
+
+def refused(config, at, says, shape=X, type_="Convolution", **more):
+    return Refusal(type_, [shape], f"convolution_param {{ {config} }}", at, says, **more)
+
+
+REFUSALS = [
+    refused("kernel_size: 3", "num_output", "1 or more, not 0"),
+    refused("num_output: 3", "kernel_size", "missing"),
+    refused("num_output: 3 kernel_size: 0", "kernel_size", "1 or more, not 0"),
+    refused("num_output: 3 kernel_h: 3", "kernel_w", "1 or more, not 0"),
+    refused("num_output: 3 kernel_size: 3 kernel_h: 3 kernel_w: 3", "kernel_h", "not both"),
+    refused("num_output: 3 kernel_size: [3, 3, 3]", "kernel_size", "3 times; .* 2 spatial axes"),
+    refused("num_output: 3 kernel_h: 3 kernel_w: 3", "kernel_h", "not 1;", (2, 4, 9)),
+    refused("num_output: 3 kernel_size: 3 stride: 0", "stride", "1 or more, not 0"),
+    refused("num_output: 3 kernel_size: 3 stride_h: 2", "stride_w", "1 or more, not 0"),
+    refused("num_output: 3 kernel_size: 3 stride: 1 stride_w: 2", "stride_w", "not both"),
+    refused("num_output: 3 kernel_size: 3 pad: 1 pad_h: 2", "pad_h", "not both"),
+    refused("num_output: 3 kernel_size: 3 dilation: 0", "dilation", "1 or more, not 0"),
+    refused("num_output: 3 kernel_size: 3 group: 0", "group", "1 or more, not 0"),
+    refused("num_output: 6 kernel_size: 3 group: 3", "group", "4 channels .* 3 equal groups"),
+    refused("num_output: 3 kernel_size: 3 group: 2", "group", "3 outputs .* 2 equal groups"),
+    refused("num_output: 3 kernel_size: 3 axis: 4", "axis", "out of range"),
+    refused(
+        "num_output: 3 kernel_size: 10",
+        "kernel_size",
+        "kernel 10x10 is larger than the padded bottom 7x9",
+    ),
+    refused(
+        "num_output: 3 kernel_h: 3 kernel_w: 3 dilation: 4 pad_h: 1",
+        "kernel_h",
+        "kernel 3x3 .dilated to 9x9. is larger than the padded bottom 8x9",
+        (2, 4, 6, 9),
+    ),
+    Refusal(
+        "Convolution",
+        [X, (2, 4, 9, 7)],
+        "convolution_param { num_output: 3 kernel_size: 3 }",
+        ".bottom[1]",
+        "one shape",
+        tops=2,
+    ),
+    Refusal(
+        "Convolution",
+        [X, X],
+        "convolution_param { num_output: 3 kernel_size: 3 }",
+        ".top",
+        "2 bottoms need as many tops, not 1",
+    ),
+    refused("num_output: 4 kernel_size: 3", "group", "channels, 4", X, "DepthwiseConvolution"),
+    refused(
+        "num_output: 3 kernel_size: 2 pad: 5", "pad", "top would be -2x0", X, "Deconvolution"
+    ),
+    refused("kernel_size: 8", "kernel_size", "larger than the padded", X, "Im2col"),
+]

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import os
+
+import numba
+import numpy as np
+import pytest
+
+from caffe_lite.kernels import convolution as kernel
+from caffe_lite.kernels.convolution import Window, choose
+from tests.oracles import convolution as oracle
+
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+
+# items, channels, spatial, outputs, groups, kernel, stride, pad, dilation
+SMALL = [
+    (1, 1, (1, 1), 1, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
+    (2, 3, (4, 19), 5, 1, (1, 3), (1, 1), (0, 1), (1, 1)),  # rows longer than a vector
+    (1, 2, (9, 8), 3, 1, (3, 2), (4, 5), (0, 0), (1, 1)),  # strides larger than the kernel
+    (2, 2, (3, 4), 3, 1, (2, 2), (1, 2), (2, 3), (1, 1)),  # padding larger than the kernel
+    (1, 2, (5, 7), 2, 1, (2, 3), (2, 1), (3, 4), (4, 5)),  # dilation and padding
+    (1, 4, (5, 6), 2, 2, (5, 6), (1, 1), (0, 0), (1, 1)),  # the kernel is the image
+    (2, 3, (5, 4), 17, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
+    (2, 4, (4, 5), 6, 2, (1, 1), (1, 1), (0, 0), (1, 1)),
+    (1, 3, (4, 5), 2, 1, (1, 1), (1, 1), (1, 2), (1, 1)),  # padding alone
+    (2, 3, (5, 7), 6, 3, (3, 2), (2, 1), (1, 1), (1, 2)),
+    (2, 3, (9,), 4, 1, (4,), (2,), (1,), (1,)),
+    (1, 2, (4, 3, 5), 4, 2, (2, 1, 3), (2, 1, 1), (1, 0, 2), (1, 2, 2)),
+]
+LARGE = [  # several blocks of pixels, of channels, of rows, of weights
+    (2, 3, (40, 33), 20, 1, (3, 3), (1, 1), (1, 1), (1, 1)),
+    (1, 64, (9, 8), 33, 1, (3, 3), (1, 1), (1, 1), (1, 1)),
+    (1, 300, (6, 5), 70, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
+    (2, 2, (3, 600), 3, 1, (1, 3), (1, 2), (0, 1), (1, 1)),
+    (40, 3, (3, 4), 16, 1, (3, 4), (1, 1), (0, 0), (1, 1)),
+    (1, 2, (30, 28), 3, 1, (3, 3), (1, 1), (12, 12), (12, 12)),
+]
+
+
+def setting(items, channels, spatial, outputs, group, *sizes, dtype=np.float32):
+    rng, window = np.random.default_rng(0), Window(*sizes)
+    out = window.output(spatial)
+    arrays = {
+        "x": (items, channels, *spatial),
+        "w": (outputs, channels // group, *window.kernel),
+        "b": (outputs,),
+        "dy": (items, outputs, *out),
+    }
+    drawn = {name: rng.standard_normal(shape).astype(dtype) for name, shape in arrays.items()}
+    packed = np.full(kernel.packed_size(arrays["w"], group), np.nan, dtype)
+    return drawn, group, window, packed
+
+
+def run(case, dtype=np.float32):
+    """The three results of the kernels, from memory full of NaN."""
+    drawn, group, window, packed = setting(*case, dtype=dtype)
+    x, w, b, dy = drawn.values()
+    y, dx, dw = np.full_like(dy, np.nan), np.full_like(x, np.nan), np.zeros_like(w)
+    kernel.convolution_forward(x, w, b, group, window, packed, y)
+    kernel.convolution_backward(dy, w, b[:0], group, window, packed, dx)
+    kernel.convolution_backward_params(x, dy, group, window, dw)
+    return y, dx, dw
+
+
+@pytest.mark.parametrize("case", SMALL, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small_ones_are_the_definition(case, dtype) -> None:
+    drawn, group, window, _ = setting(*case, dtype=dtype)
+    x, w, b, dy = (array.astype(np.float64) for array in drawn.values())
+    y, dx, dw = run(case, dtype)
+    close = {"atol": 2e-5 if dtype == np.float32 else 1e-12, "rtol": 0}
+    np.testing.assert_allclose(y, oracle.convolution(x, w, b, group, window), **close)
+    np.testing.assert_allclose(dw, oracle.weight_gradient(x, dy, w.shape, group, window), **close)
+    # The gradient by x is the transpose: <dx, u> = <dy, convolution(u)> for any u.
+    u = np.random.default_rng(1).standard_normal(x.shape)
+    slope = np.vdot(dy, oracle.convolution(u, w, None, group, window))
+    assert np.vdot(dx, u) == pytest.approx(slope, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_large_ones_agree_with_columns_for_any_number_of_threads(case) -> None:
+    drawn, group, window, _ = setting(*case)
+    x, w, b, dy = (array.astype(np.float64) for array in drawn.values())
+    columns = np.empty((x.shape[0], x.shape[1] * w[0, 0].size, *dy.shape[2:]))
+    kernel.im2col(x, window, columns)
+    dcolumns = np.einsum("oc,nohw->nchw", w.reshape(w.shape[0], -1), dy)
+    wanted = [
+        np.einsum("oc,nchw->nohw", w.reshape(w.shape[0], -1), columns) + b[:, None, None],
+        np.empty(x.shape),
+        np.einsum("nohw,nchw->oc", dy, columns).reshape(w.shape),
+    ]
+    kernel.col2im(dcolumns, window, wanted[1])
+    found = []
+    for threads in (1, 2):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        found.append(run(case))
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for one, two, want in zip(*found, wanted):
+        np.testing.assert_allclose(one, want, atol=2e-6 * np.abs(want).max(), rtol=0)
+        np.testing.assert_array_equal(one, two)
+
+
+def test_backward_adds_a_bias_for_deconvolution() -> None:
+    drawn, group, window, packed = setting(*SMALL[3])
+    x, w, _, dy = drawn.values()
+    bias = np.arange(x.shape[1], dtype=x.dtype)
+    plain, shifted = np.empty_like(x), np.empty_like(x)
+    kernel.convolution_backward(dy, w, bias[:0], group, window, packed, plain)
+    kernel.convolution_backward(dy, w, bias, group, window, packed, shifted)
+    np.testing.assert_allclose(shifted, plain + bias[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_and_infinity_reach_only_the_outputs_over_them(bad) -> None:
+    drawn, group, window, packed = setting(1, 2, (6, 7), 3, 1, (3, 3), (1, 1), (1, 1), (1, 1))
+    x, w, b, y = drawn.values()
+    x[0, 1, 0, 2] = bad
+    with np.errstate(all="ignore"):
+        kernel.convolution_forward(x, w, b, group, window, packed, y)
+    reached = ~np.isfinite(y)
+    assert reached[:, :, :2, 1:4].all()
+    assert reached.sum() == 3 * 6
+
+
+def test_no_items_give_no_outputs() -> None:
+    case = (0, *SMALL[1][1:])
+    y, dx, dw = run(case)
+    assert y.size == dx.size == 0
+    np.testing.assert_array_equal(dw, 0)
+
+
+@pytest.mark.parametrize(
+    ("window", "channels", "outputs", "group", "way"),
+    [
+        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 4, 6, 1, "patches"),
+        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 4, 6, 2, "patches"),
+        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 1, 6, 1, "patches"),
+        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 4, 8, 4, "depthwise"),
+        (Window((1, 1), (1, 1), (0, 0), (1, 1)), 4, 6, 1, "pointwise"),
+        (Window((1, 1), (1, 1), (0, 0), (3, 3)), 4, 6, 2, "pointwise"),
+        (Window((1, 1), (2, 1), (0, 0), (1, 1)), 4, 6, 1, "patches"),
+        (Window((1, 1), (1, 1), (0, 1), (1, 1)), 4, 6, 1, "patches"),
+        (Window((1,), (1,), (0,), (1,)), 4, 6, 1, "pointwise"),
+        (Window((), (), (), ()), 4, 6, 1, "pointwise"),
+        (Window((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)), 4, 6, 1, "volumetric"),
+    ],
+)
+def test_the_rule_that_chooses(window, channels, outputs, group, way) -> None:
+    assert choose(window, channels, outputs, group) == way
+
+
+def test_im2col_and_its_transpose() -> None:
+    window = Window((3, 2), (2, 1), (1, 2), (1, 3))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 6, 7))
+    columns = np.empty((2, 18, *window.output((6, 7))))
+    kernel.im2col(x, window, columns)
+    np.testing.assert_array_equal(columns, oracle.im2col(x, window))
+    weights, back = rng.standard_normal(columns.shape), np.empty_like(x)
+    kernel.col2im(weights, window, back)
+    assert np.vdot(back, x) == pytest.approx(np.vdot(weights, columns))
+
+
+def test_bias_gradient_is_added() -> None:
+    dy = np.random.default_rng(0).standard_normal((3, 4, 5, 2))
+    db = np.ones(4)
+    kernel.bias_backward(dy, db)
+    np.testing.assert_allclose(db, 1 + dy.sum(axis=(0, 2, 3)))
+
+
+def wrong_variants(x, w, b):
+    yield oracle.convolution(x, w[:, :, ::-1, ::-1], b, 1, PLAIN)  # a true convolution
+    yield oracle.convolution(x, w.swapaxes(2, 3), b, 1, PLAIN)
+    yield oracle.convolution(x, w, None, 1, PLAIN)
+
+
+PLAIN = Window((3, 3), (1, 1), (0, 0), (1, 1))
+
+
+def test_the_oracles_reject_wrong_variants() -> None:
+    drawn, group, window, packed = setting(1, 2, (5, 6), 3, 1, *PLAIN, dtype=np.float64)
+    x, w, b, y = drawn.values()
+    kernel.convolution_forward(x, w, b, group, window, packed, y)
+    np.testing.assert_allclose(y, oracle.convolution(x, w, b, 1, PLAIN))
+    for wrong in wrong_variants(x, w, b):
+        assert not np.allclose(y, wrong)
+
+
+def test_the_deconvolution_oracle_rejects_swapped_strides() -> None:
+    drawn, group, window, packed = setting(
+        1, 2, (6, 9), 3, 1, (2, 3), (2, 3), (0, 0), (1, 1), dtype=np.float64
+    )
+    x, w, b, dy = drawn.values()
+    dx = np.empty_like(x)
+    kernel.convolution_backward(dy, w, b[:0], group, window, packed, dx)
+    np.testing.assert_allclose(dx, oracle.deconvolution(dy, w, None, 1, window))
+    wrong = oracle.deconvolution(dy, w, None, 1, window._replace(stride=(3, 2)))
+    assert wrong.shape != dx.shape
+
+
+def test_the_weight_gradient_oracle_rejects_another_sample() -> None:
+    drawn, group, window, _ = setting(2, 2, (5, 6), 3, 1, *PLAIN, dtype=np.float64)
+    x, w, _, dy = drawn.values()
+    dw = np.zeros_like(w)
+    kernel.convolution_backward_params(x, dy, group, window, dw)
+    assert not np.allclose(dw, oracle.weight_gradient(x[::-1], dy, w.shape, 1, window))
+
+
+def test_the_im2col_oracle_rejects_swapped_padding() -> None:
+    x = np.random.default_rng(0).standard_normal((1, 2, 5, 6))
+    columns = np.empty((1, 18, 5, 8))
+    kernel.im2col(x, Window((3, 3), (1, 1), (1, 2), (1, 1)), columns)
+    wrong = oracle.im2col(x, Window((3, 3), (1, 1), (2, 1), (1, 1)))
+    assert wrong.shape != columns.shape

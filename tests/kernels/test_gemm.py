@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import itertools
+import os
+
+import numba
+import numpy as np
+import pytest
+
+from caffe_lite.kernels import gemm as kernel
+from caffe_lite.kernels.gemm import gemm, gemm_serial
+from tests.oracles import gemm as oracle
+
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+ROWS, COLUMNS = (int(size) for size in kernel.tile_sizes(np.empty(0, np.float32)))
+
+SIZES = [
+    (1, 1, 1),
+    (ROWS, COLUMNS, 16),  # one whole tile
+    (ROWS + 1, COLUMNS + 1, 17),
+    (ROWS - 1, COLUMNS // 2, kernel.DEPTH + 3),
+    (2 * ROWS + 3, 2 * COLUMNS + 5, 9),
+    (5, kernel.PANELS * COLUMNS + 3, 2),  # two blocks of B
+]
+TURNS = list(itertools.product((False, True), repeat=3))
+
+
+def operands(m, n, k, transpose_a, transpose_b, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((k, m) if transpose_a else (m, k)).astype(dtype)
+    b = rng.standard_normal((n, k) if transpose_b else (k, n)).astype(dtype)
+    return a, b, rng.standard_normal((m, n)).astype(dtype)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_size_and_orientation(size, dtype) -> None:
+    for transpose_a, transpose_b, accumulate in TURNS:
+        a, b, c = operands(*size, transpose_a, transpose_b, dtype)
+        wanted = oracle.product(a, b, c, transpose_a, transpose_b, accumulate)
+        gemm(a, b, c, transpose_a, transpose_b, accumulate)
+        np.testing.assert_allclose(c, wanted, atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
+@pytest.mark.parametrize("size", [(150, 700, 300), (400, 40, 600), (31, 1500, 100)], ids=str)
+def test_large_ones_run_on_all_threads_with_the_same_bits(size) -> None:
+    for transpose_a, transpose_b, accumulate in TURNS:
+        a, b, c = operands(*size, transpose_a, transpose_b, np.float32)
+        wanted = oracle.product(a, b, c, transpose_a, transpose_b, accumulate)
+        results = []
+        for threads in (1, 2):
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            results.append(c.copy())
+            gemm(a, b, results[-1], transpose_a, transpose_b, accumulate)
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        serial = c.copy()
+        gemm_serial(a, b, serial, transpose_a, transpose_b, accumulate)
+        np.testing.assert_allclose(serial, wanted, atol=1e-3)
+        for result in results:
+            np.testing.assert_array_equal(result, serial)
+
+
+@pytest.mark.parametrize("size", [(0, 4, 3), (4, 0, 3), (0, 0, 0)], ids=str)
+def test_nothing_to_do(size) -> None:
+    a, b, c = operands(*size, False, False, np.float32)
+    gemm(a, b, c)
+    assert c.shape == size[:2]
+
+
+def test_no_depth_gives_zero_or_leaves_what_is_there() -> None:
+    a, b, c = operands(3, 4, 0, False, False, np.float32)
+    before = c.copy()
+    gemm(a, b, c, accumulate=True)
+    np.testing.assert_array_equal(c, before)
+    gemm(a, b, c)
+    np.testing.assert_array_equal(c, 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_stay_in_their_row_and_column(bad) -> None:
+    m, n = ROWS + 3, COLUMNS + 5
+    a, b, c = operands(m, n, 7, False, False, np.float32)
+    a[2, 3] = bad
+    with np.errstate(all="ignore"):
+        gemm(a, b, c)
+    assert not np.isfinite(c[2]).any()
+    assert np.isfinite(np.delete(c, 2, axis=0)).all()
+
+
+def test_an_uninitialised_result_is_not_read() -> None:
+    a, b, c = operands(5, 6, 7, False, False, np.float32)
+    c[...] = np.nan
+    gemm(a, b, c)
+    np.testing.assert_allclose(c, oracle.product(a, b, c), atol=1e-5)
+
+
+def test_the_memory_around_the_result_is_not_touched() -> None:
+    a, b, _ = operands(ROWS + 1, 5, 7, False, False, np.float32)
+    around = np.full((ROWS + 3, 5), 99.0, np.float32)
+    gemm(a, b, around[1:-1])
+    np.testing.assert_array_equal(around[[0, -1]], 99)
+
+
+def test_blocks_cover_the_matrix_for_any_number_of_threads() -> None:
+    for m, n, threads in itertools.product((1, 13, 300), (1, 70, 5000), (1, 2, 7, 64)):
+        rows, columns = kernel.blocks(m, n, COLUMNS, threads)
+        assert rows % ROWS == 0
+        assert columns % COLUMNS == 0
+        assert columns <= kernel.PANELS * COLUMNS
+
+
+def test_the_oracle_rejects_a_forgotten_transpose() -> None:
+    a, b, c = operands(4, 4, 4, False, False, np.float64)
+    wrong = oracle.product(a, b, c, transpose_a=True)
+    gemm(a, b, c)
+    assert not np.allclose(c, wrong)
