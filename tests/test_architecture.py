@@ -43,7 +43,10 @@ SHARED = {  # files of a folder that its other files may import; the rest stand 
     "kernels": {"_jit", "gemm"},
     "layers": {"base", "registry"},
 }
-ALSO = {"kernels.gemm": {"kernels._vector"}}  # the parts of one file, as it were
+ALSO = {  # one file in two parts, the second for the first alone
+    "kernels.convolution": {"kernels._patches"},
+    "kernels.gemm": {"kernels._vector"},
+}
 WITHOUT_LAYERS = {"image", "update"}  # kernels of the readers and of the solvers
 WITHOUT_KERNELS = {"data", "python"}
 WITHOUT_CASES = {"python"}  # what a user's layer does is the user's: tests/layers/test_python.py

@@ -86,7 +86,7 @@ def pack_across(source, at, offsets, width, depth, panel, target, to):
 
 @jit
 def block_times_panel(
-    rows, columns, depth, a, a_at, b, b_panel, c, c_at, stride, accumulate, spare, spare_at
+    rows, columns, depth, a, a_at, b, b_panel, c, c_at, stride, accumulate, spare
 ):
     """C (rows, columns) = or += one packed panel of A times packed panels of B, `b_panel` apart.
 
@@ -104,24 +104,39 @@ def block_times_panel(
         if accumulate:
             for i in range(rows):
                 for t in range(here):
-                    spare[spare_at + i * width + t] = c[c_at + i * stride + j + t]
-        tile(rows, vectors, a, a_at, b, panel, depth, spare, spare_at, width, accumulate)
+                    spare[i * width + t] = c[c_at + i * stride + j + t]
+        tile(rows, vectors, a, a_at, b, panel, depth, spare, 0, width, accumulate)
         for i in range(rows):
             for t in range(here):
-                c[c_at + i * stride + j + t] = spare[spare_at + i * width + t]
+                c[c_at + i * stride + j + t] = spare[i * width + t]
 
 
 @jit
 def make_room(columns, k, a):
-    """A thread's workspace for `multiply`: a block of B, a panel of A, a spare tile."""
+    """A thread's workspace for `multiply`: a block of B and a panel of A."""
     height, width = tile_sizes(a)
     panels = min(PANELS, (columns + width - 1) // width)
-    return np.empty((panels * width + height) * min(DEPTH, k) + (height + 2) * width, a.dtype)
+    return np.empty((panels * width + height) * min(DEPTH, k) + width, a.dtype)
 
 
 @jit
 def multiply(
-    m, n, k, a, a_at, a_stride, turn_a, b, b_at, b_stride, turn_b, c, c_at, stride, accumulate, room
+    m,
+    n,
+    k,
+    a,
+    a_at,
+    a_stride,
+    turn_a,
+    b,
+    b_at,
+    b_stride,
+    turn_b,
+    c,
+    c_at,
+    stride,
+    accumulate,
+    room,
 ):
     """C (m, n) = or += op(A) op(B) on the calling thread.
 
@@ -133,7 +148,7 @@ def multiply(
     most = PANELS * width
     depth_most = min(DEPTH, k)
     a_room = (min(n, most) + width - 1) // width * width * depth_most + width // 2
-    spare = a_room + height * depth_most + width // 2
+    spare = np.empty(height * width, a.dtype)
     if k == 0 and not accumulate:
         for i in range(m):
             c[c_at + i * stride : c_at + i * stride + n] = 0
@@ -171,7 +186,6 @@ def multiply(
                     c_at + i * stride + j0,
                     stride,
                     accumulate or p0 > 0,
-                    room,
                     spare,
                 )
 

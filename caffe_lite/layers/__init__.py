@@ -1,4 +1,21 @@
-"""Every layer type, one file per family; importing this registers them all."""
+"""Every layer type, one file per family; importing this registers them all.
+
+arithmetic.py       Axpy Eltwise Reduction
+classify.py         Accuracy ArgMax Softmax
+convolution.py      Convolution Deconvolution DepthwiseConvolution Im2col
+data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
+linear.py           Bias Embed InnerProduct Scale
+loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss
+                    MultinomialLogisticLoss SigmoidCrossEntropyLoss SoftmaxWithLoss
+neuron.py           AbsVal BNLL Clip Dropout ELU Exp Log PReLU Power ReLU Sigmoid Swish TanH
+                    Threshold
+normalization.py    BatchNorm LRN MVN Normalize
+pooling.py          Pooling ROIPooling SPP
+python.py           Python
+recurrent.py        LSTM LSTMUnit RNN
+routing.py          BatchReindex Filter Parameter Silence Split
+shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Tile
+"""
 
 from __future__ import annotations
 

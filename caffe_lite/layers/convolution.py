@@ -179,7 +179,12 @@ class _Convolving(_Sliding):
         """Call one of the two kernels that apply the weight."""
         bias = np.empty(0, self.dtype) if b is None else b
         function(  # type: ignore[operator]
-            self.items(x), self.weight.data, bias, self.config.group, window, self.buf.packed,
+            self.items(x),
+            self.weight.data,
+            bias,
+            self.config.group,
+            window,
+            self.buf.packed,
             self.items(y),
         )
 
@@ -235,7 +240,10 @@ class Convolution(_Convolving):
             self.add_bias_diff(y.diff)
             if self.param_propagate_down[0]:
                 kernel.convolution_backward_params(
-                    self.items(x.data), self.items(y.diff), self.config.group, window,
+                    self.items(x.data),
+                    self.items(y.diff),
+                    self.config.group,
+                    window,
                     self.weight.diff,
                 )
             if wanted:
@@ -308,7 +316,10 @@ class Deconvolution(_Convolving):
             self.add_bias_diff(y.diff)
             if self.param_propagate_down[0]:
                 kernel.convolution_backward_params(
-                    self.items(y.diff), self.items(x.data), self.config.group, window,
+                    self.items(y.diff),
+                    self.items(x.data),
+                    self.config.group,
+                    window,
                     self.weight.diff,
                 )
             if wanted:

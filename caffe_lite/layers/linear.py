@@ -224,7 +224,7 @@ class _Broadcast(Layer):
     def add_or_assign(
         self, bottom: list[Blob], propagate_down: list[bool], index: int
     ) -> Array | None:
-        """The flat gradient to add to: parameter 0's, or bottom[1]'s set to 0; None if unwanted."""
+        """The flat gradient to add to, of the parameter or of bottom[1]; None if unwanted."""
         if len(bottom) == 1:
             wanted = self.param_propagate_down[index]
             return self.blobs[index].diff.reshape(-1) if wanted else None

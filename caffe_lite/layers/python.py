@@ -37,9 +37,7 @@ class Python(Layer):
     config_field = "python_param"
 
     @classmethod
-    def resolve(
-        cls, param: caffe_pb2.LayerParameter, python_layers: bool
-    ) -> builtins.type[Layer]:
+    def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
         """The user's class, made to take any number of blobs and to be shaped at each forward."""
         config = param.python_param
         name = f"{config.module}.{config.layer}"

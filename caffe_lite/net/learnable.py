@@ -58,7 +58,10 @@ def collect(nodes: Sequence[Node], layers: Sequence[Layer]) -> tuple[Learnable, 
             spec = specs[index] if index < len(specs) else caffe_pb2.ParamSpec()
             if not layer.learnable[index]:
                 _check_fixed(node, spec, index)
-                collected.append(Learnable(blob, 0.0, 0.0, node.name, index, str(index)))
+                # Caffe's solvers decay statistics into their history, though they never move
+                collected.append(
+                    Learnable(blob, 0.0, spec.decay_mult, node.name, index, str(index))
+                )
             elif spec.name and spec.name in owners:
                 _share(owners[spec.name], node, spec, index, blob, collected)
             else:

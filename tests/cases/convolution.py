@@ -53,7 +53,10 @@ CASES = [
     convolution(X, "num_output: 6 kernel_size: 1 group: 2", window((1, 1)), 2),
     convolution(X, "num_output: 3 kernel_size: 1 stride: 2", window((1, 1), (2, 2))),
     convolution(
-        X, "num_output: 3 kernel_size: 7 kernel_size: 9 bias_term: false", window((7, 9)), bias=False
+        X,
+        "num_output: 3 kernel_size: 7 kernel_size: 9 bias_term: false",
+        window((7, 9)),
+        bias=False,
     ),
     convolution(
         X, "num_output: 3 kernel_size: 2 force_nd_im2col: true", window((2, 2)), bottoms=2
@@ -77,9 +80,9 @@ CASES = [
         "Convolution",
         [(2, 3, 4, 6, 5)],
         "convolution_param { num_output: 3 axis: 2 kernel_size: 3 }",
-        lambda x, w, b: oracle.convolution(
-            x.reshape(6, 4, 6, 5), w, b, 1, window((3, 3))
-        ).reshape(2, 3, 3, 4, 3),
+        lambda x, w, b: oracle.convolution(x.reshape(6, 4, 6, 5), w, b, 1, window((3, 3))).reshape(
+            2, 3, 3, 4, 3
+        ),
     ),
     depthwise(
         (2, 5, 7, 6),
@@ -169,8 +172,6 @@ REFUSALS = [
         "2 bottoms need as many tops, not 1",
     ),
     refused("num_output: 4 kernel_size: 3", "group", "channels, 4", X, "DepthwiseConvolution"),
-    refused(
-        "num_output: 3 kernel_size: 2 pad: 5", "pad", "top would be -2x0", X, "Deconvolution"
-    ),
+    refused("num_output: 3 kernel_size: 2 pad: 5", "pad", "top would be -2x0", X, "Deconvolution"),
     refused("kernel_size: 8", "kernel_size", "larger than the padded", X, "Im2col"),
 ]

@@ -18,7 +18,9 @@ def inner_product(shape, config, **settings):
 
 
 def embed(shape, config):
-    return Case("Embed", [shape], f"embed_param {{ {config} }}", oracle.embed, draw={0: integers(7)})
+    return Case(
+        "Embed", [shape], f"embed_param {{ {config} }}", oracle.embed, draw={0: integers(7)}
+    )
 
 
 def scale(shapes, config, axis=1):

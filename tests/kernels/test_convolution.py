@@ -24,6 +24,8 @@ SMALL = [
     (2, 4, (4, 5), 6, 2, (1, 1), (1, 1), (0, 0), (1, 1)),
     (1, 3, (4, 5), 2, 1, (1, 1), (1, 1), (1, 2), (1, 1)),  # padding alone
     (2, 3, (5, 7), 6, 3, (3, 2), (2, 1), (1, 1), (1, 2)),
+    (1, 2, (12, 11), 3, 1, (3, 2), (1, 1), (1, 0), (1, 1)),  # both ways back
+    (1, 2, (12, 11), 3, 1, (2, 2), (1, 1), (3, 2), (1, 1)),  # back with negative padding
     (2, 3, (9,), 4, 1, (4,), (2,), (1,), (1,)),
     (1, 2, (4, 3, 5), 4, 2, (2, 1, 3), (2, 1, 1), (1, 0, 2), (1, 2, 2)),
 ]
@@ -80,7 +82,7 @@ def test_small_ones_are_the_definition(case, dtype) -> None:
 @pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
 @pytest.mark.parametrize("case", LARGE, ids=str)
 def test_large_ones_agree_with_columns_for_any_number_of_threads(case) -> None:
-    drawn, group, window, _ = setting(*case)
+    drawn, _, window, _ = setting(*case)
     x, w, b, dy = (array.astype(np.float64) for array in drawn.values())
     columns = np.empty((x.shape[0], x.shape[1] * w[0, 0].size, *dy.shape[2:]))
     kernel.im2col(x, window, columns)
@@ -148,6 +150,13 @@ def test_no_items_give_no_outputs() -> None:
 )
 def test_the_rule_that_chooses(window, channels, outputs, group, way) -> None:
     assert choose(window, channels, outputs, group) == way
+
+
+def test_the_rule_that_turns_the_way_back_round() -> None:
+    same = Window((3, 3), (1, 1), (1, 1), (1, 1))
+    assert kernel.turns(same, (7, 9), (7, 9))
+    assert not kernel.turns(same._replace(pad=(0, 0)), (7, 9), (5, 7))  # many pixels for few
+    assert not kernel.turns(same._replace(stride=(1, 2)), (7, 9), (7, 5))
 
 
 def test_im2col_and_its_transpose() -> None:

@@ -13,7 +13,9 @@ def draw(*shape, seed=0, dtype=np.float64):
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "k", "o"), [(1, 7, 5), (1, 3, 1030), (1, 1, 1), (3, 7, 5), (2, 70, 40)])
+@pytest.mark.parametrize(
+    ("n", "k", "o"), [(1, 7, 5), (1, 3, 1030), (1, 1, 1), (3, 7, 5), (2, 70, 40)]
+)
 def test_inner_product(n, k, o, dtype, transpose) -> None:
     x, b = draw(n, k, dtype=dtype), draw(o, seed=2, dtype=dtype)
     w = draw(*((k, o) if transpose else (o, k)), seed=1, dtype=dtype)

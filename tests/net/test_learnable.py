@@ -74,7 +74,7 @@ def test_permissive_sharing_wants_only_as_many_numbers() -> None:
 
 def test_statistics_do_not_learn() -> None:
     found, _ = collected('layer { name: "a" type: "T" }', [(3,), (1,)], fixed=True)
-    assert [(p.lr_mult, p.decay_mult) for p in found] == [(0, 0), (0, 0)]
+    assert [(p.lr_mult, p.decay_mult) for p in found] == [(0, 1), (0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,9 @@ def test_more_memory_than_the_machine_has_is_said_before_it_is_taken() -> None:
 
 
 def test_an_unknown_type_gets_the_nearest_known_one() -> None:
-    with pytest.raises(LayerError, match=r'^net:1:28: .*unknown layer type "Relu"; did you mean ReLU'):
+    with pytest.raises(
+        LayerError, match=r'^net:1:28: .*unknown layer type "Relu"; did you mean ReLU'
+    ):
         caffe.Net(source('layer { name: "r"  type:   "Relu" top: "x" }'), caffe.TEST)
 
 
