@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from caffe_lite.proto.nodes import NetSource, from_message
-
 from caffe_lite.proto import caffe_pb2, text
+from caffe_lite.proto.nodes import NetSource, from_message
 
 
 def source(prototxt: str) -> NetSource:
