@@ -30,14 +30,14 @@ def families() -> dict[str, list[str]]:
 
 
 def plain() -> str:
-    """The table as indented lines, for a docstring."""
+    """The table as lines, for a docstring."""
     lines = []
     for family, types in families().items():
         lines += textwrap.wrap(
             " ".join(types),
             width=96,
-            initial_indent=f"    {family + '.py':<20}",
-            subsequent_indent=" " * 24,
+            initial_indent=f"{family + '.py':<20}",
+            subsequent_indent=" " * 20,
         )
     return "\n".join(lines)
 
@@ -51,9 +51,10 @@ def markdown() -> str:
 
 
 def docstring_with_table(source: str) -> str:
-    """The text of layers/__init__.py with the indented lines of its docstring replaced."""
+    """The text of layers/__init__.py with the table in its docstring replaced."""
     _, docstring, code = source.split('"""', 2)
-    prose = [part.strip() for part in re.split(r"\n{2,}", docstring) if part[:4].strip()]
+    parts = re.split(r"\n{2,}", docstring)
+    prose = [part.strip() for part in parts if not re.match(r"\s*\w+\.py\s", part)]
     return '"""' + "\n\n".join([*prose, plain()]) + '\n"""' + code
 
 

@@ -5,8 +5,8 @@ classify.py         Accuracy ArgMax Softmax
 convolution.py      Convolution Deconvolution DepthwiseConvolution Im2col
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
 linear.py           Bias Embed InnerProduct Scale
-loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss
-                    MultinomialLogisticLoss SigmoidCrossEntropyLoss SoftmaxWithLoss
+loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
+                    SigmoidCrossEntropyLoss SoftmaxWithLoss
 neuron.py           AbsVal BNLL Clip Dropout ELU Exp Log PReLU Power ReLU Sigmoid Swish TanH
                     Threshold
 normalization.py    BatchNorm LRN MVN Normalize
