@@ -50,7 +50,7 @@ class Prefetching(Source):
         try:
             reader = self._open()
         except DataError as error:
-            error.field = "source"
+            error.field = error.field or "source"
             raise
         self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
         shape = reader.shape
@@ -78,7 +78,11 @@ class Prefetching(Source):
             self._prefetcher.close()
 
     def _transformer(self) -> DataTransformer:
-        return DataTransformer(self.param.transform_param, self.phase, self.rng)
+        try:
+            return DataTransformer(self.param.transform_param, self.phase, self.rng)
+        except DataError as error:
+            error.field = ".transform_param.mean_file"
+            raise
 
 
 @register("Data")
