@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from caffe_lite.kernels._jit import FASTMATH, jit, pjit, prange
+from caffe_lite.kernels._jit import jit, pjit, prange
 
 
 def _exp(x):
@@ -49,7 +49,7 @@ def _scaled_expm1(x):
     return s, q
 
 
-@overload(_exp, jit_options={"fastmath": FASTMATH})
+@overload(_exp)
 def _compiled_exp(x):
     if x != types.float32:
         return lambda x: np.exp(x)
@@ -61,7 +61,7 @@ def _compiled_exp(x):
     return exp
 
 
-@overload(_expm1, jit_options={"fastmath": FASTMATH})
+@overload(_expm1)
 def _compiled_expm1(x):
     if x != types.float32:
         return lambda x: np.expm1(x)
@@ -79,7 +79,7 @@ def _log1p(x):
     return np.log1p(x)
 
 
-@overload(_log1p, jit_options={"fastmath": FASTMATH})
+@overload(_log1p)
 def _compiled_log1p(x):
     if x != types.float32:
         return lambda x: np.log1p(x)
