@@ -125,8 +125,9 @@ class Pooling(_Pooling):
     """The greatest, the mean or a random number of each window.
 
     bottom[0]: (N, C, H, W).  top[0]: (N, C, PH, PW) with PH = ceil((H + 2 pad - kernel) / stride)
-    + 1, or floor with `round_mode: FLOOR`; with padding, one less if the last window would start
-    in the far padding.  top[1], for MAX: the place of each maximum in its plane, h * W + w.
+    + 1, or floor with `round_mode: FLOOR` or, as some forks have it, `ceil_mode: false`; with
+    padding, one less if the last window would start in the far padding.  top[1], for MAX: the
+    place of each maximum in its plane, h * W + w.
 
     Padding never wins a MAX.  AVE counts it: the divisor is the window's size cut at H + pad.
     STOCHASTIC (Zeiler and Fergus 2013, arXiv:1301.3557) draws in proportion to the numbers, which
@@ -135,6 +136,7 @@ class Pooling(_Pooling):
 
     tops = (1, 2)
     config_field = "pooling_param"
+    heeds = frozenset({"ceil_mode"})
 
     def check(self, *bottom: Shape) -> None:
         """Kernel, pad and stride are given once, and fit the bottom."""
@@ -203,6 +205,8 @@ class Pooling(_Pooling):
 
     @property
     def _floor(self) -> bool:
+        if self.config.HasField("ceil_mode"):
+            return not self.config.ceil_mode
         return bool(self.config.round_mode == caffe_pb2.PoolingParameter.FLOOR)
 
     def _window(self, x: Shape) -> Window:

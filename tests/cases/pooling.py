@@ -56,6 +56,11 @@ CASES = [
         oracle.average((3, 3), (1, 1), (2, 2), True),
         (2, 3, 8, 6),
     ),
+    pooling(
+        "kernel_size: 3 stride: 2 pad: 1 ceil_mode: false",
+        oracle.maximum((3, 3), (1, 1), (2, 2), True),
+        (2, 3, 8, 6),
+    ),
     pooling("pool: AVE global_pooling: true", oracle.average((7, 9))),
     pooling(
         "pool: STOCHASTIC kernel_size: 3 stride: 2",
