@@ -108,6 +108,7 @@ def test_nothing_is_written_when_the_prefix_is_wrong(folder, capsys):
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value", "ignore:divide by zero")
 def test_divergence_stops_unless_told_not_to(folder, capsys):
     text = Path("solver.prototxt").read_text().replace("base_lr: 0.05", "base_lr: 1e30")
     Path("solver.prototxt").write_text(text)
