@@ -238,6 +238,19 @@ class Layer:
         )
         return axis % n
 
+    def require_labels(self, outside: Array, values: Array, classes: int) -> None:
+        """Refuse the first of the labels `values`, bottom 1, that is marked in `outside`.
+
+        outside, values: arrays of as many numbers.
+        """
+        if outside.any():
+            item = int(np.argmax(outside))
+            raise LayerError(
+                f"label {values.flat[item]:g} of item {item} is not one of the {classes} classes "
+                f"0 to {classes - 1}",
+                ".bottom[1]",
+            )
+
     # -- inside ----------------------------------------------------------------------------
 
     def _check_count(self, what: str, got: int, declared: Count) -> None:

@@ -82,15 +82,7 @@ class Accuracy(Layer):
         values = bottom[1].data.reshape(outer, inner)
         ignore = self.config.ignore_label if self.config.HasField("ignore_label") else None
         class_labels(values, classes, ignore, labels)
-        outside = labels == OUTSIDE
-        if outside.any():
-            item = int(np.argmax(outside))
-            self.require(
-                False,
-                ".bottom[1]",
-                f"label {values.flat[item]:g} of item {item} is not one of the {classes} classes "
-                f"0 to {classes - 1}",
-            )
+        self.require_labels(labels == OUTSIDE, values, classes)
         scores = bottom[0].data.reshape(outer, classes, inner)
         accuracy_forward(scores, labels, self.config.top_k, hits, totals)
         top[0].data[...] = hits.sum() / max(totals.sum(), 1)

@@ -197,6 +197,17 @@ class _Convolving(_Sliding):
         if self.config.bias_term and self.param_propagate_down[1]:
             kernel.bias_backward(self.items(dy), self.bias.diff)
 
+    def add_weight_diff(self, image: Array, output: Array, window: Window) -> None:
+        """Add to dW, of the weight that makes `output` of `image`; one of the two is a diff."""
+        if self.param_propagate_down[0]:
+            kernel.convolution_backward_params(
+                self.items(image),
+                self.items(output),
+                self.config.group,
+                window,
+                self.weight.diff,
+            )
+
 
 @register("Convolution")
 class Convolution(_Convolving):
@@ -238,14 +249,7 @@ class Convolution(_Convolving):
         window = self.window(bottom[0].shape)
         for x, y, wanted in zip(bottom, top, propagate_down):
             self.add_bias_diff(y.diff)
-            if self.param_propagate_down[0]:
-                kernel.convolution_backward_params(
-                    self.items(x.data),
-                    self.items(y.diff),
-                    self.config.group,
-                    window,
-                    self.weight.diff,
-                )
+            self.add_weight_diff(x.data, y.diff, window)
             if wanted:
                 self.run(kernel.convolution_backward, y.diff, None, window, x.diff)
 
@@ -314,14 +318,7 @@ class Deconvolution(_Convolving):
         window = self.window(bottom[0].shape)
         for x, y, wanted in zip(bottom, top, propagate_down):
             self.add_bias_diff(y.diff)
-            if self.param_propagate_down[0]:
-                kernel.convolution_backward_params(
-                    self.items(y.diff),
-                    self.items(x.data),
-                    self.config.group,
-                    window,
-                    self.weight.diff,
-                )
+            self.add_weight_diff(y.diff, x.data, window)
             if wanted:
                 self.run(kernel.convolution_forward, y.diff, None, window, x.diff)
 

@@ -456,12 +456,4 @@ def read_labels(layer: Loss, label: Blob, classes: int, ignore: int | None, labe
     """Write a bottom's labels as whole numbers, negative where ignored; refuse all others."""
     values = label.data.reshape(labels.shape)
     class_labels(values, classes, ignore, labels)
-    outside = labels == OUTSIDE
-    if outside.any():
-        item = int(np.argmax(outside))
-        layer.require(
-            False,
-            ".bottom[1]",
-            f"label {values.flat[item]:g} of item {item} is not one of the {classes} classes "
-            f"0 to {classes - 1}",
-        )
+    layer.require_labels(labels == OUTSIDE, values, classes)

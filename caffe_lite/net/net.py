@@ -27,8 +27,8 @@ Hook = Callable[[int], None]
 
 _log = logging.getLogger("caffe_lite.net")
 
-_running = threading.RLock()
-"""One net of a process computes at a time: numba's default threads cannot serve two callers."""
+computing = threading.RLock()
+"""Held by whoever is in parallel kernels: numba's default threads cannot serve two callers."""
 
 
 class Net:
@@ -170,7 +170,7 @@ class Net:
     def _forward(self, start: int, end: int) -> float:
         """Run layers `start` to `end`, both included; the weighted loss of these."""
         loss = 0.0
-        with _running:
+        with computing:
             for index in range(start, end + 1):
                 for hook in self._before_forward:
                     hook(index)
@@ -190,7 +190,7 @@ class Net:
 
     def _backward(self, start: int, end: int) -> None:
         """Run layers `start` down to `end`, both included, where the plan says so."""
-        with _running:
+        with computing:
             for index in range(start, end - 1, -1):
                 for hook in self._before_backward:
                     hook(index)
@@ -276,7 +276,7 @@ class Net:
 
     def reshape(self) -> None:
         """Shape all blobs anew, after an input was reshaped."""
-        with _running:
+        with computing:
             for index, layer in enumerate(self.layers):
                 try:
                     layer.prepare(self._bottoms[index], self._tops[index])

@@ -142,7 +142,7 @@ def test_a_label_outside_the_classes_is_named() -> None:
 
 
 def test_forward_all_pads_the_last_batch_and_drops_the_padding() -> None:
-    net = small(SMALL.replace("Input", "Input").split('layer { name: "loss"')[0])
+    net = small(SMALL.split('layer { name: "loss"')[0])
     x = np.random.default_rng(2).standard_normal((10, 3)).astype(np.float32)
     found = net.forward_all(blobs=["ip1"], x=x, label=np.zeros(10))
     assert found["ip2"].shape == (10, 2)

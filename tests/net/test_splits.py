@@ -84,7 +84,7 @@ def test_the_nodes_given_are_not_changed() -> None:
     [
         ("dta", 'did you mean "data"'),
         ("late", 'layer "late" produces it, but comes later'),
-        ("own", "its? is this layer's own top|this layer's own top"),
+        ("own", "it is this layer's own top"),
         ("nothing", "no layer of this phase produces it"),
     ],
 )
