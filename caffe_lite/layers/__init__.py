@@ -4,6 +4,7 @@ arithmetic.py       Axpy Eltwise Reduction
 classify.py         Accuracy ArgMax Softmax
 convolution.py      Convolution Deconvolution DepthwiseConvolution Im2col
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
+detection.py        DetectionOutput PriorBox
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
                     SigmoidCrossEntropyLoss SoftmaxWithLoss
@@ -24,6 +25,7 @@ from caffe_lite.layers import (
     classify,
     convolution,
     data,
+    detection,
     linear,
     loss,
     neuron,
@@ -41,6 +43,7 @@ __all__ = [
     "classify",
     "convolution",
     "data",
+    "detection",
     "layer_type_list",
     "linear",
     "loss",
