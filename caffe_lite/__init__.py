@@ -9,14 +9,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from caffe_lite import classifier as classifier
+    from caffe_lite import coord_map as coord_map
+    from caffe_lite import detector as detector
+    from caffe_lite import draw as draw
+    from caffe_lite import io as io
+    from caffe_lite import layers as layers
+    from caffe_lite import net_spec as net_spec
+    from caffe_lite import proto as proto
+    from caffe_lite import pycaffe as pycaffe
+    from caffe_lite.as_caffe import install_as_caffe as install_as_caffe
     from caffe_lite.blob import Blob as Blob
+    from caffe_lite.classifier import Classifier as Classifier
+    from caffe_lite.detector import Detector as Detector
     from caffe_lite.errors import CaffeError as CaffeError
+    from caffe_lite.glog import init_log as init_log
+    from caffe_lite.glog import log as log
+    from caffe_lite.layers import layer_type_list as layer_type_list
     from caffe_lite.layers.base import Layer as Layer
+    from caffe_lite.layers.python import allow_python_layers as allow_python_layers
     from caffe_lite.layers.python import register_python_layer as register_python_layer
     from caffe_lite.modes import set_device as set_device
     from caffe_lite.modes import set_mode_cpu as set_mode_cpu
     from caffe_lite.modes import set_mode_gpu as set_mode_gpu
     from caffe_lite.net.net import Net as Net
+    from caffe_lite.net_spec import NetSpec as NetSpec
+    from caffe_lite.net_spec import params as params
+    from caffe_lite.net_spec import to_proto as to_proto
+    from caffe_lite.parallel import NCCL as NCCL
+    from caffe_lite.parallel import has_nccl as has_nccl
+    from caffe_lite.parallel import set_multiprocess as set_multiprocess
+    from caffe_lite.parallel import set_solver_count as set_solver_count
+    from caffe_lite.parallel import set_solver_rank as set_solver_rank
+    from caffe_lite.parallel import solver_count as solver_count
+    from caffe_lite.parallel import solver_rank as solver_rank
     from caffe_lite.rng import set_random_seed as set_random_seed
     from caffe_lite.solver.solver import AdaDeltaSolver as AdaDeltaSolver
     from caffe_lite.solver.solver import AdaGradSolver as AdaGradSolver
@@ -26,6 +52,7 @@ if TYPE_CHECKING:
     from caffe_lite.solver.solver import SGDSolver as SGDSolver
     from caffe_lite.solver.solver import Solver as Solver
     from caffe_lite.solver.solver import get_solver as get_solver
+    from caffe_lite.timer import Timer as Timer
 
 __version__ = "0.1.0"
 
@@ -38,22 +65,47 @@ _HOME = {
     "AdamSolver": "solver.solver",
     "Blob": "blob",
     "CaffeError": "errors",
+    "Classifier": "classifier",
+    "Detector": "detector",
     "Layer": "layers.base",
-    "Net": "net.net",
+    "NCCL": "parallel",
     "NesterovSolver": "solver.solver",
+    "Net": "net.net",
+    "NetSpec": "net_spec",
     "RMSPropSolver": "solver.solver",
     "SGDSolver": "solver.solver",
     "Solver": "solver.solver",
+    "Timer": "timer",
+    "allow_python_layers": "layers.python",
+    "classifier": "",
+    "coord_map": "",
+    "detector": "",
+    "draw": "",
     "get_solver": "solver.solver",
+    "has_nccl": "parallel",
+    "init_log": "glog",
+    "install_as_caffe": "as_caffe",
+    "io": "",
     "layer_type_list": "layers",
+    "layers": "",
+    "log": "glog",
+    "net_spec": "",
+    "params": "net_spec",
     "proto": "",
+    "pycaffe": "",
     "register_python_layer": "layers.python",
     "set_device": "modes",
     "set_mode_cpu": "modes",
     "set_mode_gpu": "modes",
+    "set_multiprocess": "parallel",
     "set_random_seed": "rng",
+    "set_solver_count": "parallel",
+    "set_solver_rank": "parallel",
+    "solver_count": "parallel",
+    "solver_rank": "parallel",
+    "to_proto": "net_spec",
 }
-"""The module, below this package, where each public name lives."""
+"""The module, below this package, where each public name lives; "" for one that is a module."""
 
 __all__ = ["TEST", "TRAIN", "__version__", *_HOME]
 

@@ -64,13 +64,14 @@ class Blob:
     until the blob is reshaped to more numbers than it ever had.
     """
 
-    __slots__ = ("_data", "_data_view", "_diff", "_diff_view", "shape")
+    __slots__ = ("_data", "_data_of", "_data_view", "_diff", "_diff_of", "_diff_view", "shape")
 
     def __init__(self, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> None:
         self._data = Storage(dtype)
         self._diff = Storage(dtype)
         self._data_view: Array | None = None
         self._diff_view: Array | None = None
+        self._data_of = self._diff_of = self._data.array  # what the views are views of
         self.shape: Shape = ()
         self.reshape(*shape)
 
@@ -90,15 +91,17 @@ class Blob:
     @property
     def data(self) -> Array:
         """The values, an array of this blob's shape."""
-        if self._data_view is None or self._data_view.base is not self._data.array:
+        if self._data_view is None or self._data_of is not self._data.array:
             self._data_view = self._view(self._data)
+            self._data_of = self._data.array
         return self._data_view
 
     @property
     def diff(self) -> Array:
         """The gradients, an array of this blob's shape."""
-        if self._diff_view is None or self._diff_view.base is not self._diff.array:
+        if self._diff_view is None or self._diff_of is not self._diff.array:
             self._diff_view = self._view(self._diff)
+            self._diff_of = self._diff.array
         return self._diff_view
 
     @property
@@ -138,6 +141,11 @@ class Blob:
     def data_memory(self) -> Storage:
         """What holds the values: the same object for blobs that share them."""
         return self._data
+
+    @property
+    def diff_memory(self) -> Storage:
+        """What holds the gradients: the same object for blobs that share them."""
+        return self._diff
 
     def shares_data_with(self, other: Blob) -> bool:
         """Whether both use one memory for their data."""

@@ -30,8 +30,10 @@ class Location:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class CaffeError(Exception):
+class CaffeError(RuntimeError):
     """An error made outside this package: in a file, a flag, or a call.
+
+    It is a RuntimeError, which programs written for pycaffe catch.
 
     `message` is one line without a position; `str(error)` puts the position, if there is one,
     and the subject (``layer "pool1" (Pooling)``), if there is one, before it.  `field`, where a

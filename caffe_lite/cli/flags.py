@@ -5,45 +5,70 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from caffe_lite.cli import UsageError
+from caffe_lite.cli.parser import Switch
 
 if TYPE_CHECKING:
     from caffe_lite.cli.log import GlogHandler
     from caffe_lite.net.net import Net
 
 
+_FLAG_FILE = re.compile(r"--?flagfile(=|$)")
+
+
+def expand_files(words: Iterable[str], within: tuple[str, ...] = ()) -> list[str]:
+    """The words with the flags of each ``-flagfile=a,b`` in its place.
+
+    A flag file has one flag a line; lines that are empty or begin with # say nothing.  `within`
+    are the files being read.
+    """
+    expanded: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not _FLAG_FILE.match(word):
+            expanded.append(word)
+            continue
+        _, _, names = word.partition("=")
+        for path in (names or next(rest, "")).split(","):
+            if path in within:
+                raise UsageError(f"the flag file {path} includes itself")
+            expanded += expand_files(_flags_in(path), (*within, path))
+    return expanded
+
+
+def _flags_in(path: str) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(
+            f"cannot read the flag file {path or 'that -flagfile needs'}: {reason}"
+        ) from None
+    for line in lines:
+        if line and not line.startswith("#"):
+            yield from line.split(None, 1) if "=" not in line.split()[0] else [line]
+
+
 def add(parser: argparse.ArgumentParser, name: str, meaning: str, **settings: object) -> None:
-    """Add a flag that takes a value."""
+    """Add a flag that takes a value; a number is called N in the help."""
+    if settings.get("type") in (int, positive, size):
+        settings.setdefault("metavar", "N")
     parser.add_argument(f"-{name}", f"--{name}", help=meaning, **settings)  # type: ignore[arg-type]
 
 
 def add_switch(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
     """Add a flag that is on or off: -name, -noname, -name=true, -name=false."""
     field = name.replace("-", "_")
-    spellings = {f"-{name}", f"--{name}", f"-{field}", f"--{field}"}
-    parser.add_argument(
-        *sorted(spellings),
-        dest=field,
-        nargs="?",
-        const=True,
-        default=False,
-        type=_truth,
-        metavar="true|false",
-        help=meaning,
-    )
+    spellings = dict.fromkeys((f"-{name}", f"--{name}", f"-{field}", f"--{field}"))
+    parser.add_argument(*spellings, dest=field, action=Switch, help=meaning)
     parser.add_argument(
         f"-no{field}", f"--no{field}", dest=field, action="store_false", help=argparse.SUPPRESS
     )
-
-
-def _truth(text: str) -> bool:
-    """A gflags bool."""
-    word = text.lower()
-    if word in ("1", "t", "true", "y", "yes"):
-        return True
-    if word in ("0", "f", "false", "n", "no"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +76,21 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add(parser, "level", "the net's level", type=int)
     add(parser, "stage", "the net's stages, separated by commas", default="")
     add(parser, "gpu", "accepted, and said to have no effect: this runs on the CPU")
+    add_python_layers(parser)
+    add_log(parser)
+
+
+def add_python_layers(parser: argparse.ArgumentParser) -> None:
+    """Add -allow-python-layers."""
     add_switch(
         parser,
         "allow-python-layers",
         "let layers of type Python import and run the modules they name",
     )
+
+
+def add_log(parser: argparse.ArgumentParser) -> None:
+    """Add -minloglevel, -logtostderr and -alsologtostderr."""
     add(
         parser,
         "minloglevel",
@@ -65,6 +100,30 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     for name in ("logtostderr", "alsologtostderr"):
         add_switch(parser, name, "accepted: the log always goes to stderr")
+
+
+def accept_log(parser: argparse.ArgumentParser) -> None:
+    """Accept glog's flags, unseen, in a command that keeps no log."""
+    for name in ("minloglevel", "logtostderr", "alsologtostderr"):
+        parser.add_argument(f"-{name}", f"--{name}", nargs="?", help=argparse.SUPPRESS)
+
+
+def add_mnist(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the commands that convert MNIST."""
+    parser.add_argument("images", metavar="IMAGES", help="a file ...-images-idx3-ubyte(.gz)")
+    parser.add_argument("labels", metavar="LABELS", help="a file ...-labels-idx1-ubyte(.gz)")
+    parser.add_argument("db", metavar="DB", help="the database to make; it must not exist")
+
+
+def add_backend(parser: argparse.ArgumentParser, default: str = "lmdb") -> None:
+    """Add -backend."""
+    add(
+        parser,
+        "backend",
+        f"the kind of database (default: {default})",
+        choices=("lmdb", "leveldb"),
+        default=default,
+    )
 
 
 def add_phase(parser: argparse.ArgumentParser, default: str) -> None:
@@ -120,3 +179,19 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
+
+
+def size(text: str) -> int:
+    """A whole number of at least 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return number
+
+
+def sizes(text: str) -> list[int]:
+    """Whole numbers of at least 0, separated by commas."""
+    return [size(word) for word in text.split(",")]

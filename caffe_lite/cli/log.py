@@ -11,26 +11,11 @@ import logging
 import os
 import shutil
 import sys
-import threading
 import time
 from collections import deque
 from typing import IO
 
-
-class GlogFormatter(logging.Formatter):
-    """A record as glog's line: level, date and local time, thread, file and line, message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, and the lines of a traceback if there is one."""
-        moment = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
-        micros = int(record.created % 1 * 1_000_000)
-        level = "F" if record.levelno >= logging.CRITICAL else record.levelname[0]
-        thread = record.thread if record.thread is None else threading.get_native_id()
-        place = f"{record.filename}:{record.lineno}"
-        line = f"{level}{moment}.{micros:06d} {thread:5d} {place}] {record.getMessage()}"
-        if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
+from caffe_lite.glog import GlogFormatter, level_of
 
 
 class GlogHandler(logging.StreamHandler[IO[str]]):
@@ -127,6 +112,6 @@ def start(least: int = 0) -> GlogHandler:
         if isinstance(old, GlogHandler):
             logger.removeHandler(old)
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO + 10 * max(0, min(least, 3)))
+    logger.setLevel(level_of(least))
     logger.propagate = False
     return handler

@@ -61,6 +61,9 @@ def run(args: argparse.Namespace) -> int:
         ) as solver,
         signals,
     ):
+        solver.net.share_memory()
+        for net in solver.test_nets:
+            net.share_memory(backward=False)
         solver.action = signals.action
         if args.snapshot:
             _log.info("Resuming from %s", args.snapshot)

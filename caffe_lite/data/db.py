@@ -10,8 +10,11 @@ with create_db("out_lmdb", "lmdb") as writer:
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,6 +22,7 @@ from typing import Any, Protocol
 from caffe_lite.errors import DataError
 
 COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
+COMMIT_BYTES = 64 << 20  # or fewer, if they are large: they are kept in memory until then
 
 BACKENDS = ("lmdb", "leveldb")
 
@@ -110,35 +114,66 @@ class Backend(Protocol):
 
 
 class Writer:
-    """Puts records into a new database, committing every 1000 of them and when closed.
+    """Puts records into a new database, in transactions of 1000 records or 64 MB.
 
-    A context manager: records put since the last commit are dropped when its block fails.
+    A context manager.  The database is made under a temporary name beside its own, which it gets
+    when it is complete: a block that fails, or that is interrupted, leaves nothing.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend: Backend | None = backend
+    def __init__(self, source: str, backend: str) -> None:
+        folder, name = os.path.split(os.path.abspath(source))
+        if not os.path.isdir(folder):
+            raise DataError(f'cannot make "{source}": there is no folder "{folder}"')
+        self._source = source
+        self._temporary = os.path.join(folder, f".{name[-200:]}.{secrets.token_hex(4)}.tmp")
+        # also when the program is interrupted before the block of `with` begins
+        self._remove = weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+        try:
+            self._backend: Backend | None = _new_backend(backend, self._temporary)
+        except DataError as error:
+            self._remove()
+            raise DataError(f'cannot make the database "{source}": {error.message}') from None
         self._pending: list[tuple[bytes, bytes]] = []
+        self._size = 0
         self.count = 0
 
     def put(self, key: bytes, value: bytes) -> None:
         """Add one record; a key that is there already gets the new value."""
         self._pending.append((key, value))
+        self._size += len(value)
         self.count += 1
-        if len(self._pending) >= COMMIT_EVERY:
-            self.commit()
+        if len(self._pending) >= COMMIT_EVERY or self._size >= COMMIT_BYTES:
+            self._commit()
 
-    def commit(self) -> None:
-        """Write what was put since the last commit."""
+    def _commit(self) -> None:
         if self._backend is not None and self._pending:
-            self._backend.write(self._pending)
-            self._pending = []
+            try:
+                self._backend.write(self._pending)
+            except DataError as error:
+                raise DataError(f'"{self._source}": {error.message}') from None
+            self._pending, self._size = [], 0
 
     def close(self) -> None:
-        """Commit and let go of the database."""
+        """Write what is left and give the database its name; twice does no harm."""
+        if self._backend is None:
+            return
+        try:
+            self._commit()
+            self._backend.close()
+            refuse_existing(self._source)
+            os.rename(self._temporary, self._source)
+            self._remove.detach()
+        except OSError as error:
+            raise DataError(f'cannot make "{self._source}": {error.strerror}') from None
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Take the database away, unless it is complete."""
         if self._backend is not None:
-            self.commit()
             self._backend.close()
             self._backend = None
+            self._remove()
 
     def __enter__(self) -> Writer:
         return self
@@ -149,9 +184,10 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._pending = []
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
 
 
 def open_db(source: str, backend: str) -> Cursor:
@@ -184,17 +220,34 @@ def create_db(source: str, backend: str) -> Writer:
     Raises DataError when there is something of that name already, or it cannot be made.
     """
     _require_known(backend)
-    if os.path.lexists(source):
-        raise DataError(f'"{source}" exists already; remove it, or choose another name')
+    refuse_existing(source)
+    return Writer(source, backend)
+
+
+def _new_backend(backend: str, folder: str) -> Backend:
     if backend == "lmdb":
         from caffe_lite.data.db_lmdb import LmdbBackend
 
-        return Writer(LmdbBackend(source))
+        return LmdbBackend(folder)
     from caffe_lite.data.db_leveldb import LevelDbBackend
 
-    return Writer(LevelDbBackend(source))
+    return LevelDbBackend(folder)
+
+
+def refuse_existing(path: str) -> None:
+    """Raise DataError where there is something of that name, even a link to nowhere."""
+    if os.path.lexists(path):
+        raise DataError(f'"{path}" exists already; remove it, or choose another name')
 
 
 def _require_known(backend: str) -> None:
     if backend not in BACKENDS:
         raise DataError(f'unknown database backend "{backend}"; there are {", ".join(BACKENDS)}')
+
+
+def write_all(source: str, backend: str, records: Iterable[tuple[bytes, bytes]]) -> int:
+    """Make a new database of these records, as by `create_db`; how many there are."""
+    with create_db(source, backend) as writer:
+        for key, value in records:
+            writer.put(key, value)
+    return writer.count

@@ -84,22 +84,21 @@ class LevelDbCursor(Cursor):
 
 
 class LevelDbBackend:
-    """Writes a new LevelDB, with the block size of Caffe's tools."""
+    """Writes a new LevelDB into a new folder, with the block size of Caffe's tools."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, folder: str) -> None:
         plyvel = _plyvel()
+        self._error = plyvel.Error
         try:
             self._database = plyvel.DB(
-                source,
+                folder,
                 create_if_missing=True,
                 error_if_exists=True,
                 write_buffer_size=64 << 20,
                 block_size=1 << 16,
             )
         except plyvel.Error as error:
-            raise DataError(f'cannot make the LevelDB "{source}": {_reason(error)}') from None
-        self._error = plyvel.Error
-        self._source = source
+            raise DataError(_reason(error)) from None
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Put these records in one batch."""
@@ -108,9 +107,7 @@ class LevelDbBackend:
                 for key, value in records:
                     batch.put(key, value)
         except self._error as error:
-            raise DataError(
-                f'cannot write to the LevelDB "{self._source}": {_reason(error)}'
-            ) from None
+            raise DataError(f"cannot write to the LevelDB: {_reason(error)}") from None
 
     def close(self) -> None:
         """Let go of the database."""

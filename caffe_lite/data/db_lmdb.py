@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import lmdb
@@ -11,6 +12,10 @@ from caffe_lite.data.db import Cursor, Handles
 from caffe_lite.errors import DataError
 
 FIRST_MAP_SIZE = 1 << 30  # bytes; doubled whenever it is full
+
+MAGIC = 0xBEEFC0DE  # how the first page begins, behind a header of 8 or 16 bytes
+MAGIC_END = 20
+FILE_MODE = 0o664  # Caffe's; the umask takes its share
 
 _handles = Handles()
 
@@ -22,8 +27,7 @@ def _open_read_only(source: str) -> Any:
         raise DataError(f'"{source}" is not an LMDB, but a LevelDB; say backend: LEVELDB')
     if not os.path.isfile(data):
         raise DataError(f'"{source}" is not an LMDB: it has no file data.mdb')
-    if os.path.getsize(data) == 0:
-        raise DataError(f'"{source}" is not an LMDB: its data.mdb is an empty file')
+    _check_beginning(source, data)
     options = {"readonly": True, "create": False, "subdir": folder}
     try:
         try:
@@ -40,6 +44,19 @@ def _open_read_only(source: str) -> Any:
         environment.close()
         raise DataError(f'the LMDB "{source}" is cut off: its file has {size} of {needed} bytes')
     return environment
+
+
+def _check_beginning(source: str, data: str) -> None:
+    """Refuse what is no LMDB before opening it, which would put a lock file beside it."""
+    try:
+        with open(data, "rb") as file:
+            head = file.read(MAGIC_END)
+    except OSError as error:
+        raise DataError(f'cannot open the LMDB "{source}": {error.strerror}') from None
+    if not head:
+        raise DataError(f'"{source}" is not an LMDB: {os.path.basename(data)} is an empty file')
+    if MAGIC.to_bytes(4, sys.byteorder) not in head:
+        raise DataError(f'"{source}" is not an LMDB: {os.path.basename(data)} begins otherwise')
 
 
 class LmdbCursor(Cursor):
@@ -79,17 +96,27 @@ class LmdbCursor(Cursor):
 
 
 class LmdbBackend:
-    """Writes a new LMDB."""
+    """Writes a new LMDB into a new folder."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, folder: str) -> None:
         try:
-            os.mkdir(source)
-            self._environment = lmdb.open(source, map_size=FIRST_MAP_SIZE, create=True)
-        except (OSError, lmdb.Error) as error:
-            raise DataError(f'cannot make the LMDB "{source}": {error}') from None
+            os.mkdir(folder)
+            self._environment = lmdb.open(
+                folder, map_size=FIRST_MAP_SIZE, create=True, mode=FILE_MODE
+            )
+        except OSError as error:
+            raise DataError(error.strerror or str(error)) from None
+        except lmdb.Error as error:
+            raise DataError(str(error).removeprefix(f"{folder}: ")) from None
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Put these records in one transaction, with a larger map if they do not fit."""
+        longest = self._environment.max_key_size()
+        for key, _ in records:
+            if not 0 < len(key) <= longest:
+                raise DataError(
+                    f"an LMDB has keys of 1 to {longest} bytes, not {len(key)}: {key!r}"
+                )
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
@@ -99,8 +126,7 @@ class LmdbBackend:
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
             except lmdb.Error as error:
-                path = self._environment.path()
-                raise DataError(f'cannot write to the LMDB "{path}": {error}') from None
+                raise DataError(f"cannot write to the LMDB: {error}") from None
 
     def close(self) -> None:
         """Let go of the environment."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -147,4 +149,39 @@ def write_datasets(path: str, datasets: Mapping[str, Array]) -> None:
             for name, array in datasets.items():
                 file.create_dataset(name, data=array)
     except OSError as error:
-        raise DataError(f'cannot write the HDF5 file "{path}": {error}') from None
+        raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
+
+
+@contextmanager
+def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
+    """A function that appends rows (N, ...) to the one dataset of a new HDF5 file.
+
+    The file is made under a temporary name, and gets its own when the block ends without error.
+    """
+    import h5py
+
+    folder, file_name = os.path.split(path)
+    temporary = os.path.join(folder, f".{file_name[-200:]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+
+            def append(rows: Array) -> None:
+                if name not in file:
+                    file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+                    return
+                start = len(file[name])
+                file[name].resize(start + len(rows), axis=0)
+                file[name][start:] = rows
+
+            yield append
+        os.rename(temporary, path)
+    except OSError as error:
+        raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _reason(error: OSError) -> str:
+    """What is wrong in few words: h5py adds what its functions are called."""
+    return os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]

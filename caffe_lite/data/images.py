@@ -146,11 +146,17 @@ def read_list(path: str) -> list[tuple[str, int]]:
         if not name:
             raise DataError(
                 f"{path}:{number}: a line must be a file name, a space and a whole number, "
-                f'not "{line}"'
+                f'not "{_beginning(line)}"'
             )
     if not items:
         raise DataError(f'the image list "{path}" is empty')
     return items
+
+
+def _beginning(line: str) -> str:
+    """What an error shows of a line, which may be of anything."""
+    shown = line if len(line) <= 60 else line[:60] + "..."
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def text_lines(path: str, what: str) -> Iterator[tuple[int, str]]:

@@ -1,17 +1,18 @@
-"""MNIST's IDX files, and the databases that Caffe's convert_mnist_data makes of them."""
+"""MNIST's IDX files, and the records that Caffe's converters make of them."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from caffe_lite.data.datum import array_to_datum
-from caffe_lite.data.db import create_db
 from caffe_lite.errors import DataError
+from caffe_lite.rng import Streams
 
 Array = npt.NDArray[Any]
 
@@ -30,21 +31,41 @@ def read_labels(path: str) -> Array:
     return _read(path, LABELS_MAGIC, 1, "labels")
 
 
-def convert(images: str, labels: str, db_path: str, backend: str = "lmdb") -> int:
-    """Make a database of two IDX files, with the keys "%08d"; how many records it got.
+def read(images: str, labels: str) -> tuple[Array, Array]:
+    """The images (N, H, W) of one IDX file and the labels (N,) of another.
 
-    Raises DataError when a file cannot be read, they differ in length, or `db_path` exists.
+    Raises DataError when a file cannot be read, has none, or they differ in length.
     """
     pixels, classes = read_images(images), read_labels(labels)
     if len(pixels) != len(classes):
         raise DataError(
             f'"{images}" has {len(pixels)} images, but "{labels}" {len(classes)} labels'
         )
-    with create_db(db_path, backend) as writer:
-        for index, (image, label) in enumerate(zip(pixels, classes, strict=True)):
-            datum = array_to_datum(image[np.newaxis], int(label))
-            writer.put(b"%08d" % index, datum.SerializeToString())
-    return len(pixels)
+    if not len(pixels):
+        raise DataError(f'"{images}" has no images')
+    return pixels, classes
+
+
+def records(pixels: Array, classes: Array) -> Iterator[tuple[bytes, bytes]]:
+    """Key and Datum of each image, numbered "%08d"."""
+    for index, (image, label) in enumerate(zip(pixels, classes, strict=True)):
+        datum = array_to_datum(image[np.newaxis], int(label))
+        yield b"%08d" % index, datum.SerializeToString()
+
+
+def siamese_records(pixels: Array, classes: Array, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """As many pairs, drawn at random, as there are images: two channels, numbered "%08d".
+
+    The label is 1 for two images of one class and 0 for others.
+    """
+    pairs = (
+        Streams(seed)
+        .stream("convert_mnist_siamese_data")
+        .integers(len(pixels), size=(len(pixels), 2))
+    )
+    for index, (i, j) in enumerate(pairs):
+        datum = array_to_datum(np.stack([pixels[i], pixels[j]]), int(classes[i] == classes[j]))
+        yield b"%08d" % index, datum.SerializeToString()
 
 
 def _read(path: str, magic: int, axes: int, what: str) -> Array:

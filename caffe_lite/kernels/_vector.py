@@ -2,9 +2,12 @@
 
     tile          a tile of C = A B, kept in the vector registers while it runs along the depth
     turn_vectors  a square of numbers, transposed in the vector registers
+    slide         weighted sums of shifted stretches: a convolution of one plane
+    dot           the inner product of two stretches
+    cross         the inner products of some rows with four others
     copy_vector   one vector, moved
 
-The first two are long straight code.  LLVM compiles them once, to an object file in the cache
+All but the last are long straight code.  LLVM compiles them once, to an object file in the cache
 folder, and kernels link to them by name: as a part of every kernel they took most of the time that
 compiling it takes.  Only `gemm` imports this file.
 """
@@ -48,6 +51,11 @@ VECTOR_BYTES, ROWS, _FUSED = _processor()
 """A tile fills 28 of 32 vector registers, or 12 of 16."""
 HEIGHTS = tuple(range(2, ROWS + 1, 2))
 """The heights that tiles are compiled for; a matrix's last rows take the next one up."""
+
+BUNDLE = 8
+"""Vectors that `slide` and `dot` work on at once."""
+CROSS, CROSS_ROWS = 4, 7
+"""Rows of a matrix that `cross` multiplies with others at once, and how many of those at most."""
 
 _INDEX, _BIT = ir.IntType(64), ir.IntType(1)
 
@@ -172,6 +180,124 @@ class _Writer:
         for p, row in enumerate(rows):
             self.store(row, builder.gep(target, [builder.mul(stride, _constant(p))]))
 
+    def zeros(self) -> Any:
+        return ir.Constant(self.vector, None)
+
+    def count_up(self, limit: Any, step: int, sums: list[Any], body: Any) -> list[Any]:
+        """Run body(i, sums) -> sums for i = 0, step, ... below limit; returns the last sums."""
+        builder = self.builder
+        before, test = builder.block, builder.append_basic_block("test")
+        builder.branch(test)
+        builder.position_at_end(test)
+        i = builder.phi(_INDEX)
+        now = [builder.phi(value.type) for value in sums]
+        inside, after = builder.append_basic_block("inside"), builder.append_basic_block("after")
+        builder.cbranch(builder.icmp_signed("<", i, limit), inside, after)
+        builder.position_at_end(inside)
+        then = body(i, now)
+        ahead = builder.add(i, _constant(step))
+        for phi, first, last in zip([i, *now], [_constant(0), *sums], [ahead, *then]):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, builder.block)
+        builder.branch(test)
+        builder.position_at_end(after)
+        return now
+
+    def slide(self, args: Any) -> None:
+        """BUNDLE vectors at a time, so that the sums do not wait for each other."""
+        source, offsets, weights, taps, target, count, accumulate = args
+        builder = self.builder
+        whole = BUNDLE * self.lanes
+
+        def stretch(q: Any, _: list[Any]) -> list[Any]:
+            ends = [self.step(builder.gep(target, [q]), v * self.lanes) for v in range(BUNDLE)]
+            start = [builder.select(accumulate, self.load(end), self.zeros()) for end in ends]
+            origin = builder.gep(source, [q])
+
+            def tap(t: Any, sums: list[Any]) -> list[Any]:
+                weight = self.broadcast(builder.gep(weights, [t]))
+                place = builder.gep(origin, [builder.load(builder.gep(offsets, [t]))])
+                return [
+                    self.multiply_add(weight, self.load(self.step(place, v * self.lanes)), total)
+                    for v, total in enumerate(sums)
+                ]
+
+            for value, end in zip(self.count_up(taps, 1, start, tap), ends):
+                self.store(value, end)
+            return []
+
+        self.count_up(count, whole, [], stretch)
+
+    def dot(self, args: Any) -> None:
+        """BUNDLE sums of vectors, added up by halves; then what is left, number by number."""
+        a, b, count, result = args
+        builder, whole = self.builder, BUNDLE * self.lanes
+        most = builder.mul(builder.sdiv(count, _constant(whole)), _constant(whole))
+
+        def stretch(q: Any, sums: list[Any]) -> list[Any]:
+            left, right = builder.gep(a, [q]), builder.gep(b, [q])
+            return [
+                self.multiply_add(
+                    self.load(self.step(left, v * self.lanes)),
+                    self.load(self.step(right, v * self.lanes)),
+                    total,
+                )
+                for v, total in enumerate(sums)
+            ]
+
+        sums = self.count_up(most, whole, [self.zeros()] * BUNDLE, stretch)
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = [builder.fadd(x, y) for x, y in zip(sums[:half], sums[half:])]
+        parts = [
+            builder.extract_element(sums[0], ir.Constant(ir.IntType(32), lane))
+            for lane in range(self.lanes)
+        ]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(x, y) for x, y in zip(parts[:half], parts[half:])]
+
+        def single(q: Any, total: list[Any]) -> list[Any]:
+            place = builder.add(most, q)
+            left, right = (builder.load(builder.gep(array, [place])) for array in (a, b))
+            return [builder.fadd(total[0], builder.fmul(left, right))]
+
+        rest = builder.sub(count, most)
+        builder.store(self.count_up(rest, 1, parts, single)[0], result)
+
+    def cross(self, args: Any) -> None:
+        """Code for every number of rows; the sums stay vectors."""
+        rows, x, x_stride, w, w_stride, count, sums = args
+        builder = self.builder
+        for height in range(1, CROSS_ROWS + 1):
+            chosen = builder.append_basic_block(f"cross_{height}")
+            other = builder.append_basic_block("other")
+            builder.cbranch(builder.icmp_signed("==", rows, _constant(height)), chosen, other)
+            builder.position_at_end(chosen)
+
+            def along(k: Any, totals: list[Any], height: int = height) -> list[Any]:
+                left = [
+                    builder.gep(w, [builder.add(k, builder.mul(w_stride, _constant(r)))])
+                    for r in range(CROSS)
+                ]
+                right = [
+                    builder.gep(x, [builder.add(k, builder.mul(x_stride, _constant(i)))])
+                    for i in range(height)
+                ]
+                factors = [self.load(place) for place in left]
+                ends = []
+                for i, place in enumerate(right):
+                    value = self.load(place)
+                    for r, factor in enumerate(factors):
+                        ends.append(self.multiply_add(value, factor, totals[i * CROSS + r]))
+                return ends
+
+            found = self.count_up(count, self.lanes, [self.zeros()] * (height * CROSS), along)
+            for q, total in enumerate(found):
+                self.store(total, self.step(sums, q * self.lanes))
+            builder.ret_void()
+            builder.position_at_end(other)
+
 
 # -- compiling it and linking to it ------------------------------------------------------------
 
@@ -186,6 +312,15 @@ def _signatures(bits: int) -> dict[str, tuple[list[Any], Callable[[_Writer, Any]
             [pointer, _INDEX.as_pointer(), _INDEX, _INDEX, pointer, _INDEX],
             _Writer.turn,
         ),
+        f"caffe_lite_slide_{bits}": (
+            [pointer, _INDEX.as_pointer(), pointer, _INDEX, pointer, _INDEX, _BIT],
+            _Writer.slide,
+        ),
+        f"caffe_lite_cross_{bits}": (
+            [_INDEX, pointer, _INDEX, pointer, _INDEX, _INDEX, pointer],
+            _Writer.cross,
+        ),
+        f"caffe_lite_dot_{bits}": ([pointer, pointer, _INDEX, pointer], _Writer.dot),
     }
 
 
@@ -285,6 +420,62 @@ def _turn_vectors(typingctx, source, at, offsets, first, count, target, to, stri
 
 
 @intrinsic
+def _slide(
+    typingctx, source, at, offsets, taps, weights, weights_at, target, to, count, accumulate
+):
+    index = types.intp
+
+    def generate(context, builder, signature, args):
+        source, at, offsets, taps, weights, weights_at, target, to, count, accumulate = args
+        kind = signature.args[0]
+        table = context.make_array(signature.args[2])(context, builder, offsets).data
+        start, factors, end = (
+            _address(context, builder, kind, *place)
+            for place in ((source, at), (weights, weights_at), (target, to))
+        )
+        arguments = [start, table, factors, taps, end, count, builder.trunc(accumulate, _BIT)]
+        _call(builder, "slide", kind.dtype.bitwidth, arguments)
+        return context.get_dummy_value()
+
+    kinds = source, index, offsets, index, source, index, source, index, index, types.boolean
+    return types.void(*kinds), generate
+
+
+@intrinsic
+def _dot(typingctx, a, a_at, b, b_at, count, result, to):
+    index = types.intp
+
+    def generate(context, builder, signature, args):
+        a, a_at, b, b_at, count, result, to = args
+        kind = signature.args[0]
+        left, right, end = (
+            _address(context, builder, kind, *place)
+            for place in ((a, a_at), (b, b_at), (result, to))
+        )
+        _call(builder, "dot", kind.dtype.bitwidth, [left, right, count, end])
+        return context.get_dummy_value()
+
+    return types.void(a, index, a, index, index, a, index), generate
+
+
+@intrinsic
+def _cross(typingctx, rows, x, x_at, x_stride, w, w_at, w_stride, count, sums):
+    index = types.intp
+
+    def generate(context, builder, signature, args):
+        rows, x, x_at, x_stride, w, w_at, w_stride, count, sums = args
+        kind = signature.args[1]
+        left = _address(context, builder, kind, x, x_at)
+        right = _address(context, builder, kind, w, w_at)
+        end = context.make_array(kind)(context, builder, sums).data
+        arguments = [rows, left, x_stride, right, w_stride, count, end]
+        _call(builder, "cross", kind.dtype.bitwidth, arguments)
+        return context.get_dummy_value()
+
+    return types.void(index, x, index, index, x, index, index, index, x), generate
+
+
+@intrinsic
 def _copy_vector(typingctx, source, at, target, to):
     def generate(context, builder, signature, args):
         source, at, target, to = args
@@ -319,6 +510,32 @@ def _plain_turn_vectors(source, at, offsets, first, count, target, to, stride):
         target[to + p * stride : to + p * stride + lanes] = [source[j + p] for j in starts]
 
 
+def _plain_slide(source, at, offsets, taps, weights, weights_at, target, to, count, accumulate):
+    whole = BUNDLE * (VECTOR_BYTES // source.itemsize)
+    count = (count + whole - 1) // whole * whole
+    with np.errstate(all="ignore"):
+        total = target[to : to + count] * 1 if accumulate else np.zeros(count, source.dtype)
+        for t in range(taps):
+            start = at + offsets[t]
+            total += weights[weights_at + t] * source[start : start + count]
+    target[to : to + count] = total
+
+
+def _plain_dot(a, a_at, b, b_at, count, result, to):
+    with np.errstate(all="ignore"):
+        result[to] = a[a_at : a_at + count] @ b[b_at : b_at + count]
+
+
+def _plain_cross(rows, x, x_at, x_stride, w, w_at, w_stride, count, sums):
+    lanes = VECTOR_BYTES // x.itemsize
+    for i in range(rows):
+        for r in range(CROSS):
+            left = x[x_at + i * x_stride :][:count].reshape(-1, lanes)
+            right = w[w_at + r * w_stride :][:count].reshape(-1, lanes)
+            with np.errstate(all="ignore"):
+                sums[(i * CROSS + r) * lanes :][:lanes] = (left * right).sum(axis=0)
+
+
 def _plain_copy_vector(source, at, target, to):
     lanes = VECTOR_BYTES // source.itemsize
     target[to : to + lanes] = source[at : at + lanes]
@@ -326,8 +543,10 @@ def _plain_copy_vector(source, at, target, to):
 
 if config.DISABLE_JIT:
     tile, turn_vectors, copy_vector = _plain_tile, _plain_turn_vectors, _plain_copy_vector
+    slide, dot, cross = _plain_slide, _plain_dot, _plain_cross
 else:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     _ENGINES = [_link(bits) for bits in (32, 64)]
     tile, turn_vectors, copy_vector = _tile, _turn_vectors, _copy_vector
+    slide, dot, cross = _slide, _dot, _cross

@@ -1,8 +1,8 @@
 """Convolution and its two gradients, for any number of spatial axes.
 
 A convolution is given by a `Window`, by the number of groups, and by the shapes of its arrays,
-whose axes are (item, channel, *spatial).  `choose` says how it is computed, `turns` which way
-it goes back.  The planar ways that are matrix products are in `_patches`.
+whose axes are (item, channel, *spatial).  `algorithm` says how it is computed, `turns` which way
+it goes back.  The planar ways are in `_patches`, `_gradients`, `_winograd` and `_depthwise`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config
 
-from caffe_lite.kernels import _patches
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels._patches import SLACK
-from caffe_lite.kernels.gemm import ROWS, gemm
+from caffe_lite.kernels import _depthwise, _gradients, _patches, _winograd
+from caffe_lite.kernels._jit import jit
+from caffe_lite.kernels.gemm import (
+    NO_EPILOGUE,
+    Epilogue,
+    completion,
+    dot,
+    gemm,
+    get_num_threads,
+    spread,
+)
 
 Sizes = tuple[int, ...]
+
+SMALL = 1 << 16
+"""Numbers below which a second thread costs more to add them up than it brings."""
 
 
 class Window(NamedTuple):
@@ -49,20 +58,30 @@ class Window(NamedTuple):
         return self._replace(pad=tuple(pads))
 
 
-def choose(window: Window, channels: int, outputs: int, group: int) -> str:
-    """The way to compute a convolution of this many channels into this many outputs.
+FEWEST_CHANNELS, FEWEST_TILES = 8, 8
+"""Channels on either side, and tiles of 4 x 4 outputs, below which Winograd's way is slower."""
 
-    ``volumetric``  three or more spatial axes: whole columns, then a matrix product
+
+def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
+    """The way to compute a convolution of an array of shape `x` into one of shape `y`, and back.
+
+    ``columns``     three or more spatial axes: whole columns, then a matrix product
     ``depthwise``   a group for every channel: planes by planes, there is no matrix in it
     ``pointwise``   1 x 1 without stride and padding: the image is the matrix
-    ``patches``     all others
+    ``winograd``    3 x 3 without stride, not too small: a quarter of the multiplications
+    ``patches``     all others, and the weight's gradient also where it is ``winograd``
     """
+    channels, outputs = x[1], y[1]
     if len(window.kernel) > 2:
-        return "volumetric"
+        return "columns"
     if group == channels > 1:
         return "depthwise"
     if all(k == s == 1 and p == 0 for k, s, p in zip(window.kernel, window.stride, window.pad)):
         return "pointwise"
+    dense = window.stride == window.dilation == (1, 1) and max(window.pad) <= 2
+    if dense and window.kernel == (3, 3) and min(channels, outputs) >= group * FEWEST_CHANNELS:
+        tiles = x[0] * math.prod(-(-n // 4) for n in y[2:])
+        return "winograd" if tiles >= FEWEST_TILES else "patches"
     return "patches"
 
 
@@ -75,65 +94,84 @@ def turns(window: Window, spatial: Sizes, output: Sizes) -> bool:
     return set(window.stride) <= {1} and 3 * math.prod(spatial) <= 4 * math.prod(output)
 
 
-def packed_size(weight: Sizes, group: int) -> int:
-    """How many numbers the `packed` argument of the functions below must have.
-
-    weight: (outputs, channels / group, ...).
-    """
-    rows, columns = weight[0] // group, math.prod(weight[1:])
-    forward = -(-rows // ROWS) * (columns * ROWS + SLACK)
-    parts = min(weight[1], config.NUMBA_NUM_THREADS)
-    scattered = (-(-columns // ROWS) + parts) * (rows * ROWS + SLACK)
-    taps = math.prod(weight[2:])
-    flipped = -(-weight[1] // ROWS) * (rows * taps * ROWS + SLACK)
-    return group * max(forward, scattered, flipped)
+def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
+    """How many numbers the `work` argument of the functions below must have, from the shapes."""
+    if algorithm(window, group, x, y) != "winograd":
+        return 0
+    return max(_winograd.winograd_work_size(x, w, y, group, itemsize) for itemsize in (4, 8))
 
 
 def convolution_forward(
-    x: Any, w: Any, b: Any, group: int, window: Window, packed: Any, y: Any
+    x: Any,
+    w: Any,
+    b: Any,
+    group: int,
+    window: Window,
+    work: Any,
+    y: Any,
+    epilogue: Epilogue = NO_EPILOGUE,
 ) -> None:
     """y[n, o, t] = sum over c, i of w[o, c, i] x[n, c, stride t + dilation i - pad] + b[o].
 
+    Then the epilogue is applied to it.  NaN and infinity reach the outputs over them, and by
+    Winograd's way also the others of the same 4 x 4 tile.
+
     x: (N, C, *spatial).  w: (O, C / group, *kernel).  b: (O,), or of size 0 for none.
-    packed: `packed_size` numbers of workspace.  y: (N, O, *window.output(spatial)).
+    work: `work_size` numbers of workspace.  y: (N, O, *window.output(spatial)).
     """
-    way = choose(window, x.shape[1], w.shape[0], group)
     if y.size == 0:
         return
-    if way == "volumetric":
+    way = algorithm(window, group, x.shape, y.shape)
+    if way == "columns":
         _volumes_forward(x, w, b, group, window, y)
+        _finish(y, epilogue)
         return
     x, w, y, numbers = _planar(x), _planar(w), _planar(y), _numbers(window)
+    if way == "winograd":
+        _winograd.winograd_forward(x, w, b, group, numbers, work, y, epilogue)
+        return
+    extra = completion(b, epilogue, y.shape[1], y.dtype)
     if way == "depthwise":
-        _depthwise_forward(x, w, b, numbers, y)
+        _depthwise.forward(x, w, extra, numbers, y)
     else:
-        _patches.pack_rows(w, group, packed)
-        _patches.forward(x, packed, b, group, numbers, way == "pointwise", y)
+        _patches.forward(x, w, False, extra, group, numbers, y)
 
 
 def convolution_backward(
-    dy: Any, w: Any, b: Any, group: int, window: Window, packed: Any, dx: Any
+    dy: Any,
+    w: Any,
+    b: Any,
+    group: int,
+    window: Window,
+    work: Any,
+    dx: Any,
+    epilogue: Epilogue = NO_EPILOGUE,
 ) -> None:
     """dx = the gradient of `convolution_forward` by x, plus b[c]: Deconvolution's forward.
 
+    Then the epilogue is applied to it.
+
     dy: (N, O, *window.output(spatial)).  w: (O, C / group, *kernel).  b: (C,), or of size 0 for
-    none.  packed: `packed_size` numbers of workspace.  dx: (N, C, *spatial), assigned.
+    none.  work: `work_size` numbers of workspace.  dx: (N, C, *spatial), assigned.
     """
-    way = choose(window, dx.shape[1], w.shape[0], group)
     if dx.size == 0:
         return
-    if way == "volumetric":
+    way = algorithm(window, group, dx.shape, dy.shape)
+    if way == "columns":
         _volumes_backward(dy, w, b, group, window, dx)
+        _finish(dx, epilogue)
         return
     dy, w, dx, numbers = _planar(dy), _planar(w), _planar(dx), _numbers(window)
+    if way == "winograd":
+        _winograd.winograd_backward(dy, w, b, group, numbers, work, dx, epilogue)
+        return
+    extra = completion(b, epilogue, dx.shape[1], dx.dtype)
     if way == "depthwise":
-        _depthwise_backward(dy, w, b, numbers, dx)
+        _depthwise.backward(dy, w, extra, numbers, dx)
     elif turns(window, dx.shape[2:], dy.shape[2:]):
-        _patches.pack_flipped(w, group, packed)
-        flipped = _numbers(window.flipped())
-        _patches.forward(dy, packed, b, group, flipped, way == "pointwise", dx)
+        _patches.forward(dy, w, True, extra, group, _numbers(window.flipped()), dx)
     else:
-        _patches.backward(dy, w, b, group, numbers, packed, dx)
+        _gradients.backward(dy, w, extra, group, numbers, dx)
 
 
 def convolution_backward_params(x: Any, dy: Any, group: int, window: Window, dw: Any) -> None:
@@ -141,32 +179,37 @@ def convolution_backward_params(x: Any, dy: Any, group: int, window: Window, dw:
 
     x: (N, C, *spatial).  dy: (N, O, *window.output(spatial)).  dw: (O, C / group, *kernel).
     """
-    way = choose(window, x.shape[1], dw.shape[0], group)
+    way = algorithm(window, group, x.shape, dy.shape)
     if dw.size == 0 or dy.size == 0:
         return
-    if way == "volumetric":
+    if way == "columns":
         _volumes_backward_params(x, dy, group, window, dw)
         return
     x, dy, dw, numbers = _planar(x), _planar(dy), _planar(dw), _numbers(window)
     if way == "depthwise":
-        _depthwise_backward_params(x, dy, numbers, dw)
+        _depthwise.backward_params(x, dy, numbers, dw)
     else:
-        _patches.backward_params(x, dy, group, numbers, way == "pointwise", dw)
+        _gradients.backward_params(x, dy, group, numbers, dw)
 
 
 def bias_backward(dy: Any, db: Any) -> None:
     """db[o] += the sum of dy[n, o, ...] over all n and pixels.  dy: (N, O, ...).  db: (O,)."""
-    _sum_channels(dy.reshape(*dy.shape[:2], math.prod(dy.shape[2:])), db)
+    items, outputs, pixels = *dy.shape[:2], math.prod(dy.shape[2:])
+    if dy.size == 0:
+        return
+    threads = get_num_threads() if dy.size > SMALL else 1
+    ones, numbers = np.ones(pixels, dy.dtype), np.array([items, outputs, pixels], np.int64)
+    spread(_sum_channels, min(threads, outputs), dy.reshape(-1), ones, ones[:0], db, numbers)
 
 
-@pjit
-def _sum_channels(dy, db):
-    for o in prange(dy.shape[1]):
-        for n in range(dy.shape[0]):
-            total = db.dtype.type(0)
-            for t in range(dy.shape[2]):
-                total += dy[n, o, t]
-            db[o] += total
+@jit
+def _sum_channels(worker, workers, dy, ones, extra, db, numbers):
+    items, outputs, pixels = numbers[0], numbers[1], numbers[2]
+    total, start = np.empty(1, dy.dtype), worker - worker
+    for o in range(worker * outputs // workers, (worker + 1) * outputs // workers):
+        for n in range(items):
+            dot(dy, (n * outputs + o) * pixels, ones, start, pixels, total, start)
+            db[o] += total[0]
 
 
 def im2col(x: Any, window: Window, columns: Any) -> None:
@@ -228,92 +271,6 @@ def _numbers(window: Window) -> tuple[int, ...]:
     )
 
 
-# -- depthwise ---------------------------------------------------------------------------------
-
-
-@jit
-def _meeting(n, out, tap, stride, pad, dilation):
-    """The places t in 0 .. out at which a tap meets 0 <= stride t + shift < n, and its shift."""
-    shift = tap * dilation - pad
-    low = max(0, (stride - 1 - shift) // stride)
-    return low, min(out, (n - 1 - shift) // stride + 1), shift
-
-
-@pjit
-def _depthwise_forward(x, w, b, window, y):
-    kh, kw, sh, sw, ph, pw, dh, dw = window
-    outputs, channels = y.shape[1], x.shape[1]
-    for index in prange(y.shape[0] * outputs):
-        n, o = index // outputs, index % outputs
-        plane = x[n, o // (outputs // channels)]
-        for t in range(y.shape[2]):
-            row = y[n, o, t]
-            row[:] = b[o] if b.size else y.dtype.type(0)
-            for i in range(kh):
-                line = t * sh + i * dh - ph
-                if line < 0 or line >= x.shape[2]:
-                    continue
-                source = plane[line]
-                for j in range(kw):
-                    low, high, shift = _meeting(x.shape[3], y.shape[3], j, sw, pw, dw)
-                    value = w[o, 0, i, j]
-                    if sw == 1:
-                        for s in range(low, high):
-                            row[s] += value * source[s + shift]
-                    else:
-                        for s in range(low, high):
-                            row[s] += value * source[s * sw + shift]
-
-
-@pjit
-def _depthwise_backward(dy, w, b, window, dx):
-    kh, kw, sh, sw, ph, pw, dh, dw = window
-    outputs, channels = dy.shape[1], dx.shape[1]
-    for index in prange(dx.shape[0] * channels):
-        n, c = index // channels, index % channels
-        dx[n, c] = b[c] if b.size else dx.dtype.type(0)
-        for o in range(c * (outputs // channels), (c + 1) * (outputs // channels)):
-            for t in range(dy.shape[2]):
-                row = dy[n, o, t]
-                for i in range(kh):
-                    line = t * sh + i * dh - ph
-                    if line < 0 or line >= dx.shape[2]:
-                        continue
-                    target = dx[n, c, line]
-                    for j in range(kw):
-                        low, high, shift = _meeting(dx.shape[3], dy.shape[3], j, sw, pw, dw)
-                        value = w[o, 0, i, j]
-                        if sw == 1:
-                            for s in range(low, high):
-                                target[s + shift] += value * row[s]
-                        else:
-                            for s in range(low, high):
-                                target[s * sw + shift] += value * row[s]
-
-
-@pjit
-def _depthwise_backward_params(x, dy, window, dw):
-    kh, kw, sh, sw, ph, pw, dilation_h, dilation_w = window
-    outputs, channels = dy.shape[1], x.shape[1]
-    for o in prange(outputs):
-        for n in range(x.shape[0]):
-            plane = x[n, o // (outputs // channels)]
-            for i in range(kh):
-                top, bottom, down = _meeting(x.shape[2], dy.shape[2], i, sh, ph, dilation_h)
-                for j in range(kw):
-                    low, high, shift = _meeting(x.shape[3], dy.shape[3], j, sw, pw, dilation_w)
-                    total = dw.dtype.type(0)
-                    for t in range(top, bottom):
-                        row, source = dy[n, o, t], plane[t * sh + down]
-                        if sw == 1:
-                            for s in range(low, high):
-                                total += row[s] * source[s + shift]
-                        else:
-                            for s in range(low, high):
-                                total += row[s] * source[s * sw + shift]
-                    dw[o, 0, i, j] += total
-
-
 # -- volumes -----------------------------------------------------------------------------------
 
 
@@ -323,6 +280,17 @@ def _columns_of(x: Any, window: Window, output: Sizes) -> Any:
     columns = np.empty((1, count, *output), x.dtype)
     im2col(x[np.newaxis], window, columns)
     return columns.reshape(count, -1)
+
+
+def _finish(y: Any, epilogue: Epilogue) -> None:
+    """Apply the epilogue to y: (N, O, *spatial)."""
+    outputs = (-1, *(1,) * (y.ndim - 2))
+    if epilogue.scale.size:
+        y *= epilogue.scale.reshape(outputs)
+    if epilogue.shift.size:
+        y += epilogue.shift.reshape(outputs)
+    if epilogue.slope is not None:
+        y[...] = np.maximum(y, 0) + y.dtype.type(epilogue.slope) * np.minimum(y, 0)
 
 
 def _volumes_forward(x: Any, w: Any, b: Any, group: int, window: Window, y: Any) -> None:

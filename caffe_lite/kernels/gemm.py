@@ -16,11 +16,54 @@ number of threads: the result is bit-equal for any of them.
 
 from __future__ import annotations
 
-import numpy as np
-from numba import get_num_threads
+from typing import Any, NamedTuple
 
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels._vector import ROWS, VECTOR_BYTES, copy_vector, tile, turn_vectors
+import numpy as np
+
+from caffe_lite.kernels._jit import jit
+from caffe_lite.kernels._threads import get_num_threads, spread
+from caffe_lite.kernels._vector import (
+    BUNDLE,
+    CROSS,
+    CROSS_ROWS,
+    ROWS,
+    VECTOR_BYTES,
+    copy_vector,
+    cross,
+    dot,
+    slide,
+    tile,
+    turn_vectors,
+)
+
+__all__ = [
+    "BUNDLE",
+    "CROSS",
+    "CROSS_ROWS",
+    "DEPTH",
+    "NO_EPILOGUE",
+    "PANELS",
+    "ROWS",
+    "VECTOR_BYTES",
+    "Epilogue",
+    "block_times_panel",
+    "complete",
+    "completion",
+    "copy_vector",
+    "cross",
+    "dot",
+    "gemm",
+    "gemm_serial",
+    "get_num_threads",
+    "pack_across",
+    "pack_along",
+    "pack_panels",
+    "slide",
+    "spread",
+    "tile",
+    "tile_sizes",
+    "turn_vectors",
+]
 
 DEPTH = 256
 """Depth of a packed block."""
@@ -28,6 +71,21 @@ PANELS = 16
 """Panels of B in a packed block: 512 kB with 64-byte vectors."""
 SMALL = 1 << 18
 """Multiply-adds below which a second thread costs more than it brings."""
+
+
+class Epilogue(NamedTuple):
+    """What becomes of each output o of a linear map: act(scale[o] y + shift[o]).
+
+    scale, shift: (O,), or of size 0 for 1 and 0.  slope: None for no activation, else that of a
+    ReLU below 0.
+    """
+
+    scale: Any
+    shift: Any
+    slope: float | None
+
+
+NO_EPILOGUE = Epilogue(np.empty(0), np.empty(0), None)
 
 
 # -- packing -----------------------------------------------------------------------------------
@@ -60,6 +118,16 @@ def pack_along(source, at, stride, width, depth, panel, target, to):
         else:
             for j in range(width):
                 target[line + j] = source[start + j]
+
+
+@jit
+def pack_panels(source, at, stride, columns, depth, width, panel, target):
+    """`pack_along` for all panels of a block, `panel` apart: the source is read line by line."""
+    one = min(depth, 1)  # no constant to numba, which would compile `pack_along` for it
+    for p in range(depth):
+        for j in range(0, columns, width):
+            here, to = min(width, columns - j), j // width * panel + p * width
+            pack_along(source, at + p * stride + j, stride, here, one, width, target, to)
 
 
 @jit
@@ -116,7 +184,7 @@ def make_room(columns, k, a):
     """A thread's workspace for `multiply`: a block of B and a panel of A."""
     height, width = tile_sizes(a)
     panels = min(PANELS, (columns + width - 1) // width)
-    return np.empty((panels * width + height) * min(DEPTH, k) + width, a.dtype)
+    return np.empty((panels * width + height) * min(DEPTH, k) + (panels + 2) * width, a.dtype)
 
 
 @jit
@@ -147,7 +215,7 @@ def multiply(
     height, width = tile_sizes(a)
     most = PANELS * width
     depth_most = min(DEPTH, k)
-    a_room = (min(n, most) + width - 1) // width * width * depth_most + width // 2
+    a_room = (min(n, most) + width - 1) // width * (width * depth_most + width // 2)
     spare = np.empty(height * width, a.dtype)
     if k == 0 and not accumulate:
         for i in range(m):
@@ -158,14 +226,15 @@ def multiply(
         columns = min(most, n - j0)
         for p0 in range(0, k, DEPTH):
             depth = min(DEPTH, k - p0)
-            for j in range(0, columns, width):
-                here, to = min(width, columns - j), j * depth
-                if turn_b:
+            panel = depth * width + width // 2  # no two panels begin at one place of the cache
+            if turn_b:
+                for j in range(0, columns, width):
                     start = b_at + (j0 + j) * b_stride + p0
+                    here, to = min(width, columns - j), j // width * panel
                     pack_across(b, start, b_rows, here, depth, width, room, to)
-                else:
-                    start = b_at + p0 * b_stride + j0 + j
-                    pack_along(b, start, b_stride, here, depth, width, room, to)
+            else:
+                start = b_at + p0 * b_stride + j0
+                pack_panels(b, start, b_stride, columns, depth, width, panel, room)
             for i in range(0, m, height):
                 rows = min(height, m - i)
                 if turn_a:
@@ -181,7 +250,7 @@ def multiply(
                     room,
                     a_room,
                     room,
-                    width * depth,
+                    panel,
                     c,
                     c_at + i * stride + j0,
                     stride,
@@ -216,7 +285,6 @@ def gemm_serial(a, b, c, transpose_a, transpose_b, accumulate):
     )
 
 
-@jit
 def blocks(m, n, width, threads):
     """The rows and columns of C that are one task: enough tasks for all threads, none narrow."""
     wanted = 4 * threads
@@ -228,38 +296,33 @@ def blocks(m, n, width, threads):
     return rows, columns
 
 
-@pjit
-def _gemm_parallel(a, b, c, transpose_a, transpose_b, accumulate, threads):
-    m, n = c.shape
-    k = a.shape[0] if transpose_a else a.shape[1]
-    a_stride, b_stride = a.shape[1], b.shape[1]
-    a_flat, b_flat, c_flat = a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    rows, columns = blocks(m, n, tile_sizes(a)[1], threads)
-    across = (n + columns - 1) // columns
-    tasks = across * ((m + rows - 1) // rows)
-    workers = min(threads, tasks)
-    for worker in prange(workers):
-        room = make_room(columns, k, a)
-        for task in range(worker, tasks, workers):
-            i, j = task // across * rows, task % across * columns
-            multiply(
-                min(rows, m - i),
-                min(columns, n - j),
-                k,
-                a_flat,
-                i if transpose_a else i * a_stride,
-                a_stride,
-                transpose_a,
-                b_flat,
-                j * b_stride if transpose_b else j,
-                b_stride,
-                transpose_b,
-                c_flat,
-                i * n + j,
-                n,
-                accumulate,
-                room,
-            )
+@jit
+def _gemm_tasks(worker, workers, a, b, extra, c, numbers):
+    """A task: one block of C."""
+    m, n, k, a_stride, b_stride = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    transpose_a, transpose_b = numbers[5] != 0, numbers[6] != 0
+    accumulate, rows, columns, across = numbers[7] != 0, numbers[8], numbers[9], numbers[10]
+    room = make_room(columns, k, a)
+    for task in range(worker, numbers[11], workers):
+        i, j = task // across * rows, task % across * columns
+        multiply(
+            min(rows, m - i),
+            min(columns, n - j),
+            k,
+            a,
+            i if transpose_a else i * a_stride,
+            a_stride,
+            transpose_a,
+            b,
+            j * b_stride if transpose_b else j,
+            b_stride,
+            transpose_b,
+            c,
+            i * n + j,
+            n,
+            accumulate,
+            room,
+        )
 
 
 def gemm(a, b, c, transpose_a=False, transpose_b=False, accumulate=False):
@@ -268,8 +331,51 @@ def gemm(a, b, c, transpose_a=False, transpose_b=False, accumulate=False):
     a: (m, k), or (k, m) with `transpose_a`.  b: (k, n), or (n, k) with `transpose_b`.
     c: (m, n).  All C-contiguous, of one type, float32 or float64.  With k = 0 the product is 0.
     """
-    settings = bool(transpose_a), bool(transpose_b), bool(accumulate)
-    if b.size * c.shape[0] <= SMALL:
-        gemm_serial(a, b, c, *settings)
-    else:
-        _gemm_parallel(a, b, c, *settings, get_num_threads())
+    (m, n), k = c.shape, a.shape[0 if transpose_a else 1]
+    if c.size == 0:
+        return
+    threads = 1 if b.size * m <= SMALL else get_num_threads()
+    rows, columns = blocks(m, n, int(tile_sizes(a)[1]), threads)
+    across = -(-n // columns)
+    tasks = across * -(-m // rows)
+    settings = transpose_a, transpose_b, accumulate, rows, columns, across, tasks
+    numbers = np.array([m, n, k, a.shape[1], b.shape[1], *settings], np.int64)
+    flat = [array.reshape(-1) for array in (a, b, c)]
+    spread(_gemm_tasks, min(threads, tasks), flat[0], flat[1], flat[0][:0], flat[2], numbers)
+
+
+# -- what follows a product --------------------------------------------------------------------
+
+
+def completion(b, epilogue, outputs, dtype):
+    """What `complete` needs of a bias and an epilogue, in one array.
+
+    y becomes factor[o] y + summand[o], then goes through the ReLU: outputs factors, as many
+    summands, 1 if they change anything, 1 if there is a ReLU, its slope.
+    """
+    scale, shift, slope = epilogue
+    extra = np.empty(2 * outputs + 3, dtype)
+    extra[:outputs] = scale if scale.size else 1
+    extra[outputs:-3] = b if b.size else 0
+    if scale.size:
+        extra[outputs:-3] *= scale
+    if shift.size:
+        extra[outputs:-3] += shift
+    extra[-3:] = b.size + scale.size + shift.size > 0, slope is not None, slope or 0
+    return extra
+
+
+@jit
+def complete(y, at, stride, rows, columns, o, outputs, extra):
+    """Apply `completion` to rows of y, `stride` apart from `at` on: outputs o, o + 1, ..."""
+    affine, active, slope = extra[2 * outputs], extra[2 * outputs + 1], extra[2 * outputs + 2]
+    zero = y.dtype.type(0)
+    for i in range(rows):
+        line = y[at + i * stride : at + i * stride + columns]
+        if affine:
+            factor, summand = extra[o + i], extra[outputs + o + i]
+            for t in range(columns):
+                line[t] = line[t] * factor + summand
+        if active:
+            for t in range(columns):
+                line[t] = max(line[t], zero) + slope * min(line[t], zero)

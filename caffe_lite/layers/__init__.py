@@ -20,6 +20,9 @@ shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Til
 
 from __future__ import annotations
 
+from typing import Any
+
+from caffe_lite import net_spec
 from caffe_lite.layers import (
     arithmetic,
     classify,
@@ -55,3 +58,10 @@ __all__ = [
     "routing",
     "shape",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``from caffe_lite import layers as L``: L.Convolution(…) adds a layer to a net_spec."""
+    if not name[:1].isupper():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(net_spec.layers, name)

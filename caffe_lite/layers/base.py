@@ -15,7 +15,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,11 @@ from caffe_lite import fillers
 from caffe_lite.blob import Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable
 from caffe_lite.proto import caffe_pb2
-from caffe_lite.proto.files import array_to_blob, blob_to_array, same_legacy_shape
+from caffe_lite.proto.blobs import put_array
+from caffe_lite.proto.files import blob_to_array, same_legacy_shape
+
+if TYPE_CHECKING:
+    from caffe_lite.kernels.gemm import Epilogue
 
 Count = int | tuple[int, int | None]
 """How many blobs: exactly n, or (least, most) with None for no bound."""
@@ -60,7 +64,10 @@ class Param:
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array kept from forward to backward: ``self.buf.<name>``; `dtype` None is the net's."""
+    """An array kept from forward to backward, no longer: ``self.buf.<name>``.
+
+    `dtype` None is the net's.
+    """
 
     shape: Shape
     dtype: npt.DTypeLike | None = None
@@ -87,6 +94,8 @@ class Layer:
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
+    goes_backward: bool = True
+    """False, from the net, before a forward whose backward will not come: keep nothing for it."""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Fields that BVLC's type of this name does not read, but this layer does: parameter messages
     of other types, and fields that other Caffes added to its own."""
@@ -106,7 +115,7 @@ class Layer:
         self.param_propagate_down: list[bool] = []
         self.loss_weights: list[float] = []
         self.buf = SimpleNamespace()
-        self._shapes: tuple[Shape, ...] | None = None
+        self._shapes: list[Shape] | None = None
 
     # -- what it is ------------------------------------------------------------------------
 
@@ -168,6 +177,25 @@ class Layer:
         """Assign the bottoms' diffs where `propagate_down`, add to the parameters' diffs."""
         raise NotDifferentiable(f"{self.type} has no gradient")
 
+    # -- fusion: a layer that works in place may be done while the one before it stores its top --
+
+    def epilogue_axis(self, top: Shape) -> int | None:
+        """The axis of a top that `forward_with` scales along; None: the layer has no such."""
+        return None
+
+    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
+        """`forward`, and the epilogue on every number of the top before it is stored."""
+        raise NotImplementedError(f"{type(self).__name__} takes no epilogue")
+
+    def epilogue(self) -> Epilogue | None:
+        """What `forward` does to each number, along axis 1, as of now; None if it is not such.
+
+        Asked for before every forward that it replaces.  It leaves in the buffers what backward
+        needs, but for a copy of the bottom: where `backward_reads` says BOTTOM, it is not used
+        unless backward never comes.
+        """
+        return None
+
     def close(self) -> None:
         """Let go of threads and files.  Called when the net is closed; twice does no harm."""
 
@@ -181,8 +209,9 @@ class Layer:
         self.setup(bottom, top)
         self.learnable = [True] * len(self.blobs)
         shapes = [blob.shape for blob in bottom]
-        self.check(*shapes)
-        for param in self.params(*shapes):
+        cls = builtins.type(self)  # a user's layer may have values of its own in these names
+        cls.check(self, *shapes)
+        for param in cls.params(self, *shapes):
             self._add_param(param)
         self._check_given_blobs()
         self._shape(bottom, top, shapes)
@@ -196,22 +225,30 @@ class Layer:
         if not self.param_propagate_down:
             self.param_propagate_down = [True] * len(self.blobs)
 
-    def prepare(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Shape the tops again if a bottom's shape has changed; cheap when none has."""
+    def prepare(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        """Shape the tops again if a bottom's shape has changed, and say so; cheap when none has.
+
+        A net calls it before every forward: a program may reshape any blob at any time.
+        """
         shapes = [blob.shape for blob in bottom]
-        if self.dynamic or tuple(shapes) != self._shapes:
-            self.check(*shapes)
-            self._shape(bottom, top, shapes)
+        if shapes == self._shapes and not self.dynamic:
+            return False
+        builtins.type(self).check(self, *shapes)
+        self._shape(bottom, top, shapes)
+        return True
 
     def to_proto(self, write_diff: bool = False) -> caffe_pb2.LayerParameter:
         """The layer's parameter message with its weights (and their diffs) in `blobs`."""
         message = caffe_pb2.LayerParameter()
+        self.put_into(message, write_diff)
+        return message
+
+    def put_into(self, message: caffe_pb2.LayerParameter, write_diff: bool = False) -> None:
+        """Fill a message as `to_proto` does: without a copy more, for one inside a net."""
         message.CopyFrom(self.param)
         del message.blobs[:]
         for blob in self.blobs:
-            diff = blob.diff if write_diff else None
-            message.blobs.append(array_to_blob(blob.data, diff))
-        return message
+            put_array(message.blobs.add(), blob.data, blob.diff if write_diff else None)
 
     # -- helpers for the layers ------------------------------------------------------------
 
@@ -230,12 +267,12 @@ class Layer:
         `extra` = 1 admits the end itself, for layers that insert an axis.
         """
         n = len(shape) + extra
-        self.require(
-            -n <= axis < n,
-            field,
-            f"axis {axis} is out of range for a bottom of {len(shape)} axes {shape}; "
-            f"use {-n} to {n - 1}",
-        )
+        if not -n <= axis < n:  # asked in every forward: the message is made when needed
+            raise LayerError(
+                f"axis {axis} is out of range for a bottom of {len(shape)} axes {shape}; "
+                f"use {-n} to {n - 1}",
+                field,
+            )
         return axis % n
 
     def require_labels(self, outside: Array, values: Array, classes: int) -> None:
@@ -303,11 +340,12 @@ class Layer:
         return values.reshape(param.shape)
 
     def _shape(self, bottom: list[Blob], top: list[Blob], shapes: list[Shape]) -> None:
-        answer = self.top_shapes(*shapes)
+        cls = builtins.type(self)
+        answer = cls.top_shapes(self, *shapes)
         if answer is not None:
             for blob, shape in zip(top, answer, strict=True):
                 blob.reshape(*shape)
-        for name, buffer in self.buffers(*shapes).items():
+        for name, buffer in cls.buffers(self, *shapes).items():
             dtype = np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
             old = getattr(self.buf, name, None)
             if old is None or old.shape != buffer.shape or old.dtype != dtype:
@@ -316,7 +354,7 @@ class Layer:
         for blob, weight in zip(top, self.loss_weights, strict=False):
             if weight:
                 blob.diff[...] = weight
-        self._shapes = tuple(shapes)
+        self._shapes = shapes
 
 
 class Neuron(Layer):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import convolution as kernel
 from caffe_lite.kernels.convolution import Window
+from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 
@@ -166,14 +168,27 @@ class _Convolving(_Sliding):
         return [(*x[:axis], self.config.num_output, *spatial)] * len(bottom)
 
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
-        """Workspace for the weight in the order in which it is read."""
-        size = kernel.packed_size(self.weight.shape, self.config.group)
-        return {"packed": Buffer((size,))}
+        """Workspace of the kernels."""
+        bottom_shape, (top_shape, *_) = bottom[0], self.top_shapes(*bottom)
+        image, output = self.image_and_output(
+            self.items_shape(bottom_shape), self.items_shape(top_shape)
+        )
+        window, weight = self.window(bottom_shape), self.weight.shape
+        size = kernel.work_size(window, self.config.group, image, weight, output)
+        return {"work": Buffer((size,))}
+
+    def image_and_output(self, bottom: Shape, top: Shape) -> tuple[Shape, Shape]:
+        """Which of the two is the image of the convolution, and which its output."""
+        return bottom, top
+
+    def items_shape(self, shape: Shape) -> Shape:
+        """A bottom's or top's shape with the axes before the channels made one."""
+        axis = self.channel_axis(shape)
+        return (math.prod(shape[:axis]), *shape[axis:])
 
     def items(self, array: Array) -> Array:
         """A bottom's or top's array with the axes before the channels made one."""
-        axis = self.channel_axis(array.shape)
-        return array.reshape(math.prod(array.shape[:axis]), *array.shape[axis:])
+        return array.reshape(self.items_shape(array.shape))
 
     def run(self, function: object, x: Array, b: Array | None, window: Window, y: Array) -> None:
         """Call one of the two kernels that apply the weight."""
@@ -184,13 +199,17 @@ class _Convolving(_Sliding):
             bias,
             self.config.group,
             window,
-            self.buf.packed,
+            self.buf.work,
             self.items(y),
         )
 
     def bias_data(self) -> Array | None:
         """The bias, if there is one."""
         return self.bias.data if self.config.bias_term else None
+
+    def epilogue_axis(self, top: Shape) -> int:
+        """The outputs."""
+        return self.channel_axis(top)
 
     def add_bias_diff(self, dy: Array) -> None:
         """db += the sum of dy over items and pixels."""
@@ -240,9 +259,14 @@ class Convolution(_Convolving):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Y = W * X + b."""
+        self.forward_with(bottom, top, NO_EPILOGUE)
+
+    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
+        """Y = W * X + b, then the epilogue."""
         window = self.window(bottom[0].shape)
+        function = partial(kernel.convolution_forward, epilogue=epilogue)
         for x, y in zip(bottom, top):
-            self.run(kernel.convolution_forward, x.data, self.bias_data(), window, y.data)
+            self.run(function, x.data, self.bias_data(), window, y.data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Add to dW and db; dX is the transposed convolution of dY."""
@@ -304,14 +328,23 @@ class Deconvolution(_Convolving):
         """Inputs first: the weight is that of the convolution that goes back."""
         return channels, self.config.num_output
 
+    def image_and_output(self, bottom: Shape, top: Shape) -> tuple[Shape, Shape]:
+        """The top is the image."""
+        return top, bottom
+
     def _made_for(self) -> int:
         return self.weight.shape[0]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Y = W^T * X + b."""
+        self.forward_with(bottom, top, NO_EPILOGUE)
+
+    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
+        """Y = W^T * X + b, then the epilogue."""
         window = self.window(bottom[0].shape)
+        function = partial(kernel.convolution_backward, epilogue=epilogue)
         for x, y in zip(bottom, top):
-            self.run(kernel.convolution_backward, x.data, self.bias_data(), window, y.data)
+            self.run(function, x.data, self.bias_data(), window, y.data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Add to dW and db; dX is the convolution of dY."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import linear as kernel
+from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -80,6 +81,10 @@ class InnerProduct(_WithBias):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Y = X W^T + b."""
+        self.forward_with(bottom, top, NO_EPILOGUE)
+
+    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
+        """Y = X W^T + b, then the epilogue."""
         n, k = self._matrix(bottom[0].shape)
         kernel.inner_product_forward(
             bottom[0].data.reshape(n, k),
@@ -87,7 +92,12 @@ class InnerProduct(_WithBias):
             self.bias_data(),
             self.config.transpose,
             top[0].data.reshape(n, self.config.num_output),
+            epilogue,
         )
+
+    def epilogue_axis(self, top: Shape) -> int:
+        """The outputs, which are the last axis."""
+        return len(top) - 1
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dW += dY^T X, db += sum dY, dX = dY W."""
@@ -210,6 +220,10 @@ class _Broadcast(Layer):
         axis, count = self._axis(*bottom), self.config.num_axes
         return bottom[0][axis:] if count == -1 else bottom[0][axis : axis + count]
 
+    def is_per_channel(self) -> bool:
+        """Whether the operand is a parameter with one number for each place of axis 1."""
+        return bool(self.config.axis == 1 and self.blobs and len(self.blobs[0].shape) == 1)
+
     def split(self, bottom: list[Blob]) -> tuple[int, int, int]:
         """The bottom's shape as (items, numbers of the operand, repetitions of each)."""
         shapes = [blob.shape for blob in bottom]
@@ -263,7 +277,7 @@ class Scale(_Broadcast):
         """y = x scale + bias."""
         shape = self.split(bottom)
         x = bottom[0].data.reshape(shape)
-        if top[0].shares_data_with(bottom[0]):
+        if self.goes_backward and top[0].shares_data_with(bottom[0]):
             np.copyto(self.buf.kept, bottom[0].data)
         scale = bottom[1] if len(bottom) == 2 else self.blobs[0]
         bias = self.blobs[-1].data if self.config.bias_term else np.empty(0, self.dtype)
@@ -287,6 +301,13 @@ class Scale(_Broadcast):
             none = np.empty(0, self.dtype)
             dx = bottom[0].diff.reshape(shape)
             kernel.scale_forward(dy, scale.data.reshape(-1), none, dx)
+
+    def epilogue(self) -> Epilogue | None:
+        """The scale and the bias, where they are parameters of axis 1."""
+        if not self.is_per_channel():
+            return None
+        shift = self.blobs[1].data if self.config.bias_term else NO_EPILOGUE.shift
+        return Epilogue(self.blobs[0].data, shift, None)
 
 
 @register("Bias")
@@ -326,3 +347,11 @@ class Bias(_Broadcast):
             kernel.bias_backward_params(top[0].diff.reshape(self.split(bottom)), dbias)
         if propagate_down[0]:
             np.copyto(bottom[0].diff, top[0].diff)
+
+    def epilogue(self) -> Epilogue | None:
+        """The bias, where it is a parameter of axis 1."""
+        return (
+            Epilogue(NO_EPILOGUE.scale, self.blobs[0].data, None)
+            if self.is_per_channel()
+            else None
+        )

@@ -169,6 +169,7 @@ class InfogainLoss(ClassLoss):
 
     bottoms: ClassVar[Count] = (2, 3)
     config_field = "infogain_loss_param"
+    backward_reads = Reads.BOTTOM  # the matrix
     no_gradient = (1, 2)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
+from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
 from caffe_lite.layers.base import Neuron, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -41,7 +42,7 @@ class Elementwise(Neuron):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        if self._copy is not None:
+        if self._copy is not None and self.goes_backward:
             np.copyto(self._copy, bottom[0].data)
         self.kernels[0](bottom[0].data, *self.settings(), top[0].data)
 
@@ -72,6 +73,10 @@ class ReLU(Elementwise):
     def settings(self) -> tuple[float, ...]:
         """The slope."""
         return (self.config.negative_slope,)
+
+    def epilogue(self) -> Epilogue:
+        """The activation."""
+        return NO_EPILOGUE._replace(slope=self.config.negative_slope)
 
 
 @register("PReLU")
@@ -411,3 +416,7 @@ class Dropout(Neuron):
             kernels.dropout(dy, self._chance, self.config.dropout_ratio, dx)
         elif dx is not dy:
             np.copyto(dx, dy)
+
+    def epilogue(self) -> Epilogue | None:
+        """In TEST, nothing."""
+        return None if self.training else NO_EPILOGUE

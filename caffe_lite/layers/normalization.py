@@ -8,6 +8,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import normalization as kernels
+from caffe_lite.kernels.gemm import Epilogue
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -132,17 +133,20 @@ class BatchNorm(Layer):
         """See the class."""
         x, buf = self._as_rows(bottom[0].data), self.buf
         if self._global:
-            factor = float(self.factor.data[0])
-            weight = 1 / factor if factor != 0 else 0.0
-            np.multiply(self.mean.data, weight, out=buf.mean)
-            np.multiply(self.variance.data, weight, out=buf.variance)
+            self._read_statistics()
         else:
             kernels.batch_moments(x, buf.mean, buf.variance)
             self._update_statistics(x.size // x.shape[1])
         np.sqrt(buf.variance + self.config.eps, out=buf.deviation)
-        if self._copy is not None:
+        if self._copy is not None and self.goes_backward:
             np.copyto(self._copy, bottom[0].data)
         kernels.batch_normalize(x, buf.mean, buf.deviation, self._as_rows(top[0].data))
+
+    def _read_statistics(self) -> None:
+        factor = float(self.factor.data[0])
+        weight = 1 / factor if factor != 0 else 0.0
+        np.multiply(self.mean.data, weight, out=self.buf.mean)
+        np.multiply(self.variance.data, weight, out=self.buf.variance)
 
     def _update_statistics(self, m: int) -> None:
         fraction = self.config.moving_average_fraction
@@ -165,6 +169,15 @@ class BatchNorm(Layer):
         else:
             x = self._as_rows(bottom[0].data if self._copy is None else self._copy)
             kernels.batch_normalize_backward(x, dy, buf.mean, buf.deviation, dx)
+
+    def epilogue(self) -> Epilogue | None:
+        """The running statistics as a scale and a shift."""
+        if not self._global:
+            return None
+        self._read_statistics()
+        np.sqrt(self.buf.variance + self.config.eps, out=self.buf.deviation)
+        scale = 1 / self.buf.deviation
+        return Epilogue(scale, -self.buf.mean * scale, None)
 
 
 @register("MVN")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import importlib
 import inspect
+import sys
+from pathlib import Path
 from typing import Any, cast
 
 from caffe_lite.errors import LayerError
@@ -13,6 +15,13 @@ from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
 _registered: dict[tuple[str, str], type[Layer]] = {}
+_all_allowed = False
+
+
+def allow_python_layers(allow: bool = True) -> None:
+    """Let every net import and run the modules its Python layers name, in this whole process."""
+    global _all_allowed
+    _all_allowed = allow
 
 
 def register_python_layer(cls: type[Layer], module: str | None = None) -> type[Layer]:
@@ -29,9 +38,11 @@ class Python(Layer):
     """The class that ``python_param { module layer }`` names, derived from `caffe_lite.Layer`.
 
     It overrides `setup`, `reshape`, `forward` and `backward`, and reads ``self.param_str`` and
-    ``self.phase``.  Bottoms and tops are as many as it likes.  Importing a module runs it, so a
-    net may do that only when its user has agreed: with ``Net(..., python_layers=True)``, with
-    ``--allow-python-layers`` on the command line, or by `register_python_layer` for one class.
+    ``self.phase``.  Bottoms and tops are as many as it likes.  A class of a module that the
+    program has imported itself, or that `register_python_layer` was given, is used as it is.
+    Importing a module runs it, so a net may do that only when its user has agreed: with
+    ``Net(..., python_layers=True)``, with `allow_python_layers` for all nets, or with
+    ``--allow-python-layers`` on the command line.
     """
 
     config_field = "python_param"
@@ -42,8 +53,9 @@ class Python(Layer):
         config = param.python_param
         name = f"{config.module}.{config.layer}"
         found = _registered.get((config.module, config.layer))
+        found = found or _imported(config.module, config.layer)
         if found is None:
-            if not python_layers:
+            if not (python_layers or _all_allowed):
                 raise LayerError(
                     f'would import and run "{name}"; if you trust this code, allow it with '
                     "python_layers=True (in Python) or --allow-python-layers (command line)",
@@ -53,13 +65,38 @@ class Python(Layer):
         attributes: dict[str, Any] = {
             "config_field": "python_param",
             "param_str": config.param_str,
+            "param_str_": config.param_str,  # its name until 2015
             "bottoms": (0, None),
             "tops": (0, None),
             "in_place": True,
             "dynamic": True,
+            # plain values, which a layer that has its own use for these names may set
+            "name": str(param.name),
+            "type": str(param.type),
+            "phase": int(param.phase),
             "__module__": found.__module__,
         }
         return cast("type[Layer]", type(found.__name__, (found,), attributes))
+
+
+def _imported(module: str, name: str) -> type[Layer] | None:
+    """The layer class of a module that the program has imported, or that is the program itself.
+
+    Nothing is run to find it, nor are this package's own layers layers of a user.
+    """
+    places = [sys.modules.get(module)]
+    main = sys.modules.get("__main__")
+    if Path(getattr(main, "__file__", None) or "").stem == module:
+        places.append(main)
+    for place in places:
+        found = getattr(place, "__dict__", {}).get(name)
+        if inspect.isclass(found) and issubclass(found, Layer) and _is_users(found):
+            return found
+    return None
+
+
+def _is_users(cls: type[Layer]) -> bool:
+    return not cls.__module__.startswith("caffe_lite.")
 
 
 def _import(module: str, name: str) -> type[Layer]:

@@ -1,16 +1,39 @@
-"""Running a whole set of examples through a net, batch by batch, as pycaffe does."""
+"""Examples into a net: one batch into its blobs, or a whole set batch by batch, as in pycaffe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caffe_lite.blob import Array
+from caffe_lite.errors import NetError
 
 if TYPE_CHECKING:
     from caffe_lite.net.net import Net
+
+
+def check_names(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    """Raise NetError unless exactly the `known` names are `given`."""
+    if set(given) != set(known):
+        raise NetError(
+            f"the arguments {sorted(given)} are not the net's {what} {list(known)}; give all"
+        )
+
+
+def fill(target: Array, values: Array, name: str) -> None:
+    """Copy `values` into the array of blob `name`; NetError if their shapes differ."""
+    values = np.asarray(values)
+    if values.shape[:1] != target.shape[:1]:
+        raise NetError(
+            f'"{name}" has {values.shape[0] if values.ndim else "no"} items, the blob '
+            f"{target.shape[0] if target.ndim else 'none'}; reshape the blob first"
+        )
+    try:
+        target[...] = values
+    except ValueError:
+        raise NetError(f'"{name}" has shape {values.shape}, the blob {target.shape}') from None
 
 
 def batches(net: Net, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

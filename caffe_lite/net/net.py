@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,31 @@ import numpy.typing as npt
 
 from caffe_lite import rng
 from caffe_lite.blob import Array, Blob, check_memory
-from caffe_lite.errors import CaffeError, NetError, NotDifferentiable
+from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
-from caffe_lite.net import batches, learnable, log, plan, rules, splits, weights, wiring
+from caffe_lite.net import (
+    batches,
+    fuse,
+    learnable,
+    log,
+    memory,
+    plan,
+    rules,
+    running,
+    splits,
+    weights,
+    wiring,
+)
 from caffe_lite.net.ignored import report_ignored
+from caffe_lite.net.running import computing as computing  # for whoever runs kernels beside a net
+from caffe_lite.net.running import located
 from caffe_lite.proto import caffe_pb2, files, nodes
 
 Source = str | os.PathLike[str] | caffe_pb2.NetParameter | nodes.NetSource
 Hook = Callable[[int], None]
 
 _log = logging.getLogger("caffe_lite.net")
-
-computing = threading.RLock()
-"""Held by whoever is in parallel kernels: numba's default threads cannot serve two callers."""
 
 
 class Net:
@@ -58,9 +68,11 @@ class Net:
         source = _read(network_file)
         self.name = str(source.param.name)
         self.dtype = np.dtype(dtype)
-        self.state = _state(source.param.state, phase, level, stages)
+        self.state = rules.state_of(source.param.state, phase, level, stages)
         self.phase = int(self.state.phase)
         self.debug_info = bool(source.param.debug_info)
+        self.overwritten: frozenset[str] = frozenset()
+        self._forward_only = False
         self.layers: list[Layer] = []
         self._before_forward: list[Hook] = []
         self._after_forward: list[Hook] = []
@@ -84,17 +96,19 @@ class Net:
         classes = [_class_of(node, python_layers) for node in self.nodes]
         self.wires = wiring.connect(self.nodes, classes)
         self.blob_list = [Blob((), self.dtype) for _ in self.wires.blobs]
-        self._bottoms = [[self.blob_list[i] for i in blobs] for blobs in self.wires.bottoms]
-        self._tops = [[self.blob_list[i] for i in blobs] for blobs in self.wires.tops]
+        self.links: list[fuse.Link] = []
         streams = rng.streams()
         for index, (node, cls) in enumerate(zip(self.nodes, classes, strict=True)):
             layer = cls(node.param, self.dtype, streams.stream(node.name))
+            bottom = [self.blob_list[i] for i in self.wires.bottoms[index]]
+            top = [self.blob_list[i] for i in self.wires.tops[index]]
             self.layers.append(layer)
+            self.links.append(fuse.Link(layer, bottom, top))
             try:
-                layer.build(self._bottoms[index], self._tops[index])
+                layer.build(bottom, top)
                 self._check_memory()
             except CaffeError as error:
-                raise _located(error, node, layer.config_field) from None
+                raise located(error, node, layer.config_field) from None
             report_ignored(node, layer)
             log.log_layer(self, index)
         self.learnable = learnable.collect(self.nodes, self.layers)
@@ -103,19 +117,19 @@ class Net:
         log.log_plan(self)
 
     def _plan(self, force: bool) -> None:
-        needs = []
-        for node, layer in zip(self.nodes, self.layers, strict=True):
-            specs = node.param.param
-            lr_mults = [
-                (specs[i].lr_mult if i < len(specs) else 1.0) if moves else 0.0
-                for i, moves in enumerate(layer.learnable)
-            ]
-            needs.append(plan.needs_of(node, layer, lr_mults))
+        pairs = zip(self.nodes, self.layers, strict=True)
+        needs = [plan.needs_of(node, layer) for node, layer in pairs]
         self.plan = plan.plan_backward(self.wires, needs, force)
-        for layer, flags in zip(self.layers, self.plan.params, strict=True):
-            layer.param_propagate_down = list(flags)
-        memory = [blob.data_memory for blob in self.blob_list]
-        plan.check_in_place(self.nodes, self.layers, self.wires, self.plan, memory)
+        for index, layer in enumerate(self.layers):
+            layer.param_propagate_down = list(self.plan.params[index])
+            layer.goes_backward = self.plan.layers[index]
+        data = [blob.data_memory for blob in self.blob_list]
+        plan.check_in_place(self.nodes, self.layers, self.wires, self.plan, data)
+        self._single_steps = fuse.single_steps(self.links)
+        self._fuse()
+
+    def _fuse(self) -> None:
+        self.plan = replace(self.plan, steps=fuse.fused_steps(self.wires, self.links))
 
     def _check_memory(self) -> None:
         numbers = sum(blob.count for blob in self.blob_list)
@@ -143,8 +157,8 @@ class Net:
         self._layer_names = [layer.name for layer in self.layers]
         self._blob_names = list(names)
         self._loss_tops = [
-            [(top, w) for top, w in zip(tops, layer.loss_weights, strict=False) if w]
-            for tops, layer in zip(self._tops, self.layers, strict=True)
+            [(top, w) for top, w in zip(link.top, link.layer.loss_weights, strict=False) if w]
+            for link in self.links
         ]
 
     @property
@@ -154,6 +168,26 @@ class Net:
         for layer, tops in zip(self.layers, self.wires.tops, strict=True):
             weight.update(zip(tops, layer.loss_weights, strict=False))
         return OrderedDict((name, weight[i]) for i, name in enumerate(self.wires.blobs))
+
+    def share_memory(self, backward: bool = True, keep: Iterable[str] = ()) -> None:
+        """Let blobs between the layers share memory; call it once, before the first forward.
+
+        From then on only whole runs are right, forward, or forward and backward; and of the blobs
+        only inputs, outputs, losses and those named in `keep` can be looked at afterwards.
+        Parameters are as ever.  Without `backward` the net refuses to go backward, nothing is
+        kept for it, and more layers are fused.
+
+        `overwritten` then has the names of the blobs whose data do not last through a forward.
+        """
+        lasting = [self.blobs[name] for name in self.outputs] + [self._blob(name) for name in keep]
+        memories = memory.share(self.links, self.plan, lasting, self.dtype, backward)
+        shown = self.blobs.items()
+        self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
+        if not backward:
+            self._forward_only = True
+            for layer in self.layers:
+                layer.goes_backward = False
+            self._fuse()
 
     # -- running ---------------------------------------------------------------------------
 
@@ -168,52 +202,10 @@ class Net:
             log.debug_params(self)
 
     def _forward(self, start: int, end: int) -> float:
-        """Run layers `start` to `end`, both included; the weighted loss of these."""
-        loss = 0.0
-        with computing:
-            for index in range(start, end + 1):
-                for hook in self._before_forward:
-                    hook(index)
-                layer, bottom, top = self.layers[index], self._bottoms[index], self._tops[index]
-                try:
-                    layer.prepare(bottom, top)
-                    layer.forward(bottom, top)
-                except CaffeError as error:
-                    raise _located(error, self.nodes[index], layer.config_field) from None
-                for blob, _ in self._loss_tops[index]:
-                    loss += float(np.vdot(blob.data, blob.diff))
-                if self.debug_info:
-                    log.debug_forward(self, index)
-                for hook in self._after_forward:
-                    hook(index)
-        return loss
+        return running.forward(self, start, end)
 
     def _backward(self, start: int, end: int) -> None:
-        """Run layers `start` down to `end`, both included, where the plan says so."""
-        with computing:
-            for index in range(start, end - 1, -1):
-                for hook in self._before_backward:
-                    hook(index)
-                if self.plan.layers[index]:
-                    self._layer_backward(index)
-                    if self.debug_info:
-                        log.debug_backward(self, index)
-                for hook in self._after_backward:
-                    hook(index)
-
-    def _layer_backward(self, index: int) -> None:
-        layer, flags = self.layers[index], self.plan.bottoms[index]
-        try:
-            for bottom in layer.no_gradient:
-                if bottom < len(flags) and flags[bottom]:
-                    raise NotDifferentiable(
-                        f"bottom {bottom} gets no gradient, but something below it learns; put "
-                        f"propagate_down: false for it",
-                        f".bottom[{bottom}]",
-                    )
-            layer.backward(self._tops[index], list(flags), self._bottoms[index])
-        except CaffeError as error:
-            raise _located(error, self.nodes[index], layer.config_field) from None
+        running.backward(self, start, end)
 
     def forward(
         self,
@@ -225,15 +217,15 @@ class Net:
         """Run forward, from layer `start` to layer `end`.
 
         Keyword arguments are values for the net's inputs: all of them or none.  Returns the data
-        of the outputs (of layer `end`'s first top, if given) and of the blobs named in `blobs`.
+        of the outputs (of layer `end`'s tops, if given) and of the blobs named in `blobs`.
         """
         first = self._layer_index(start, 0)
         last = self._layer_index(end, len(self.layers) - 1)
-        names = self.outputs if end is None else self.top_names[end][:1]
+        names = self.outputs if end is None else self.top_names[end]
         if kwargs:
-            _check_names(kwargs, self.inputs, "inputs")
+            batches.check_names(kwargs, self.inputs, "inputs")
             for name, array in kwargs.items():
-                _fill(self.blobs[name].data, array, name)
+                batches.fill(self.blobs[name].data, array, name)
         self._forward(first, last)
         return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or ())])}
 
@@ -247,15 +239,15 @@ class Net:
         """Run backward, from layer `start` down to layer `end`.
 
         Keyword arguments are gradients for the net's outputs: all of them or none.  Returns the
-        diffs of the inputs (of layer `end`'s first bottom, if given) and of the blobs in `diffs`.
+        diffs of the inputs (of layer `end`'s bottoms, if given) and of the blobs in `diffs`.
         """
         first = self._layer_index(start, len(self.layers) - 1)
         last = self._layer_index(end, 0)
-        names = self.inputs if end is None else self.bottom_names[end][:1]
+        names = self.inputs if end is None else self.bottom_names[end]
         if kwargs:
-            _check_names(kwargs, self.outputs, "outputs")
+            batches.check_names(kwargs, self.outputs, "outputs")
             for name, array in kwargs.items():
-                _fill(self.blobs[name].diff, array, name)
+                batches.fill(self.blobs[name].diff, array, name)
         self._backward(first, last)
         if self.debug_info and start is None and end is None:
             log.debug_params(self)
@@ -276,12 +268,7 @@ class Net:
 
     def reshape(self) -> None:
         """Shape all blobs anew, after an input was reshaped."""
-        with computing:
-            for index, layer in enumerate(self.layers):
-                try:
-                    layer.prepare(self._bottoms[index], self._tops[index])
-                except CaffeError as error:
-                    raise _located(error, self.nodes[index], layer.config_field) from None
+        running.reshape(self)
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -300,7 +287,7 @@ class Net:
         try:
             layer.set_input_arrays(data, labels)
         except CaffeError as error:
-            raise _located(error, self.nodes[0], layer.config_field) from None
+            raise located(error, self.nodes[0], layer.config_field) from None
 
     # -- weights ---------------------------------------------------------------------------
 
@@ -320,7 +307,7 @@ class Net:
 
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write a .caffemodel; whole or not at all."""
-        files.write_message(path, self.to_proto(write_diff))
+        weights.save(self, path, write_diff)
 
     def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
         """Write a .caffemodel.h5, shared parameters once; whole or not at all."""
@@ -358,12 +345,7 @@ class Net:
     def __enter__(self) -> Net:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     # -- pycaffe's private names, which programs use ---------------------------------------
@@ -386,6 +368,16 @@ class Net:
     def _bottom_ids(self, layer: int) -> list[int]:
         return list(self.wires.bottoms[layer])
 
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    def _batch(self, blobs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        return batches.batches(self, blobs)
+
+    def _set_input_arrays(self, data: Array, labels: Array) -> None:
+        self.set_input_arrays(data, labels)
+
     def _layer_index(self, name: str | None, default: int) -> int:
         if name is None:
             return default
@@ -407,56 +399,8 @@ def _read(source: Source) -> nodes.NetSource:
     return files.read_net(source)
 
 
-def _state(
-    given: caffe_pb2.NetState, phase: int | None, level: int, stages: Sequence[str] | None
-) -> caffe_pb2.NetState:
-    """The file's own state, with what the caller says over it."""
-    state = caffe_pb2.NetState()
-    state.CopyFrom(given)
-    if phase is not None:
-        state.phase = phase
-    if phase is not None or level:
-        state.level = level
-    state.stage.extend(stages or ())
-    return state
-
-
 def _class_of(node: nodes.Node, python_layers: bool) -> type[Layer]:
     try:
         return registry.layer_class(node.type).resolve(node.param, python_layers)
     except CaffeError as error:
-        raise _located(error, node, None) from None
-
-
-def _located(error: CaffeError, node: nodes.Node, config_field: str | None) -> CaffeError:
-    """The error with the layer it concerns, and the place of the field at fault."""
-    field = error.field
-    if node.where is None:
-        return error.at(None, node.label())
-    if not field:
-        place = node.where.location
-    elif field.startswith("."):
-        place = node.where.at(field[1:])
-    else:
-        place = node.where.at(f"{config_field}.{field}" if config_field else field)
-    return error.at(place, node.label())
-
-
-def _check_names(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
-    if set(given) != set(known):
-        raise NetError(
-            f"the arguments {sorted(given)} are not the net's {what} {list(known)}; give all"
-        )
-
-
-def _fill(target: Array, values: Array, name: str) -> None:
-    values = np.asarray(values)
-    if values.shape[:1] != target.shape[:1]:
-        raise NetError(
-            f'"{name}" has {values.shape[0] if values.ndim else "no"} items, the blob '
-            f"{target.shape[0] if target.ndim else 'none'}; reshape the blob first"
-        )
-    try:
-        target[...] = values
-    except ValueError:
-        raise NetError(f'"{name}" has shape {values.shape}, the blob {target.shape}') from None
+        raise located(error, node, None) from None

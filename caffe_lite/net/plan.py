@@ -1,4 +1,7 @@
-"""What a net will do, decided once: which layers go backward, and is that safe in place."""
+"""What a net will do, decided once: the steps of forward, the layers that go backward.
+
+And whether backward is safe where layers work in place.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.net.fuse import Step
 from caffe_lite.net.wiring import Wires
 from caffe_lite.proto.nodes import Node
 
@@ -20,6 +24,8 @@ class Plan:
     layers: Flags
     bottoms: tuple[Flags, ...]
     params: tuple[Flags, ...]
+    steps: tuple[Step, ...] = ()
+    """What a whole forward runs, in order."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def _prune_from_above(
                 skipped.add(blob)
 
 
-def needs_of(node: Node, layer: Layer, lr_mults: Sequence[float]) -> Needs:
+def needs_of(node: Node, layer: Layer) -> Needs:
     """What a built layer says.  NetError when `propagate_down` is not one for each bottom."""
     given = tuple(node.param.propagate_down)
     if given and len(given) != len(node.param.bottom):
@@ -112,8 +118,13 @@ def needs_of(node: Node, layer: Layer, lr_mults: Sequence[float]) -> Needs:
         )
         error.at(node.where and node.where.at("propagate_down"), node.label())
         raise error
+    specs = node.param.param
+    lr_mults = tuple(
+        (specs[i].lr_mult if i < len(specs) else 1.0) if moves else 0.0
+        for i, moves in enumerate(layer.learnable)
+    )
     loss = tuple(weight != 0 for weight in layer.loss_weights)
-    return Needs(tuple(lr_mults), loss, given, layer.no_gradient, layer.differentiable)
+    return Needs(lr_mults, loss, given, layer.no_gradient, layer.differentiable)
 
 
 def check_in_place(

@@ -12,6 +12,20 @@ from caffe_lite.proto.nodes import Node
 _log = logging.getLogger("caffe_lite.net")
 
 
+def state_of(
+    given: caffe_pb2.NetState, phase: int | None, level: int, stages: Sequence[str] | None
+) -> caffe_pb2.NetState:
+    """The file's own state, with what the caller says over it."""
+    state = caffe_pb2.NetState()
+    state.CopyFrom(given)
+    if phase is not None:
+        state.phase = phase
+    if phase is not None or level:
+        state.level = level
+    state.stage.extend(stages or ())
+    return state
+
+
 def select(nodes: Sequence[Node], state: caffe_pb2.NetState) -> list[Node]:
     """The layers that `state` includes, in order.
 

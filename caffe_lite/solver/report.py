@@ -75,6 +75,8 @@ def first_bad(net: Net) -> str:
                     f'the first to go bad are the weights, blob {index}, of layer "{layer.name}"'
                 )
         for name in net.top_names[layer.name]:
+            if name in net.overwritten:
+                continue
             if not np.isfinite(net.blobs[name].data).all():
                 return f'the first blob to go bad is "{name}", from layer "{layer.name}"'
     return "no blob shows why"

@@ -41,8 +41,17 @@ RECTANGLE = (
 )
 RECTANGLE_WINDOW = ((3, 2), (2, 3), (1, 2), (2, 1))
 
+MANY = (2, 16, 7, 9)  # enough channels and pixels for Winograd's way
+
 CASES = [
     convolution(X, "num_output: 3 kernel_size: 3", window((3, 3))),
+    convolution(
+        MANY,
+        "num_output: 18 group: 2 kernel_size: 3 pad: 0 pad: 1",
+        window((3, 3), pad=(0, 1)),
+        2,
+    ),
+    deconvolution(MANY, "num_output: 9 kernel_size: 3 pad: 1", window((3, 3), pad=(1, 1))),
     convolution(X, "num_output: 6 group: 2 " + RECTANGLE, RECTANGLE_WINDOW, 2),
     convolution(
         (2, 3, 19, 14),

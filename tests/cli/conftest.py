@@ -33,8 +33,9 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before():
-    """Commands send the log to stderr; the next test shall not notice."""
+def _log_as_before(monkeypatch):
+    """Commands send the log to stderr, and say once what is to be said once: not the next test."""
+    monkeypatch.setattr("caffe_lite.modes._told", False)
     logger = logging.getLogger("caffe_lite")
     before = (list(logger.handlers), logger.level, logger.propagate)
     yield

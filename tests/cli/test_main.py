@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,24 +12,66 @@ from caffe_lite import __version__, cli
 from caffe_lite.cli import test as test_command
 from caffe_lite.errors import DataError, Location
 
+ROOT = Path(cli.__file__).parents[2]
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["-help"]])
-def test_help_lists_every_command(capsys, words):
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["-help"], ["help"]])
+def test_help_lists_every_command_in_its_group(capsys, words):
     assert cli.main(words) == 0
     out = capsys.readouterr().out
-    for name, what in cli.COMMANDS.items():
-        assert f"  {name} " in out
-        assert what in out
+    for title, commands in cli.GROUPS.items():
+        assert f"\n{title}:\n" in out
+        for name, what in commands.items():
+            assert re.search(rf"^  {name} +{re.escape(what)}$", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) < 100
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_has_help(capsys, command):
+def test_every_command_has_help(capsys, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert cli.main([command, "--help"]) == 0
-    assert capsys.readouterr().out.startswith(f"usage: caffe-lite {command}")
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: caffe-lite {command}")
+    assert err == ""
+    flags = out.partition("\nflags:\n")[2].splitlines()
+    assert flags[-1].split() == ["-help", "print", "this", "and", "exit"]
+    assert max(map(len, flags)) <= 80
+    assert cli.main([command, "-h"]) == cli.main(["help", command]) == 0
+    assert capsys.readouterr().out == 2 * out
 
 
-def test_version(capsys):
-    assert cli.main(["--version"]) == 0
+@pytest.mark.parametrize("program", cli.REPLACED)
+def test_old_programs_name_their_successor(capsys, program):
+    assert cli.main([program, "a", "b"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{program} is replaced by: caffe-lite ")
+    assert err.count("\n") == 1
+    assert err.split(": caffe-lite ")[1].split()[0] in cli.COMMANDS
+
+
+def test_dashes_in_a_command_are_underscores(capsys):
+    assert cli.main(["device-query"]) == 0
+    assert capsys.readouterr().out.startswith("Device:")
+
+
+def test_a_switch_does_not_take_the_next_word(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["convert_imageset", "--gray", "--shuffle", "images/", "list", "db"]) == 1
+    assert capsys.readouterr().err.startswith('cannot read the image list "list"')
+
+
+def test_a_flag_file_that_includes_itself(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("-flagfile=b\n")
+    (tmp_path / "b").write_text("-flagfile=a\n")
+    assert cli.main(["train", "-flagfile=a"]) == 2
+    assert "the flag file a includes itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-version"], ["train", "--version"]])
+def test_version(capsys, words):
+    assert cli.main(words) == 0
     assert capsys.readouterr().out == f"caffe-lite {__version__}\n"
 
 
@@ -35,7 +80,7 @@ def test_version(capsys):
     [
         ([], "usage: caffe-lite COMMAND"),
         (["trian"], "there is no command trian; did you mean train?"),
-        (["xyzzy"], "there is no command xyzzy; one of train, test, time"),
+        (["xyzzy"], "there is no command xyzzy; caffe-lite --help lists"),
         (["train"], "required: -solver/--solver"),
         (["train", "-solver", "s", "-snapshot", "a", "-weights", "b"], "not both"),
         (["train", "-solver", "s", "-sigint_effect", "explode"], "invalid choice: 'explode'"),
@@ -48,6 +93,10 @@ def test_version(capsys):
         (["time", "-model", "m", "-iterations", "few"], "'few' is not a whole number"),
         (["time", "-model", "m", "-phase", "VAL"], "invalid choice: 'VAL'"),
         (["convert_mnist_data", "a", "b"], "required: DB"),
+        (["convert_imagset", "train", "l", "db"], "convert_imagset; did you mean convert_images"),
+        (["-solver", "s"], "no command among the words; caffe-lite --help lists all"),
+        (["train", "-flagfile", "nowhere"], "cannot read the flag file nowhere: No such file"),
+        (["train", "-flagfile"], "cannot read the flag file that -flagfile needs"),
     ],
 )
 def test_wrong_usage_exits_2(capsys, words, says):
@@ -71,9 +120,16 @@ def seen(monkeypatch):
         ["test", "-model=m", "-weights=w", "-iterations=7"],
         ["test", "--model=m", "--weights=w", "--iterations=7"],
         ["-iterations", "7", "--model=m", "test", "-weights", "w"],
+        ["-flagfile=a.flags", "test", "-weights", "w"],
+        ["test", "--flagfile", "b.flags"],
+        ["test", "-flagfile=c.flags,a.flags"],
     ],
 )
-def test_all_of_gflags_spellings(seen, words):
+def test_all_of_gflags_spellings(seen, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.flags").write_text("# what to score\n\n-model=m\n  --iterations 7\n")
+    (tmp_path / "b.flags").write_text("-flagfile=a.flags\n-weights=w\n")
+    (tmp_path / "c.flags").write_text("-weights w\n-allow-python-layers\n")
     assert cli.main(words) == 0
     (args,) = seen
     assert (args.model, args.weights, args.iterations) == ("m", "w", 7)
@@ -105,6 +161,8 @@ def test_defaults_are_caffe_s(seen):
     ("error", "code", "says"),
     [
         (DataError("no such thing", Location("a.prototxt", 3, 7)), 1, "a.prototxt:3:7: no such"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (PermissionError(13, "Permission denied", "x.txt"), 1, "x.txt: Permission denied"),
         (MemoryError(), 1, "out of memory: a smaller batch needs less"),
         (MemoryError("4 GB"), 1, "out of memory: 4 GB"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -160,3 +218,14 @@ def test_module_is_the_command():
         [sys.executable, "-m", "caffe_lite", "--version"], capture_output=True, text=True
     )
     assert (run.returncode, run.stdout) == (0, f"caffe-lite {__version__}\n")
+
+
+def test_any_file_name_can_be_printed(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "caffe_lite", "compute_image_mean", b"\xff\xc3\xa4"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith(b'there is no database "\\udcff\\xe4"')

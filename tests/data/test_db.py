@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from caffe_lite.data.db import COMMIT_EVERY, create_db, open_db
+from caffe_lite.data.db import COMMIT_EVERY, create_db, open_db, write_all
 from caffe_lite.errors import DataError
 
 BACKENDS = ["lmdb", "leveldb"]
@@ -65,19 +65,86 @@ def test_closed_from_another_folder(
         assert again.read() == RECORDS[0]
 
 
-def test_a_thousand_records_are_committed(tmp_path: Path, backend: str) -> None:
+def test_what_is_put_is_there_with_or_without_a_transaction_of_its_own(
+    tmp_path: Path, backend: str
+) -> None:
     source = str(tmp_path / "db")
+    count = 2 * COMMIT_EVERY + 7
+    assert write_all(source, backend, ((b"%06d" % i, b"x") for i in range(count))) == count
+    with open_db(source, backend) as cursor:
+        assert sum(1 for _ in cursor) == count
 
+
+@pytest.mark.parametrize(
+    ("size", "writes"), [(1, [3, 1]), (40, [3, 1]), (60, [2, 2]), (200, [1] * 4)]
+)
+def test_transactions_are_of_so_many_records_or_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, writes: list[int]
+) -> None:
+    from caffe_lite.data.db_lmdb import LmdbBackend
+
+    monkeypatch.setattr("caffe_lite.data.db.COMMIT_EVERY", 3)
+    monkeypatch.setattr("caffe_lite.data.db.COMMIT_BYTES", 120)
+    seen = []
+    real = LmdbBackend.write
+    monkeypatch.setattr(
+        LmdbBackend,
+        "write",
+        lambda self, records: seen.append(len(records)) or real(self, records),
+    )
+    write_all(str(tmp_path / "db"), "lmdb", ((b"%d" % i, bytes(size)) for i in range(4)))
+    assert seen == writes
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, backend: str) -> None:
     def fail() -> None:
-        with create_db(source, backend) as writer:
+        with create_db(str(tmp_path / "db"), backend) as writer:
             for index in range(COMMIT_EVERY + 7):
                 writer.put(b"%06d" % index, b"x")
+            assert len(list(tmp_path.iterdir())) == 1
+            assert not (tmp_path / "db").exists()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    with open_db(source, backend) as cursor:
-        assert sum(1 for _ in cursor) == COMMIT_EVERY
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path, backend: str) -> None:
+    writer = create_db(str(tmp_path / "db"), backend)
+    writer.put(b"a", b"b")
+    (tmp_path / "db").mkdir()
+    with pytest.raises(DataError, match="exists already"):
+        writer.close()
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["db"]
+    assert list((tmp_path / "db").iterdir()) == []
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 512])
+def test_keys_that_lmdb_cannot_have(tmp_path: Path, key: bytes) -> None:
+    with pytest.raises(DataError, match=r'db": an LMDB has keys of 1 to 511 bytes, not \d+'):
+        write_all(str(tmp_path / "db"), "lmdb", [(key, b"")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lmdb_read_by_its_own_library(tmp_path: Path) -> None:
+    import lmdb
+
+    write_all(str(tmp_path / "db"), "lmdb", RECORDS)
+    mode = (tmp_path / "db" / "data.mdb").stat().st_mode
+    assert mode & 0o400
+    assert not mode & 0o111
+    # as Caffe opens it: a folder, read only
+    with lmdb.open(str(tmp_path / "db"), readonly=True) as env, env.begin() as transaction:
+        assert [(bytes(key), bytes(value)) for key, value in transaction.cursor()] == RECORDS
+
+
+def test_leveldb_read_by_its_own_library(tmp_path: Path) -> None:
+    plyvel = pytest.importorskip("plyvel")
+    write_all(str(tmp_path / "db"), "leveldb", RECORDS)
+    with plyvel.DB(str(tmp_path / "db"), create_if_missing=False, max_open_files=100) as database:
+        assert list(database) == RECORDS
 
 
 def test_lmdb_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,8 +178,19 @@ def test_the_other_backend(source: str, backend: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello" * 10000])
 def test_garbage_instead_of_lmdb(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(DataError, match=r"(not an LMDB: .* empty file)|(cannot open .*INVALID)"):
+    with pytest.raises(DataError, match=r"is not an LMDB: data.mdb (is an empty file|begins)"):
         open_db(str(tmp_path), "lmdb")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.mdb"]
+
+
+def test_a_damaged_lmdb(tmp_path: Path) -> None:
+    write_all(str(tmp_path / "db"), "lmdb", RECORDS)
+    data = tmp_path / "db" / "data.mdb"
+    content = bytearray(data.read_bytes())
+    content[20:24] = b"\xff\0\0\0"  # the version
+    data.write_bytes(content)
+    with pytest.raises(DataError, match="cannot open the LMDB"):
+        open_db(str(tmp_path / "db"), "lmdb")
 
 
 def test_lmdb_that_was_cut_off(tmp_path: Path) -> None:

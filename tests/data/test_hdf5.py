@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from caffe_lite.data.hdf5 import Hdf5Rows, read_datasets, write_datasets
+from caffe_lite.data.hdf5 import Hdf5Rows, growing_dataset, read_datasets, write_datasets
 from caffe_lite.errors import DataError
 
 
@@ -110,3 +110,25 @@ def test_write_and_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(x, np.ones((2, 3)))
     with pytest.raises(DataError, match="cannot write the HDF5 file"):
         write_datasets(str(tmp_path / "no" / "a.h5"), {})
+
+
+def test_a_dataset_grows(tmp_path: Path) -> None:
+    rows = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+    with growing_dataset(str(tmp_path / "f.h5"), "a/b") as append:
+        append(rows[:2])
+        append(rows[2:])
+        assert not (tmp_path / "f.h5").exists()
+    with h5py.File(tmp_path / "f.h5") as file:
+        np.testing.assert_array_equal(file["a/b"][()], rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
+
+
+def test_a_dataset_that_does_not_get_ready(tmp_path: Path) -> None:
+    def fail() -> None:
+        with growing_dataset(str(tmp_path / "f.h5"), "a") as append:
+            append(np.zeros((2, 3), np.float32))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []

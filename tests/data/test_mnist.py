@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from caffe_lite.data import mnist
-from caffe_lite.data.datum import datum_to_array, parse
-from caffe_lite.data.db import open_db
 from caffe_lite.errors import DataError
+from caffe_lite.proto import caffe_pb2
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
 LABELS = np.array([7, 0, 9], np.uint8)
@@ -30,16 +29,32 @@ def digits(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     return str(images), str(labels)
 
 
-def test_convert(digits: tuple[str, str], tmp_path: Path) -> None:
-    source = str(tmp_path / "db")
-    assert mnist.convert(*digits, source) == 3
-    with open_db(source, "lmdb") as cursor:
-        records = list(cursor)
+def test_records(digits: tuple[str, str]) -> None:
+    records = list(mnist.records(*mnist.read(*digits)))
     assert [key for key, _ in records] == [b"00000000", b"00000001", b"00000002"]
     for (_, value), image, label in zip(records, IMAGES, LABELS, strict=True):
-        datum = parse(value)
-        np.testing.assert_array_equal(datum_to_array(datum), image[np.newaxis])
-        assert datum.label == label
+        datum = caffe_pb2.Datum.FromString(value)
+        assert (datum.channels, datum.height, datum.width) == (1, 4, 5)
+        assert (datum.data, datum.label) == (image.tobytes(), label)
+
+
+def test_siamese_records() -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (200, 4, 5), np.uint8)
+    classes = rng.integers(0, 3, 200).astype(np.uint8)
+    class_of = {image.tobytes(): label for image, label in zip(pixels, classes, strict=True)}
+    records = list(mnist.siamese_records(pixels, classes, seed=5))
+    assert [key for key, _ in records] == [b"%08d" % i for i in range(200)]
+    same = 0
+    for _, value in records:
+        datum = caffe_pb2.Datum.FromString(value)
+        assert (datum.channels, datum.height, datum.width) == (2, 4, 5)
+        one, other = class_of[datum.data[:20]], class_of[datum.data[20:]]
+        assert datum.label == int(one == other)
+        same += datum.label
+    assert 30 < same < 110  # one of three classes: about 67
+    assert records == list(mnist.siamese_records(pixels, classes, seed=5))
+    assert records != list(mnist.siamese_records(pixels, classes, seed=6))
 
 
 def test_refusals(digits: tuple[str, str], tmp_path: Path) -> None:
@@ -54,10 +69,18 @@ def test_refusals(digits: tuple[str, str], tmp_path: Path) -> None:
         mnist.read_images(str(short))
     short.write_bytes(idx(2049, LABELS[:2]))
     with pytest.raises(DataError, match=r"has 3 images, but .* 2 labels"):
-        mnist.convert(images, str(short), str(tmp_path / "db"))
+        mnist.read(images, str(short))
     short.write_bytes(b"\0\0")
     with pytest.raises(DataError, match="does not hold labels"):
         mnist.read_labels(str(short))
     short.write_bytes(gzip.compress(idx(2049, LABELS))[:-9])
     with pytest.raises(DataError, match="cannot read the labels"):
         mnist.read_labels(str(short))
+
+
+def test_no_images_at_all(tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    images.write_bytes(idx(2051, IMAGES[:0]))
+    labels.write_bytes(idx(2049, LABELS[:0]))
+    with pytest.raises(DataError, match="has no images"):
+        mnist.read(str(images), str(labels))

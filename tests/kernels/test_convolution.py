@@ -6,8 +6,11 @@ import numba
 import numpy as np
 import pytest
 
+from caffe_lite.kernels import _patches
 from caffe_lite.kernels import convolution as kernel
-from caffe_lite.kernels.convolution import Window, choose
+from caffe_lite.kernels.convolution import Window, algorithm
+from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue, completion
+from caffe_lite.kernels.neuron import relu_forward
 from tests.oracles import convolution as oracle
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
@@ -36,7 +39,26 @@ LARGE = [  # several blocks of pixels, of channels, of rows, of weights
     (2, 2, (3, 600), 3, 1, (1, 3), (1, 2), (0, 1), (1, 1)),
     (40, 3, (3, 4), 16, 1, (3, 4), (1, 1), (0, 0), (1, 1)),
     (1, 2, (30, 28), 3, 1, (3, 3), (1, 1), (12, 12), (12, 12)),
+    (7, 20, (6, 7), 30, 1, (2, 3), (1, 1), (0, 1), (1, 1)),  # several images in a block
+    (7, 20, (6, 7), 30, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
+    (3, 40, (15, 14), 50, 1, (1, 1), (2, 2), (0, 0), (1, 1)),  # rows that no tap meets
 ]
+DEPTHWISE = [  # groups are the channels
+    (2, 3, (6, 7), 3, 3, (3, 3), (1, 1), (1, 1), (1, 1)),
+    (1, 2, (9, 40), 4, 2, (3, 5), (1, 1), (1, 2), (1, 1)),  # two outputs for a channel
+    (2, 3, (9, 8), 3, 3, (3, 2), (2, 3), (1, 0), (1, 1)),
+    (1, 2, (5, 7), 2, 2, (2, 3), (2, 1), (3, 4), (4, 5)),
+    (1, 2, (7, 9), 4, 2, (2, 1), (3, 2), (0, 0), (1, 1)),  # strides larger than the kernel
+    (1, 3, (4, 5), 3, 3, (1, 1), (1, 1), (2, 1), (1, 1)),  # padding alone
+    (3, 2, (6,), 2, 2, (3,), (2,), (1,), (1,)),
+]
+EVERY_WAY = {
+    "pointwise": (2, 9, (5, 7), 15, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
+    "patches": (2, 3, (6, 7), 5, 1, (3, 2), (2, 1), (1, 1), (1, 2)),
+    "winograd": (2, 8, (9, 7), 9, 1, (3, 3), (1, 1), (1, 1), (1, 1)),
+    "depthwise": (2, 3, (6, 7), 6, 3, (3, 3), (2, 1), (1, 1), (1, 1)),
+    "columns": (2, 2, (3, 4, 5), 4, 2, (2, 1, 3), (1, 1, 1), (0, 0, 1), (1, 1, 1)),
+}
 
 
 def setting(items, channels, spatial, outputs, group, *sizes, dtype=np.float32):
@@ -49,28 +71,28 @@ def setting(items, channels, spatial, outputs, group, *sizes, dtype=np.float32):
         "dy": (items, outputs, *out),
     }
     drawn = {name: rng.standard_normal(shape).astype(dtype) for name, shape in arrays.items()}
-    packed = np.full(kernel.packed_size(arrays["w"], group), np.nan, dtype)
-    return drawn, group, window, packed
+    size = kernel.work_size(window, group, arrays["x"], arrays["w"], arrays["dy"])
+    return drawn, group, window, np.full(size, np.nan, dtype)
 
 
 def run(case, dtype=np.float32):
     """The three results of the kernels, from memory full of NaN."""
-    drawn, group, window, packed = setting(*case, dtype=dtype)
+    drawn, group, window, work = setting(*case, dtype=dtype)
     x, w, b, dy = drawn.values()
     y, dx, dw = np.full_like(dy, np.nan), np.full_like(x, np.nan), np.zeros_like(w)
-    kernel.convolution_forward(x, w, b, group, window, packed, y)
-    kernel.convolution_backward(dy, w, b[:0], group, window, packed, dx)
+    kernel.convolution_forward(x, w, b, group, window, work, y)
+    kernel.convolution_backward(dy, w, b[:0], group, window, work, dx)
     kernel.convolution_backward_params(x, dy, group, window, dw)
     return y, dx, dw
 
 
-@pytest.mark.parametrize("case", SMALL, ids=str)
+@pytest.mark.parametrize("case", SMALL + DEPTHWISE + [EVERY_WAY["winograd"]], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_small_ones_are_the_definition(case, dtype) -> None:
     drawn, group, window, _ = setting(*case, dtype=dtype)
     x, w, b, dy = (array.astype(np.float64) for array in drawn.values())
     y, dx, dw = run(case, dtype)
-    close = {"atol": 2e-5 if dtype == np.float32 else 1e-12, "rtol": 0}
+    close = {"atol": 4e-5 if dtype == np.float32 else 1e-12, "rtol": 0}
     np.testing.assert_allclose(y, oracle.convolution(x, w, b, group, window), **close)
     np.testing.assert_allclose(dw, oracle.weight_gradient(x, dy, w.shape, group, window), **close)
     # The gradient by x is the transpose: <dx, u> = <dy, convolution(u)> for any u.
@@ -103,23 +125,90 @@ def test_large_ones_agree_with_columns_for_any_number_of_threads(case) -> None:
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_every_way_back_is_the_transpose(way) -> None:
+    """<dy, convolution(u)> = <dx, u> and = <dw, w> for the u that was convolved."""
+    drawn, group, window, work = setting(*EVERY_WAY[way], dtype=np.float64)
+    x, w, b, dy = drawn.values()
+    assert algorithm(window, group, x.shape, dy.shape) == way
+    _, dx, dw = run(EVERY_WAY[way], np.float64)
+    y = np.empty_like(dy)
+    kernel.convolution_forward(x, w, b[:0], group, window, work, y)
+    assert np.vdot(dx, x) == pytest.approx(np.vdot(dy, y))
+    assert np.vdot(dw, w) == pytest.approx(np.vdot(dy, y))
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_epilogue_is_what_separate_layers_give(way, dtype) -> None:
+    drawn, group, window, work = setting(*EVERY_WAY[way], dtype=dtype)
+    x, w, b, dy = drawn.values()
+    rng, none = np.random.default_rng(1), np.empty(0, dtype)
+    plain, back = np.empty_like(dy), np.empty_like(x)
+    kernel.convolution_forward(x, w, b, group, window, work, plain)
+    kernel.convolution_backward(dy, w, none, group, window, work, back)
+    for apart, function, source, bias in (
+        (plain, kernel.convolution_forward, x, b),
+        (back, kernel.convolution_backward, dy, none),
+    ):
+        channels = (-1, *(1,) * (apart.ndim - 2))
+        scale, shift = rng.standard_normal((2, apart.shape[1])).astype(dtype)
+        for slope in (0.0, 0.25):
+            fused = np.empty_like(apart)
+            epilogue = Epilogue(none, none, slope)
+            function(source, w, bias, group, window, work, fused, epilogue)
+            wanted = np.empty_like(apart)
+            relu_forward(apart, slope, wanted)
+            np.testing.assert_array_equal(fused, wanted)
+            for factor, summand in ((scale, shift), (scale, none), (none, shift)):
+                epilogue = Epilogue(factor, summand, slope)
+                function(source, w, bias, group, window, work, fused, epilogue)
+                wanted = apart * factor.reshape(channels) if factor.size else apart.copy()
+                wanted += summand.reshape(channels) if summand.size else 0
+                relu_forward(wanted, slope, wanted)
+                close = {"atol": 1e-4 if dtype == np.float32 else 1e-12}
+                np.testing.assert_allclose(fused, wanted, rtol=0, **close)
+
+
+@pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
+@pytest.mark.parametrize("case", [(2, 64, (13, 14), 40, 2), (1, 256, (13, 13), 96, 1)], ids=str)
+def test_the_error_of_winograd_against_float64(case) -> None:
+    case = (*case, (3, 3), (1, 1), (1, 1), (1, 1))
+    found = [run(case), run(case)]
+    numba.set_num_threads(1)
+    found.append(run(case))
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    drawn, group, window, _ = setting(*case)
+    x, w, b, dy = (array.astype(np.float64) for array in drawn.values())
+    assert algorithm(window, group, x.shape, dy.shape) == "winograd"
+    numbers = 3, 3, 1, 1, 1, 1, 1, 1
+    y, dx = np.empty_like(dy), np.empty_like(x)
+    extra = completion(b, NO_EPILOGUE, w.shape[0], np.float64)
+    _patches.forward(x, w, False, extra, group, numbers, y)
+    _patches.forward(dy, w, True, np.zeros(2 * x.shape[1] + 3), group, numbers, dx)
+    for results in found:
+        for got, same, want in zip(results, found[0], (y, dx)):
+            np.testing.assert_array_equal(got, same)
+            np.testing.assert_allclose(got, want, rtol=0, atol=2e-5 * np.abs(want).max())
+
+
 def test_backward_adds_a_bias_for_deconvolution() -> None:
-    drawn, group, window, packed = setting(*SMALL[3])
+    drawn, group, window, work = setting(*SMALL[3])
     x, w, _, dy = drawn.values()
     bias = np.arange(x.shape[1], dtype=x.dtype)
     plain, shifted = np.empty_like(x), np.empty_like(x)
-    kernel.convolution_backward(dy, w, bias[:0], group, window, packed, plain)
-    kernel.convolution_backward(dy, w, bias, group, window, packed, shifted)
+    kernel.convolution_backward(dy, w, bias[:0], group, window, work, plain)
+    kernel.convolution_backward(dy, w, bias, group, window, work, shifted)
     np.testing.assert_allclose(shifted, plain + bias[:, None, None], atol=1e-5)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_reach_only_the_outputs_over_them(bad) -> None:
-    drawn, group, window, packed = setting(1, 2, (6, 7), 3, 1, (3, 3), (1, 1), (1, 1), (1, 1))
+    drawn, group, window, work = setting(1, 2, (6, 7), 3, 1, (3, 3), (1, 1), (1, 1), (1, 1))
     x, w, b, y = drawn.values()
     x[0, 1, 0, 2] = bad
     with np.errstate(all="ignore"):
-        kernel.convolution_forward(x, w, b, group, window, packed, y)
+        kernel.convolution_forward(x, w, b, group, window, work, y)
     reached = ~np.isfinite(y)
     assert reached[:, :, :2, 1:4].all()
     assert reached.sum() == 3 * 6
@@ -132,24 +221,39 @@ def test_no_items_give_no_outputs() -> None:
     np.testing.assert_array_equal(dw, 0)
 
 
+SAME = Window((3, 3), (1, 1), (1, 1), (1, 1))
+
+
 @pytest.mark.parametrize(
-    ("window", "channels", "outputs", "group", "way"),
+    ("window", "group", "x", "outputs", "way"),
     [
-        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 4, 6, 1, "patches"),
-        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 4, 6, 2, "patches"),
-        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 1, 6, 1, "patches"),
-        (Window((3, 3), (1, 1), (1, 1), (1, 1)), 4, 8, 4, "depthwise"),
-        (Window((1, 1), (1, 1), (0, 0), (1, 1)), 4, 6, 1, "pointwise"),
-        (Window((1, 1), (1, 1), (0, 0), (3, 3)), 4, 6, 2, "pointwise"),
-        (Window((1, 1), (2, 1), (0, 0), (1, 1)), 4, 6, 1, "patches"),
-        (Window((1, 1), (1, 1), (0, 1), (1, 1)), 4, 6, 1, "patches"),
-        (Window((1,), (1,), (0,), (1,)), 4, 6, 1, "pointwise"),
-        (Window((), (), (), ()), 4, 6, 1, "pointwise"),
-        (Window((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)), 4, 6, 1, "volumetric"),
+        (SAME, 1, (1, 4, 20, 20), 6, "patches"),
+        (SAME, 2, (1, 4, 20, 20), 6, "patches"),
+        (SAME, 1, (1, 1, 20, 20), 6, "patches"),
+        (SAME, 4, (1, 4, 20, 20), 8, "depthwise"),
+        (SAME, 1, (1, 8, 9, 13), 8, "winograd"),
+        (SAME, 1, (2, 8, 5, 8), 8, "winograd"),
+        (SAME, 1, (1, 8, 9, 8), 8, "patches"),  # six tiles
+        (SAME, 1, (1, 7, 20, 20), 8, "patches"),
+        (SAME, 2, (1, 16, 20, 20), 14, "patches"),
+        (SAME, 2, (1, 16, 20, 20), 16, "winograd"),
+        (SAME._replace(pad=(0, 2)), 1, (1, 8, 20, 20), 8, "winograd"),
+        (SAME._replace(pad=(1, 3)), 1, (1, 8, 20, 20), 8, "patches"),
+        (SAME._replace(stride=(1, 2)), 1, (1, 8, 20, 20), 8, "patches"),
+        (SAME._replace(dilation=(2, 1)), 1, (1, 8, 20, 20), 8, "patches"),
+        (SAME._replace(kernel=(3, 5)), 1, (1, 8, 20, 20), 8, "patches"),
+        (Window((1, 1), (1, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "pointwise"),
+        (Window((1, 1), (1, 1), (0, 0), (3, 3)), 2, (1, 4, 5, 6), 6, "pointwise"),
+        (Window((1, 1), (2, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "patches"),
+        (Window((1, 1), (1, 1), (0, 1), (1, 1)), 1, (1, 4, 5, 6), 6, "patches"),
+        (Window((1,), (1,), (0,), (1,)), 1, (1, 4, 5), 6, "pointwise"),
+        (Window((), (), (), ()), 1, (1, 4), 6, "pointwise"),
+        (Window((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)), 1, (1, 4, 5, 6, 7), 6, "columns"),
     ],
 )
-def test_the_rule_that_chooses(window, channels, outputs, group, way) -> None:
-    assert choose(window, channels, outputs, group) == way
+def test_the_rule_that_chooses(window, group, x, outputs, way) -> None:
+    y = (x[0], outputs, *window.output(x[2:]))
+    assert algorithm(window, group, x, y) == way
 
 
 def test_the_rule_that_turns_the_way_back_round() -> None:
@@ -188,21 +292,21 @@ PLAIN = Window((3, 3), (1, 1), (0, 0), (1, 1))
 
 
 def test_the_oracles_reject_wrong_variants() -> None:
-    drawn, group, window, packed = setting(1, 2, (5, 6), 3, 1, *PLAIN, dtype=np.float64)
+    drawn, group, window, work = setting(1, 2, (5, 6), 3, 1, *PLAIN, dtype=np.float64)
     x, w, b, y = drawn.values()
-    kernel.convolution_forward(x, w, b, group, window, packed, y)
+    kernel.convolution_forward(x, w, b, group, window, work, y)
     np.testing.assert_allclose(y, oracle.convolution(x, w, b, 1, PLAIN))
     for wrong in wrong_variants(x, w, b):
         assert not np.allclose(y, wrong)
 
 
 def test_the_deconvolution_oracle_rejects_swapped_strides() -> None:
-    drawn, group, window, packed = setting(
+    drawn, group, window, work = setting(
         1, 2, (6, 9), 3, 1, (2, 3), (2, 3), (0, 0), (1, 1), dtype=np.float64
     )
     x, w, b, dy = drawn.values()
     dx = np.empty_like(x)
-    kernel.convolution_backward(dy, w, b[:0], group, window, packed, dx)
+    kernel.convolution_backward(dy, w, b[:0], group, window, work, dx)
     np.testing.assert_allclose(dx, oracle.deconvolution(dy, w, None, 1, window))
     wrong = oracle.deconvolution(dy, w, None, 1, window._replace(stride=(3, 2)))
     assert wrong.shape != dx.shape

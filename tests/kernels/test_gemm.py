@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from caffe_lite.kernels import gemm as kernel
+from caffe_lite.kernels._jit import jit
 from caffe_lite.kernels.gemm import gemm, gemm_serial
 from tests.oracles import gemm as oracle
 
@@ -108,6 +109,52 @@ def test_blocks_cover_the_matrix_for_any_number_of_threads() -> None:
         assert rows % ROWS == 0
         assert columns % COLUMNS == 0
         assert columns <= kernel.PANELS * COLUMNS
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8 * COLUMNS, 8 * COLUMNS + 9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dot_of_two_stretches(count, dtype) -> None:
+    a, b, result = np.arange(3 * count + 5.0), np.arange(count + 3.0) % 7, np.zeros(3)
+    a, b, result = (array.astype(dtype) / 8 for array in (a, b, result))
+
+    sums(a, 2, b, 3, count, result, 1)
+    np.testing.assert_allclose(result, [0, a[2 : 2 + count] @ b[3:], 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_slide_adds_up_shifted_stretches(dtype, accumulate) -> None:
+    source = np.random.default_rng(0).standard_normal(600).astype(dtype)
+    shifts, weights = np.array([0, 5, 31]), np.array([9, 2, -1, 0.5], dtype)
+    target = np.ones(500, dtype)
+    slides(source, 3, shifts, 3, weights, 1, target, 2, 130, accumulate)
+    wanted = accumulate + 2 * source[3:133] - source[8:138] + 0.5 * source[34:164]
+    np.testing.assert_allclose(target[2:132], wanted, atol=1e-5)
+    np.testing.assert_array_equal(target[:2], 1)
+
+
+@jit
+def sums(a, a_at, b, b_at, count, result, to):
+    kernel.dot(a, a_at, b, b_at, count, result, to)
+
+
+@jit
+def slides(source, at, shifts, taps, weights, weights_at, target, to, count, accumulate):
+    kernel.slide(source, at, shifts, taps, weights, weights_at, target, to, count, accumulate)
+
+
+@jit
+def count_workers(worker, workers, a, b, extra, c, numbers):
+    c[worker] += a[worker] * b[worker] + extra[0] + numbers[0] + workers
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_worker_is_called_once_for_each_number(workers, dtype) -> None:
+    a, extra, c = np.arange(6, dtype=dtype), np.full(1, 0.5, dtype), np.zeros(6, dtype)
+    kernel.spread(count_workers, workers, a, a, extra, c, np.array([3]))
+    wanted = np.where(np.arange(6) < workers, a * a + 3.5 + workers, 0)
+    np.testing.assert_array_equal(c, wanted)
 
 
 def test_the_oracle_rejects_a_forgotten_transpose() -> None:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from caffe_lite.kernels import linear as kernel
+from caffe_lite.kernels.gemm import Epilogue
+from caffe_lite.kernels.neuron import relu_forward
 from tests.oracles import linear as oracle
 
 
@@ -14,7 +16,8 @@ def draw(*shape, seed=0, dtype=np.float64):
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("n", "k", "o"), [(1, 7, 5), (1, 3, 1030), (1, 1, 1), (3, 7, 5), (2, 70, 40)]
+    ("n", "k", "o"),
+    [(1, 7, 5), (1, 3, 1030), (1, 1, 1), (3, 7, 5), (2, 70, 40), (17, 35, 6), (30, 9, 5)],
 )
 def test_inner_product(n, k, o, dtype, transpose) -> None:
     x, b = draw(n, k, dtype=dtype), draw(o, seed=2, dtype=dtype)
@@ -39,6 +42,26 @@ def test_inner_product_without_bias_and_without_items() -> None:
     np.testing.assert_allclose(y, x @ w.T)
     kernel.inner_product_forward(x[:0], w, np.empty(0), False, y[:0])
     kernel.inner_product_backward(y[:0], w, False, x[:0])
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_epilogue_is_what_separate_layers_give(n, dtype) -> None:
+    x, w, b = (
+        draw(n, 6, dtype=dtype),
+        draw(5, 6, seed=1, dtype=dtype),
+        draw(5, seed=2, dtype=dtype),
+    )
+    scale, shift = draw(5, seed=3, dtype=dtype), draw(5, seed=4, dtype=dtype)
+    plain, fused, wanted = np.empty((3, n, 5), dtype)
+    kernel.inner_product_forward(x, w, b, False, plain)
+    for slope in (0.0, 0.25):
+        kernel.inner_product_forward(x, w, b, False, fused, Epilogue(b[:0], b[:0], slope))
+        relu_forward(plain, slope, wanted)
+        np.testing.assert_array_equal(fused, wanted)
+        kernel.inner_product_forward(x, w, b, False, fused, Epilogue(scale, shift, slope))
+        relu_forward(plain * scale + shift, slope, wanted)
+        np.testing.assert_allclose(fused, wanted, rtol=0, atol=1e-5)
 
 
 def test_equal_indices_add_up() -> None:

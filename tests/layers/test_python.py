@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import caffe_lite as caffe
+from caffe_lite.blob import Blob
 from caffe_lite.errors import LayerError
 from caffe_lite.layers import python
 from tests.net import source
@@ -51,6 +53,13 @@ class Scaled(caffe.Layer):
 
 
 not_a_layer = 3
+Builtin = caffe.layers.neuron.ReLU
+
+
+def __getattr__(name):
+    if name == "Trap":
+        raise SystemError("code of this module was run")
+    raise AttributeError(name)
 """
 
 NET = """
@@ -66,6 +75,7 @@ def user_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "user_layers", raising=False)
     monkeypatch.setattr(python, "_registered", {})
+    monkeypatch.setattr(python, "_all_allowed", False)
 
 
 def test_it_is_refused_until_allowed_and_says_how() -> None:
@@ -94,6 +104,69 @@ def test_a_registered_class_needs_no_leave() -> None:
     net = caffe.Net(source(NET), caffe.TRAIN)
     net.blobs["x"].data[...] = 2
     assert (net.forward()["y"] == 5).all()
+
+
+def test_a_class_that_the_program_has_imported_needs_no_leave() -> None:
+    importlib.import_module("user_layers")
+    net = caffe.Net(source(NET), caffe.TRAIN)
+    net.blobs["x"].data[...] = 2
+    assert (net.forward()["y"] == 5).all()
+
+
+def test_a_class_of_the_program_itself_needs_no_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = importlib.import_module("user_layers")
+    monkeypatch.delitem(sys.modules, "user_layers")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert type(caffe.Net(source(NET), caffe.TEST).layers[1]).__base__ is main.Scaled
+    assert "user_layers" not in sys.modules
+    with pytest.raises(LayerError, match="would import and run"):
+        caffe.Net(source(NET.replace("user_layers", "other")), caffe.TEST)
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        ("user_layers", "Trap"),
+        ("user_layers", "not_a_layer"),
+        ("user_layers", "Builtin"),
+        ("caffe_lite.layers.data", "HDF5Output"),
+        ("os", "system"),
+    ],
+)
+def test_nothing_else_of_what_is_imported_is_used(module: str, layer: str) -> None:
+    importlib.import_module("user_layers")
+    net = NET.replace('"user_layers"', f'"{module}"').replace('"Scaled"', f'"{layer}"')
+    with pytest.raises(LayerError, match="would import and run"):
+        caffe.Net(source(net), caffe.TEST)
+
+
+def test_all_nets_may_be_allowed_at_once() -> None:
+    caffe.allow_python_layers()
+    assert "y" in caffe.Net(source(NET), caffe.TEST).blobs
+    del sys.modules["user_layers"]
+    caffe.allow_python_layers(False)
+    with pytest.raises(LayerError, match="would import"):
+        caffe.Net(source(NET), caffe.TEST)
+
+
+def test_a_layer_may_have_its_own_use_for_names() -> None:
+    module = importlib.import_module("user_layers")
+
+    class Own(module.Scaled):  # type: ignore[misc, name-defined]
+        def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+            self.params = self.check = self.buffers = self.top_shapes = {"mine": 1}
+            self.name, self.type, self.phase = "mine", "mine", 7
+            assert self.param_str_ == self.param_str
+
+        def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+            top[0].data[...] = self.phase
+
+    caffe.register_python_layer(Own, "user_layers")
+    net = caffe.Net(source(NET.replace('"Scaled"', '"Own"')), caffe.TEST)
+    assert (net.forward()["y"] == 7).all()
+    net.blobs["x"].reshape(4, 5)
+    assert net.forward()["y"].shape == (4, 5)
+    assert net.layers[1].params == {"mine": 1}
 
 
 def test_a_python_loss_passes_its_gradient_down() -> None:

@@ -50,10 +50,13 @@ def test_first_bad_goes_by_layers():
         SimpleNamespace(name="two", blobs=[fine, bad]),
     ]
     tops = {"one": ["x"], "two": ["y"]}
-    found = SimpleNamespace(layers=layers, top_names=tops, blobs={"x": fine, "y": bad})
+    blobs = {"x": fine, "y": bad}
+    found = SimpleNamespace(layers=layers, top_names=tops, blobs=blobs, overwritten=frozenset())
     assert report.first_bad(found).endswith('blob 1, of layer "two"')
     found.blobs["x"] = bad
     assert report.first_bad(found) == 'the first blob to go bad is "x", from layer "one"'
+    found.overwritten = {"x"}
+    assert report.first_bad(found).endswith('blob 1, of layer "two"')
     layers[1].blobs = []
     found.blobs = {"x": fine, "y": fine}
     assert report.first_bad(found) == "no blob shows why"

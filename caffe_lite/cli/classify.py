@@ -1,0 +1,185 @@
+"""Name what is in images, or save the scores of many.
+
+The first form prints the five best classes of each IMAGE: the image is stretched to the net's
+input and the mean of each channel is subtracted.  LABELS has one class a line.
+
+The second form writes the scores of all classes, one row an image, to an .npy file.  INPUT is an
+image, a folder, or an .npy file of images (N, height, width, channels) with values from 0 to 1.
+Each image is resized to -images_dim, and ten crops of it are averaged.  It needs -model_def and
+-pretrained_model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caffe_lite.cli import UsageError, flags, preprocessing
+from caffe_lite.cli.progress import watch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from caffe_lite.net.net import Net
+
+    Array = npt.NDArray[Any]
+
+USAGES = ("DEPLOY WEIGHTS MEAN LABELS IMAGE [IMAGE ...]", "[flags] INPUT OUTPUT")
+BEST = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of Caffe's classification, or those of pycaffe's classify.py."""
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="as in the two lines of the usage above"
+    )
+    preprocessing.add_arguments(parser)
+    flags.add_switch(parser, "center_only", "score the crop in the middle only, not ten")
+    flags.add(
+        parser,
+        "images_dim",
+        "height and width to resize images to (default: 256,256)",
+        type=flags.sizes,
+        default=[256, 256],
+        metavar="H,W",
+    )
+    flags.add(
+        parser,
+        "ext",
+        "the images of a folder that are taken: those that end so (default: jpg)",
+        default="jpg",
+        metavar="SUFFIX",
+    )
+    flags.accept_log(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print classes, or write scores, as the number of files asks for."""
+    if len(args.files) >= 5:
+        deploy, weights, mean, labels, *images = args.files
+        _name(deploy, weights, mean, labels, images)
+    elif len(args.files) == 2:
+        source, target = args.files
+        _score(args, source, target)
+    else:
+        raise UsageError(f"{len(args.files)} files; give 2, or 5 or more, as above")
+    return 0
+
+
+# -- naming ------------------------------------------------------------------------------------
+
+
+def _name(deploy: str, weights: str, mean_file: str, labels: str, images: list[str]) -> None:
+    """Print the best classes of each image, in the form of Caffe's classification."""
+    from caffe_lite.net.net import Net
+    from caffe_lite.proto import caffe_pb2
+
+    with Net(deploy, caffe_pb2.TEST, weights=weights) as net:
+        channels = _check_input(net)
+        means = _channel_means(mean_file, channels)
+        names = _labels(labels)
+        for image in images:
+            scores = _scores(net, image, means)
+            if len(names) != len(scores):
+                raise _error(
+                    f'"{labels}" has {len(names)} labels, but the net {len(scores)} outputs'
+                )
+            print(f"---------- Prediction for {image} ----------")
+            for index in (-scores).argsort(kind="stable")[:BEST]:
+                print(f'{scores[index]:.4f} - "{names[index]}"')
+
+
+def _error(message: str) -> Exception:
+    from caffe_lite.errors import DataError
+
+    return DataError(message)
+
+
+def _check_input(net: Net) -> int:
+    """How many channels the net's one input has, 1 or 3."""
+    if len(net.inputs) != 1 or len(net.outputs) != 1:
+        raise _error(f"the net must have one input and one output, not {net.inputs} {net.outputs}")
+    shape = net.blobs[net.inputs[0]].shape
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        raise _error(f"the net's input must be (N, 1 or 3, height, width), not {tuple(shape)}")
+    net.blobs[net.inputs[0]].reshape(1, *shape[1:])
+    net.reshape()
+    return int(shape[1])
+
+
+def _channel_means(path: str, channels: int) -> Array:
+    """The mean of each channel, (channels, 1, 1)."""
+    mean = preprocessing.read_mean(path)
+    if len(mean) != channels:
+        raise _error(f'the mean "{path}" has {len(mean)} channels, but the net {channels}')
+    means: Array = mean.reshape(channels, -1).mean(axis=1, dtype="float64")
+    return means.reshape(channels, 1, 1)
+
+
+def _labels(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise _error(f'cannot read the labels "{path}": {error.strerror}') from None
+
+
+def _scores(net: Net, path: str, means: Array) -> Array:
+    """The net's output for one image, (classes,)."""
+    from caffe_lite.data import images
+
+    blob = net.blobs[net.inputs[0]]
+    image = images.resize(images.read(path, color=len(means) == 3), *blob.shape[2:])
+    blob.data[...] = image - means
+    scores: Array = net.forward()[net.outputs[0]].reshape(-1)
+    return scores
+
+
+# -- scoring -----------------------------------------------------------------------------------
+
+
+def _score(args: argparse.Namespace, source: str, target: str) -> None:
+    """Write the scores of all images to an .npy file."""
+    if len(args.images_dim) != 2:
+        raise UsageError("-images_dim is height,width")
+    options = preprocessing.options(args)
+    import numpy as np
+
+    from caffe_lite.classifier import Classifier
+    from caffe_lite.proto.files import write_atomically
+
+    classifier = Classifier(image_dims=args.images_dim, **options)
+    inputs = _inputs(os.path.expanduser(source), args.ext)
+    start = time.perf_counter()
+    scores = classifier.predict(inputs, not args.center_only)
+    print(f"{len(inputs)} images classified in {time.perf_counter() - start:.2f} s")
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, scores)
+
+    write_atomically(target, write)
+    print(f"{target}: scores {scores.shape}")
+
+
+def _inputs(source: str, suffix: str) -> list[Array]:
+    """The images (height, width, channels), values from 0 to 1, of a file or a folder."""
+    from caffe_lite.io import load_image
+
+    if source.endswith(".npy"):
+        array = preprocessing.read_array(source)
+        if array.ndim != 4 or not array.size:
+            raise _error(
+                f'"{source}" must hold images (N, height, width, channels), not {array.shape}'
+            )
+        return list(array)
+    if not os.path.isdir(source):
+        return [load_image(source)]
+    paths = sorted(Path(source).glob(f"*.{suffix}"))
+    if not paths:
+        raise _error(f'the folder "{source}" has no file that ends with .{suffix}; see -ext')
+    for path in paths:
+        print(path)
+    return [load_image(str(path)) for path in watch(paths, len(paths), "images")]

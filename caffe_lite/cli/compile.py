@@ -1,0 +1,246 @@
+"""Compile the kernels that nets need, ahead of their first run: when an image is built, say.
+
+Each FILE is a net or a solver prototxt.  A net is run once, forward and backward, in each phase
+that it can be built in; a solver's nets too, and its update.  Compiled kernels are kept in the
+folder that is printed, NUMBA_CACHE_DIR if that is set, and serve every net with such layers.
+Data need not be there: random values of the same shape stand in for them.
+
+    RUN caffe-lite compile solver.prototxt deploy.prototxt
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from caffe_lite.cli import flags
+from caffe_lite.cli.compilation import compilation
+from caffe_lite.errors import CaffeError, NotDifferentiable
+
+if TYPE_CHECKING:
+    from caffe_lite.cli.stand_ins import Shape
+    from caffe_lite.net.net import Net
+    from caffe_lite.proto import caffe_pb2, files, nodes
+    from caffe_lite.solver import Solver
+
+_log = logging.getLogger("caffe_lite.cli")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The files, the shapes of data that are not there, and the flags of all commands."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a net or solver prototxt")
+    flags.add(
+        parser,
+        "shape",
+        "the shape of one item, such as 1,28,28, or data:1,28,28 for the top of that name, where "
+        "a data layer's source is missing and its prototxt does not tell; may be repeated",
+        action="append",
+        type=_shape,
+        default=[],
+        metavar="[TOP:]SIZES",
+    )
+    flags.add(
+        parser,
+        "phase",
+        "build nets in this phase only: TRAIN or TEST (default: both)",
+        choices=("TRAIN", "TEST"),
+    )
+    flags.add_common(parser)
+    parser.set_defaults(minloglevel=os.environ.get("GLOG_minloglevel") or 1)  # noqa: SIM112
+
+
+def _shape(text: str) -> tuple[str, Shape]:
+    """A top's name, empty if none is given, and sizes."""
+    top, _, sizes = text.rpartition(":")
+    try:
+        shape = tuple(map(int, sizes.split(",")))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SIZES or TOP:SIZES, such as 3,224,224")
+    return top, shape
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run everything once; print what that compiled, and where it is kept."""
+    flags.start_log(args)
+    from caffe_lite.kernels._jit import cache_folder
+    from caffe_lite.proto import files
+
+    given = dict(args.shape)
+    for path in args.files:
+        source = _read(path)
+        if isinstance(source, files.SolverSource):
+            runs = _solver(source, given, args)
+        else:
+            runs = _net(path, given, args)
+        start = time.perf_counter()
+        with compilation() as found:
+            done = ", ".join(runs)
+        spent = time.perf_counter() - start
+        print(
+            f"{path}: {done}: {found.kernels} kernels compiled in {found.seconds:.1f} s, "
+            f"{spent:.1f} s in all"
+        )
+    print(f"compiled kernels are kept in {cache_folder()}")
+    return 0
+
+
+def _read(path: str) -> files.SolverSource | nodes.NetSource:
+    """A solver or a net; of what is neither, the error of that which it is more like."""
+    from caffe_lite.proto import files
+
+    try:
+        return files.read_solver(path)
+    except CaffeError as error:
+        as_solver = error
+    try:
+        return files.read_net(path)
+    except CaffeError as as_net:
+        raise (as_net if _place(as_net) >= _place(as_solver) else as_solver) from None
+
+
+def _place(error: CaffeError) -> tuple[int, int]:
+    """How far into its file reading came."""
+    return (error.location.line, error.location.column) if error.location else (0, 0)
+
+
+# -- nets -------------------------------------------------------------------------------------
+
+
+def _net(path: str, given: Mapping[str, Shape], args: argparse.Namespace) -> Iterator[str]:
+    """Run a net in each phase, or in the one asked for; yields the phases.
+
+    Of two phases one may fail: a file may be meant for the other only.
+    """
+    phases = [args.phase] if args.phase else ["TRAIN", "TEST"]
+    errors = []
+    for phase in phases:
+        try:
+            _run_phase(path, phase, given, args)
+        except CaffeError as error:
+            errors.append(error)
+            continue
+        yield phase
+    if len(errors) == len(phases):
+        raise errors[0]
+    for each in errors:
+        _log.warning("left out one phase: %s", each)
+
+
+def _run_phase(
+    path: str, phase: str, given: Mapping[str, Shape], args: argparse.Namespace
+) -> None:
+    from caffe_lite.cli import stand_ins
+    from caffe_lite.net.net import Net
+    from caffe_lite.proto import caffe_pb2, files
+
+    source = files.read_net(path)
+    state = source.param.state
+    state.phase = caffe_pb2.Phase.Value(phase)
+    if args.level is not None:
+        state.level = args.level
+    state.stage.extend(flags.stages(args))
+    _compile_transformers(source.nodes, state)
+    stand_ins.replace(source, given)
+    with Net(source, python_layers=args.allow_python_layers) as net:
+        _run_once(net)
+
+
+def _run_once(net: Net) -> None:
+    """Forward and, where the net has gradients, backward."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # random values may be no input that makes sense
+        for name in net.inputs:
+            net.blobs[name].data[...] = 1
+        net.compute_loss()
+        net.clear_param_diffs()
+        try:
+            net.compute_gradients()
+        except NotDifferentiable as error:
+            _log.info("no backward: %s", error)
+
+
+def _compile_transformers(net: list[nodes.Node], state: caffe_pb2.NetState) -> None:
+    """Run the kernels with which readers prepare images, for the data layers of a net."""
+    import numpy as np
+
+    from caffe_lite.data import images
+    from caffe_lite.data.datum import array_to_datum, datum_to_array
+    from caffe_lite.kernels.image import transform_with_image, transform_with_values
+    from caffe_lite.net import rules
+
+    # as it comes from a database: Numba tells arrays that may not be written from others
+    decoded = np.zeros((1, 2, 2), np.uint8)
+    raw = datum_to_array(array_to_datum(decoded))
+    mean, y = np.zeros((1, 2, 2), np.float32), np.empty((1, 2, 2), np.float32)
+    for node in rules.select(net, state):
+        if node.type in ("Data", "ImageData"):
+            image = raw if node.type == "Data" else images.resize(decoded, 3, 3)
+            scale = node.param.transform_param.scale
+            if node.param.transform_param.HasField("mean_file"):
+                transform_with_image(image, mean, 0, 0, False, scale, y)
+            else:
+                transform_with_values(image, mean[:, 0, 0].copy(), 0, 0, False, scale, y)
+
+
+# -- solvers ----------------------------------------------------------------------------------
+
+
+def _solver(
+    source: files.SolverSource, given: Mapping[str, Shape], args: argparse.Namespace
+) -> Iterator[str]:
+    """Run a solver's nets and its update."""
+    with closing(_make_solver(source, given, args)) as solver:
+        _run_once(solver.net)
+        solver.apply_update()
+        yield "TRAIN"
+        yield "update"
+        for net in solver.test_nets:
+            net.share_with(solver.net)
+            _run_once(net)
+        if solver.test_nets:
+            yield "TEST"
+
+
+def _make_solver(
+    source: files.SolverSource, given: Mapping[str, Shape], args: argparse.Namespace
+) -> Solver:
+    """The solver, with stand-ins in its nets, that starts from no file and writes none."""
+    from caffe_lite.cli import stand_ins
+    from caffe_lite.solver import solver_class
+    from caffe_lite.solver.settings import Settings
+
+    class DrySettings(Settings):
+        """Settings whose nets need no data."""
+
+        def train_net(self) -> nodes.NetSource:
+            return self._dry(super().train_net())
+
+        def test_nets(self) -> Iterator[nodes.NetSource]:
+            for net in super().test_nets():
+                yield self._dry(net)
+
+        def _dry(self, net: nodes.NetSource) -> nodes.NetSource:
+            _compile_transformers(net.nodes, net.param.state)
+            stand_ins.replace(net, given)
+            return net
+
+    settings = DrySettings(source)
+    param = settings.param
+    if args.level is not None:
+        param.train_state.level = args.level
+    param.train_state.stage.extend(flags.stages(args))
+    del param.weights[:]
+    param.snapshot, param.display, param.debug_info = 0, 0, False
+    try:
+        cls = solver_class(param.type)
+    except CaffeError as error:
+        raise settings.refuse("type", error.message) from None
+    return cls(settings, python_layers=args.allow_python_layers)

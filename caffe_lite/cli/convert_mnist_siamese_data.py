@@ -1,0 +1,32 @@
+"""Make a database of pairs of MNIST's images, for siamese nets.
+
+Each record has two channels, two images drawn at random; its label is 1 if both show the same
+digit and 0 if not.  There are as many pairs as images.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from caffe_lite.cli import flags
+from caffe_lite.cli.progress import watch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Caffe's arguments for convert_mnist_siamese_data."""
+    flags.add_mnist(parser)
+    flags.add_backend(parser, default="leveldb")
+    flags.add(parser, "seed", "of the draws (default: 0)", type=flags.size, default=0)
+    flags.accept_log(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the database and say how many records it has."""
+    from caffe_lite.data import mnist
+    from caffe_lite.data.db import write_all
+
+    images, labels = mnist.read(args.images, args.labels)
+    pairs = mnist.siamese_records(images, labels, args.seed)
+    count = write_all(args.db, args.backend, watch(pairs, len(images), "pairs"))
+    print(f"{args.db}: {count} pairs")
+    return 0

@@ -1,0 +1,125 @@
+"""Save what blobs of a net hold for each image that its data layer reads, in phase TEST.
+
+BLOB and DB are names separated by commas, one DB for each BLOB.  A database gets one Datum for
+each image, its values in float_data, with the keys "%010d".  An HDF5 file gets one dataset, named
+like the blob, with a row for each image.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from caffe_lite.cli import UsageError, flags
+from caffe_lite.cli.progress import watch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from caffe_lite.blob import Blob
+    from caffe_lite.net.net import Net
+
+    Array = npt.NDArray[np.float32]
+    Sink = Callable[[Array], None]
+    """Stores the features of a batch: one row, of any shape, for each image."""
+
+TYPES = ("lmdb", "leveldb", "hdf5")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Caffe's arguments for extract_features."""
+    parser.add_argument("weights", metavar="WEIGHTS", help="the .caffemodel(.h5)")
+    parser.add_argument("model", metavar="MODEL", help="the net prototxt, with its data layer")
+    parser.add_argument("blobs", metavar="BLOB,..", help="the blobs to save")
+    parser.add_argument("databases", metavar="DB,..", help="what to make; they must not exist")
+    parser.add_argument(
+        "batches", metavar="BATCHES", type=flags.positive, help="how many batches to run"
+    )
+    parser.add_argument("type", metavar="TYPE", choices=TYPES, help="lmdb, leveldb or hdf5")
+    parser.add_argument(
+        "device", metavar="CPU|GPU", nargs="?", choices=("CPU", "GPU"), help="CPU whatever is said"
+    )
+    parser.add_argument("device_id", metavar="ID", nargs="?", type=flags.size, help="not used")
+    flags.add_python_layers(parser)
+    flags.add_log(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the batches, store the features and say how many there are."""
+    blobs, databases = args.blobs.split(","), args.databases.split(",")
+    if len(blobs) != len(databases):
+        raise UsageError(f"{len(blobs)} blobs for {len(databases)} databases; give one for each")
+    if len(set(databases)) < len(databases):
+        raise UsageError("two blobs cannot go into one database")
+    from caffe_lite import modes
+    from caffe_lite.cli import log
+    from caffe_lite.data.db import refuse_existing
+    from caffe_lite.net.net import Net
+    from caffe_lite.proto import caffe_pb2
+
+    log.start(max(args.minloglevel, 1))  # the net's building is of no interest here
+    if args.device == "GPU":
+        modes.set_mode_gpu()
+    for database in databases:
+        refuse_existing(database)
+    with (
+        Net(args.model, caffe_pb2.TEST, python_layers=args.allow_python_layers) as net,
+        ExitStack() as stack,
+    ):
+        net.copy_from(args.weights)
+        sources = [_blob(net, name, args.type) for name in blobs]
+        net.share_memory(backward=False, keep=blobs)
+        sinks = [
+            stack.enter_context(_sink(database, args.type, name))
+            for name, database in zip(blobs, databases, strict=True)
+        ]
+        count = _extract(net, sources, sinks, args.batches)
+    for name, database in zip(blobs, databases, strict=True):
+        print(f"{database}: {name} of {count} images")
+    return 0
+
+
+def _extract(net: Net, sources: Sequence[Blob], sinks: Sequence[Sink], batches: int) -> int:
+    """Run the net and store the blobs; how many images the first one has had."""
+    count = 0
+    for _ in watch(range(batches), batches, "batches"):
+        net.compute_loss()
+        for blob, store in zip(sources, sinks, strict=True):
+            store(blob.data if blob.shape else blob.data.reshape(1))
+        count += sources[0].num
+    return count
+
+
+def _blob(net: Net, name: str, kind: str) -> Blob:
+    from caffe_lite.errors import NetError
+
+    if name not in net.blobs:
+        raise NetError(f'the net has no blob "{name}"; it has {", ".join(net.blobs)}')
+    blob = net.blobs[name]
+    if kind != "hdf5" and len(blob.shape) > 4:
+        raise NetError(f'a Datum cannot hold the blob "{name}" {blob.shape}; hdf5 can')
+    return blob
+
+
+@contextmanager
+def _sink(path: str, kind: str, name: str) -> Iterator[Sink]:
+    """A new database or HDF5 file; it appears when the block is left without an error."""
+    if kind == "hdf5":
+        from caffe_lite.data.hdf5 import growing_dataset
+
+        with growing_dataset(path, name) as append:
+            yield append
+        return
+    from caffe_lite.data.datum import array_to_datum
+    from caffe_lite.data.db import create_db
+
+    with create_db(path, kind) as writer:
+
+        def store(rows: Array) -> None:
+            for row in rows.reshape(*rows.shape, *(1,) * (4 - rows.ndim)):
+                writer.put(b"%010d" % writer.count, array_to_datum(row).SerializeToString())
+
+        yield store

@@ -1,0 +1,139 @@
+"""The parser of a command: gflags' rules for switches, and help that is easy to read."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+NARROW, WIDE = 40, 100  # columns: help is never set narrower or wider
+FLAG_COLUMN = 28  # what is longer has its meaning on the next line
+
+HELP = {"-h", "-help", "--help"}
+
+
+class Switch(argparse.Action):
+    """A flag that is on or off.  It takes a value only behind an equals sign, as in gflags."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(
+            option_strings, dest, nargs="?", const=True, default=False, type=truth, **settings
+        )
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value."""
+        setattr(namespace, self.dest, values)
+
+
+def truth(text: str) -> bool:
+    """A gflags bool."""
+    word = text.lower()
+    if word in ("1", "t", "true", "y", "yes"):
+        return True
+    if word in ("0", "f", "false", "n", "no"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+class Parser(argparse.ArgumentParser):
+    """Parses the flags of ``caffe-lite command``; `usages` replaces what usage says behind it."""
+
+    def __init__(self, prog: str, description: str | None, usages: Sequence[str] = ()) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False, add_help=False)
+        self._usages = list(usages)
+        self.add_argument(*sorted(HELP), action="help", help="print this and exit")
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """What the words say; ends the process for wrong ones, and for -help."""
+        self._usages = self._usages or [self._usage()]  # argparse now hides some arguments
+        if HELP.isdisjoint(words):
+            return self.parse_intermixed_args(words)
+        self.print_help()
+        return self.exit(0)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, but a switch does not take the next word for its value."""
+        switches = {
+            spelling
+            for action in self._actions
+            if isinstance(action, Switch)
+            for spelling in action.option_strings
+        }
+        words = [f"{word}=true" if word in switches else word for word in args or ()]
+        return super().parse_known_args(words, namespace)
+
+    def format_usage(self) -> str:
+        """One line for each way to call the command."""
+        usages = self._usages or [self._usage()]
+        starts = ["usage: ", *[" " * len("usage: ")] * (len(usages) - 1)]
+        return "".join(
+            f"{start}{self.prog} {usage}\n" for start, usage in zip(starts, usages, strict=True)
+        )
+
+    def _usage(self) -> str:
+        required = [_spelled(action) for action in self._flags() if action.required]
+        optional = [a for a in self._flags() if not a.required and a.dest != "help"]
+        words = [_positional(action) for action in self._positionals_shown()]
+        return " ".join([*required, *(["[flags]"] if optional else []), *words])
+
+    def format_help(self) -> str:
+        """Usage, what the command does, its arguments and its flags."""
+        parts = [self.format_usage()]
+        if self.description:
+            parts.append(self.description.strip() + "\n")
+        for title, actions in (
+            ("arguments", self._positionals_shown()),
+            ("flags", self._flags()),
+        ):
+            if actions:
+                parts.append(f"{title}:\n" + "".join(map(_explained, actions)))
+        return "\n".join(parts)
+
+    def _positionals_shown(self) -> list[argparse.Action]:
+        return [a for a in self._actions if not a.option_strings and a.help != argparse.SUPPRESS]
+
+    def _flags(self) -> list[argparse.Action]:
+        """The flags that are shown, those that must be given first, -help last."""
+        shown = [a for a in self._actions if a.option_strings and a.help != argparse.SUPPRESS]
+        return sorted(shown, key=lambda action: (not action.required, action.dest == "help"))
+
+
+def _positional(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    return {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} [{name} ...]"}.get(
+        str(action.nargs), name
+    )
+
+
+def _spelled(action: argparse.Action) -> str:
+    """A flag with its value, as it is typed."""
+    name = action.option_strings[0]
+    if action.dest == "help":
+        return "-help"
+    if isinstance(action, Switch) or action.nargs == 0:
+        return name
+    if action.metavar:
+        return f"{name} {action.metavar}"
+    if action.choices:
+        return f"{name} {'|'.join(map(str, action.choices))}"
+    return f"{name} {action.dest.upper()}"
+
+
+def _explained(action: argparse.Action) -> str:
+    """A flag or argument and its meaning, in two columns."""
+    name = _spelled(action) if action.option_strings else _positional(action)
+    columns = min(max(shutil.get_terminal_size().columns, NARROW), WIDE)
+    lines = textwrap.wrap(action.help or "", columns - FLAG_COLUMN - 2) or [""]
+    if len(name) > FLAG_COLUMN - 4:  # two spaces before it and behind it
+        lines = ["", *lines]
+    first = f"  {name}".ljust(FLAG_COLUMN)
+    rest = "".join(f"{'':{FLAG_COLUMN}}{line}\n" for line in lines[1:])
+    return f"{first}{lines[0]}".rstrip() + "\n" + rest

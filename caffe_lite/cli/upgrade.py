@@ -1,0 +1,81 @@
+"""Read a file of any of Caffe's schemas and write it in today's.
+
+OUT may be IN.  Comments are lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from caffe_lite.cli import flags
+
+KINDS = {
+    "upgrade_net_proto_text": "net prototxt",
+    "upgrade_net_proto_binary": "caffemodel",
+    "upgrade_solver_proto_text": "solver prototxt",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Caffe's arguments for the three upgrade programs."""
+    kind = KINDS[parser.get_default("command")]
+    parser.add_argument("input", metavar="IN", help=f"the {kind} to read")
+    parser.add_argument("output", metavar="OUT", help=f"the {kind} to write; it is replaced")
+    flags.add_log(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the upgraded file and say what it is."""
+    from caffe_lite.cli import log
+
+    log.start(args.minloglevel)
+    upgrade = {
+        "upgrade_net_proto_text": _net_text,
+        "upgrade_net_proto_binary": _net_binary,
+        "upgrade_solver_proto_text": _solver_text,
+    }[args.command]
+    print(f"{args.output}: {upgrade(args.input, args.output)}")
+    return 0
+
+
+def _net_text(source: str, target: str) -> str:
+    from caffe_lite.proto import caffe_pb2, files, text
+
+    upgraded = files.read_net(source).to_message()
+    written = caffe_pb2.NetParameter()
+    text.parse(_content(source), written, source)
+    files.write_text(target, text.format(upgraded))
+    return f"{len(upgraded.layer)} layers{_unchanged(upgraded == written)}"
+
+
+def _net_binary(source: str, target: str) -> str:
+    from caffe_lite.proto import files
+
+    upgraded = files.read_weights(source)
+    files.write_message(target, upgraded)
+    return f"{len(upgraded.layer)} layers"
+
+
+def _solver_text(source: str, target: str) -> str:
+    from caffe_lite.proto import caffe_pb2, files, text, upgrade
+
+    written = caffe_pb2.SolverParameter()
+    where = text.parse(_content(source), written, source)
+    upgraded, _ = upgrade.upgrade_solver(written, where)
+    files.write_text(target, text.format(upgraded))
+    return f"a solver{_unchanged(upgraded == written)}"
+
+
+def _unchanged(same: bool) -> str:
+    return "; the file was up to date" if same else ""
+
+
+def _content(path: str) -> str:
+    """The text of a file, with what is not UTF-8 kept as it is."""
+    from caffe_lite.errors import CaffeError
+
+    try:
+        return Path(path).read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot be read: {error.strerror}") from None

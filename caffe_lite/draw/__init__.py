@@ -1,0 +1,90 @@
+"""Pictures of nets, under the names of pycaffe's ``caffe.draw``.
+
+SVG and PNG are drawn here, with a layout of their own.  A pydot graph, and every other kind of
+file that graphviz can make of it, needs pydot; the latter graphviz too.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from caffe_lite.draw.graph import RANKDIRS, Net, build_graph
+from caffe_lite.draw.graphviz import get_pydot_graph, render
+from caffe_lite.draw.labels import (
+    BLOB_STYLE,
+    LAYER_STYLE_DEFAULT,
+    NEURON_LAYER_STYLE,
+    choose_color_by_layertype,
+    get_edge_label,
+    get_layer_label,
+    get_layer_lr_mult,
+    get_pooling_types_dict,
+)
+from caffe_lite.draw.picture import draw_picture
+from caffe_lite.draw.png import to_png
+from caffe_lite.draw.svg import to_svg
+from caffe_lite.errors import CaffeError
+from caffe_lite.proto.atomic import write_atomically
+
+__all__ = [
+    "BLOB_STYLE",
+    "LAYER_STYLE_DEFAULT",
+    "NEURON_LAYER_STYLE",
+    "RANKDIRS",
+    "choose_color_by_layertype",
+    "draw_net",
+    "draw_net_to_file",
+    "get_edge_label",
+    "get_layer_label",
+    "get_layer_lr_mult",
+    "get_pooling_types_dict",
+    "get_pydot_graph",
+]
+
+_OWN = {"svg": to_svg, "png": to_png}
+
+
+def draw_net(
+    caffe_net: Net,
+    rankdir: str,
+    ext: str = "png",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> bytes:
+    """The picture of a net, as the content of a file of type `ext`.
+
+    caffe_net: a NetParameter of any schema, or what `proto.files.read_net` returns.  rankdir: one
+    of RANKDIRS.  phase: TRAIN or TEST, or None for the layers of both.  display_lrm: whether to
+    show the learning rate multipliers.  Types: svg and png; raw, graphviz's source text; and what
+    graphviz makes, such as pdf.  Raises CaffeError for a net that cannot be drawn, and where pydot
+    or graphviz is needed but missing.
+    """
+    if ext in _OWN:
+        graph = build_graph(caffe_net, rankdir, phase, display_lrm)
+        return _OWN[ext](draw_picture(graph, rankdir))
+    return render(get_pydot_graph(caffe_net, rankdir, True, phase, display_lrm), ext)
+
+
+def draw_net_to_file(
+    caffe_net: Net,
+    filename: str | os.PathLike[str],
+    rankdir: str = "LR",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> None:
+    """Write the picture of a net, whole or not at all; the name's ending is the type of file.
+
+    The other arguments, and what is raised, are those of `draw_net`.
+    """
+    ext = Path(filename).suffix[1:].lower()
+    if not ext:
+        raise CaffeError(
+            f"{os.fspath(filename)}: the name must end in a type of file, such as .svg or .png"
+        )
+    content = draw_net(caffe_net, rankdir, ext, phase, display_lrm)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(filename, write)

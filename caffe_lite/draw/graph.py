@@ -1,0 +1,146 @@
+"""A net as a graph to be drawn: which boxes there are, what is in them, what is joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from caffe_lite.draw import labels
+from caffe_lite.errors import CaffeError
+from caffe_lite.net import rules
+from caffe_lite.proto import caffe_pb2, nodes
+
+RANKDIRS = ("LR", "TB", "BT", "RL")
+"""Where a net runs: to the right, down, up, to the left."""
+
+Net = caffe_pb2.NetParameter | nodes.NetSource
+"""A net as a message, of any schema, or as it was read from a file."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One layer or one blob: the lines written in its box, and its colour."""
+
+    name: str
+    lines: tuple[str, ...]
+    color: str
+    is_blob: bool = False
+
+
+@dataclass
+class Vertex:
+    """What is drawn in one piece: a layer, or a blob and after it the layers in place on it."""
+
+    parts: list[Part]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An arrow between two vertices, by their numbers."""
+
+    source: int
+    target: int
+    label: str = ""
+
+
+@dataclass
+class Graph:
+    """All vertices and edges, in the order of the file."""
+
+    name: str
+    vertices: list[Vertex] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+
+
+def check_rankdir(rankdir: str) -> None:
+    """Raise CaffeError for a direction that is none."""
+    if rankdir not in RANKDIRS:
+        raise CaffeError(f"rankdir {rankdir!r} is not one of {', '.join(RANKDIRS)}")
+
+
+def select_layers(net: Net, phase: int | None) -> list[nodes.Node]:
+    """The layers of `phase`, or all if it is None, in today's schema.
+
+    The net's own `state` says which level and stages are on.  Raises PrototxtError for a net that
+    cannot be upgraded, NetError for contradictory rules.
+    """
+    source = net if isinstance(net, nodes.NetSource) else nodes.from_message(net)
+    if phase is None:
+        return source.nodes
+    state = caffe_pb2.NetState()
+    state.CopyFrom(source.param.state)
+    state.phase = phase
+    return rules.select(source.nodes, state)
+
+
+def works_in_place(layer: caffe_pb2.LayerParameter) -> bool:
+    """Whether its one top is its one bottom."""
+    return len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]
+
+
+def build_graph(
+    net: Net, rankdir: str, phase: int | None = None, display_lrm: bool = False
+) -> Graph:
+    """The graph of a net's layers in `phase` (None: of all layers).
+
+    Raises CaffeError for another `rankdir`, and where there is no layer to draw.
+    """
+    check_rankdir(rankdir)
+    name = net.name if isinstance(net, caffe_pb2.NetParameter) else net.param.name
+    builder = _Builder(Graph(name or "Net"), rankdir, display_lrm)
+    for node in select_layers(net, phase):
+        builder.add(node.param)
+    if not builder.graph.vertices:
+        raise CaffeError("the net has no layers to draw")
+    return builder.graph
+
+
+class _Builder:
+    """Adds layers one by one; knows the vertex that holds each blob by now."""
+
+    def __init__(self, graph: Graph, rankdir: str, display_lrm: bool) -> None:
+        self.graph = graph
+        self._upright = rankdir in ("TB", "BT")
+        self._display_lrm = display_lrm
+        self._blobs: dict[str, int] = {}
+
+    def add(self, layer: caffe_pb2.LayerParameter) -> None:
+        """Add a layer, its tops and the arrows to both."""
+        if works_in_place(layer):
+            self.graph.vertices[self._blob(layer.bottom[0])].parts.append(self._in_place(layer))
+            return
+        vertex = self._add_vertex(self._part(layer))
+        self._join([(self._blob(name), vertex) for name in layer.bottom])
+        label = labels.get_edge_label(layer).strip('"')
+        tops = []
+        for name in layer.top:
+            if name in layer.bottom:  # new values of a blob that others may join: drawn anew
+                del self._blobs[name]
+            tops.append((vertex, self._blob(name)))
+        self._join(tops, label)
+
+    def _join(self, pairs: Sequence[tuple[int, int]], label: str = "") -> None:
+        for source, target in dict.fromkeys(pairs):
+            self.graph.edges.append(Edge(source, target, label))
+
+    def _blob(self, name: str) -> int:
+        if name not in self._blobs:
+            color = labels.BLOB_STYLE["fillcolor"]
+            self._blobs[name] = self._add_vertex(Part(name, (name,), color, is_blob=True))
+        return self._blobs[name]
+
+    def _add_vertex(self, part: Part) -> int:
+        self.graph.vertices.append(Vertex([part]))
+        return len(self.graph.vertices) - 1
+
+    def _part(self, layer: caffe_pb2.LayerParameter) -> Part:
+        details = labels.detail_texts(layer, self._display_lrm)
+        if self._upright:
+            details = [", ".join(details)] if details else []
+        lines = (layer.name, labels.type_text(layer), *details)
+        return Part(layer.name, lines, labels.choose_color_by_layertype(layer.type))
+
+    def _in_place(self, layer: caffe_pb2.LayerParameter) -> Part:
+        title = (layer.name, labels.type_text(layer))
+        lines = (" ".join(title),) if self._upright else title
+        return Part(layer.name, lines, labels.NEURON_LAYER_STYLE["fillcolor"])

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caffe_lite import cli
+
+LENET = str(Path(__file__).parent.parent.parent / "models" / "lenet" / "train_test.prototxt")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "start"), [("net.svg", b"<svg"), ("net.png", b"\x89PNG")])
+def test_pictures(tmp_path, capsys, name, start):
+    assert cli.main(["draw_net", LENET, name]) == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
+    assert capsys.readouterr().out == f"{name}: drawn\n"
+
+
+def svg(tmp_path, *words):
+    assert cli.main(["draw_net", LENET, "net.svg", *words]) == 0
+    return (tmp_path / "net.svg").read_text()
+
+
+def test_flags(tmp_path):
+    whole = svg(tmp_path)
+    assert whole.count(">accuracy<") > svg(tmp_path, "--phase", "TRAIN").count(">accuracy<") == 0
+    assert whole.count("(Data)") == 2 * svg(tmp_path, "--phase=TEST").count("(Data)")
+    assert "lr mult" not in whole
+    assert "lr mult: 1.0, 2.0" in svg(tmp_path, "--display_lrm")
+    assert svg(tmp_path, "--rankdir", "LR") == whole
+    assert len({svg(tmp_path, "--rankdir", way) for way in ("LR", "RL", "TB", "BT")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["absent.prototxt", "a.svg"], 1, "absent.prototxt: no such file"),
+        ([LENET, "a"], 1, "must end in a type of file"),
+        ([LENET, "absent/a.svg"], 1, "there is no folder"),
+        ([LENET], 2, "required: OUT"),
+        ([LENET, "a.svg", "--rankdir", "XY"], 2, "invalid choice: 'XY'"),
+        ([LENET, "a.svg", "--phase", "VAL"], 2, "invalid choice: 'VAL'"),
+    ],
+)
+def test_refusals(capsys, words, code, says):
+    assert cli.main(["draw_net", *words]) == code
+    err = capsys.readouterr().err
+    assert says in err
+    assert code == 2 or err.count("\n") == 1
+
+
+def test_errors_of_the_net_have_their_place(tmp_path, capsys):
+    (tmp_path / "n.prototxt").write_text(
+        'layer { name: "a" type: "ReLU"\n include { phase: TRAIN } exclude { phase: TEST } }\n'
+    )
+    assert cli.main(["draw_net", "n.prototxt", "n.svg", "--phase", "TRAIN"]) == 1
+    assert 'n.prototxt:2:27: layer "a" (ReLU): has both' in capsys.readouterr().err
+
+
+def test_what_needs_graphviz_says_so(capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert cli.main(["draw_net", LENET, "a.pdf"]) == 1
+    err = capsys.readouterr().err
+    assert "install graphviz" in err or "pip install pydot" in err
+    assert err.count("\n") == 1

@@ -1,0 +1,216 @@
+"""Nets whose blobs share memory, against nets whose blobs do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe_lite as caffe
+from caffe_lite.errors import NetError
+from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.net.memory import Life, place
+from caffe_lite.testing import Case, Rig
+from tests.layers.test_every_layer import CASES, label
+from tests.net import source
+
+# Every way in which blobs depend on each other: in place, splits, shared shapes, two branches,
+# layers without a gradient, a top that nobody reads.
+NET = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+  shape { dim: 3 dim: 2 dim: 9 dim: 9 } shape { dim: 3 }
+  data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "norm1" type: "LRN" bottom: "conv1" top: "norm1"
+  lrn_param { local_size: 3 alpha: 1 } }
+layer { name: "pool1" type: "Pooling" bottom: "norm1" top: "pool1"
+  pooling_param { kernel_size: 3 stride: 2 } }
+layer { name: "left" type: "Convolution" bottom: "pool1" top: "left"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "leftnorm" type: "BatchNorm" bottom: "left" top: "left" }
+layer { name: "leftscale" type: "Scale" bottom: "left" top: "left" }
+layer { name: "leftsig" type: "Sigmoid" bottom: "left" top: "leftsig" }
+layer { name: "sum" type: "Eltwise" bottom: "pool1" bottom: "leftsig" top: "sum"
+  eltwise_param { operation: MAX } }
+layer { name: "cut" type: "Slice" bottom: "sum" top: "cut1" top: "cut2" top: "unread"
+  slice_param { slice_point: 1 slice_point: 3 } }
+layer { name: "flat1" type: "Flatten" bottom: "cut1" top: "flat1" }
+layer { name: "flat2" type: "Reshape" bottom: "cut2" top: "flat2"
+  reshape_param { shape { dim: 0 dim: -1 } } }
+layer { name: "both" type: "Concat" bottom: "flat1" bottom: "flat2" top: "both" }
+layer { name: "ip" type: "InnerProduct" bottom: "both" top: "ip"
+  inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
+layer { name: "drop" type: "Dropout" bottom: "ip" top: "ip" }
+layer { name: "tanh" type: "TanH" bottom: "ip" top: "tanh" }
+layer { name: "exp" type: "Exp" bottom: "tanh" top: "exp" }
+layer { name: "out" type: "InnerProduct" bottom: "exp" top: "out"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "accuracy" type: "Accuracy" bottom: "out" bottom: "label" top: "accuracy" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }
+layer { name: "side" type: "EuclideanLoss" bottom: "tanh" bottom: "ip2" top: "side"
+  loss_weight: 0.5 }
+"""
+SIDE = """layer { name: "ip2" type: "InnerProduct" bottom: "flat1" top: "ip2"
+  inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
+layer { name: "side\""""
+NET = NET.replace('layer { name: "side"', SIDE)
+
+
+def build(text: str = NET, phase: int = caffe.TRAIN) -> caffe.Net:
+    caffe.set_random_seed(8)
+    net = caffe.Net(source(text), phase)
+    caffe.set_random_seed(-1)
+    return net
+
+
+def train(net: caffe.Net, steps: int = 3) -> list[np.ndarray]:
+    """All losses, outputs and parameters of some steps of gradient descent."""
+    found = []
+    for _ in range(steps):
+        net.clear_param_diffs()
+        found.append(np.array(net.compute_loss()))
+        net.compute_gradients()
+        found += [net.blobs[name].data.copy() for name in net.outputs]
+        for learnable in net.learnable:
+            if learnable.lr_mult:
+                learnable.blob.data[...] -= 0.1 * learnable.blob.diff
+            found.append(learnable.blob.data.copy())
+    return found
+
+
+def memory_of(net: caffe.Net) -> int:
+    """Bytes of the blobs between the layers."""
+    memories = {b.data_memory for b in net.blob_list} | {b.diff_memory for b in net.blob_list}
+    arrays = [memory.array for memory in memories]
+    whole = {id(a if a.base is None else a.base): a if a.base is None else a.base for a in arrays}
+    return sum(array.nbytes for array in whole.values())
+
+
+@pytest.mark.parametrize("force", ["", "force_backward: true"])
+def test_sharing_does_not_change_a_bit(force: str) -> None:
+    apart, shared = build(force + NET), build(force + NET)
+    shared.share_memory()
+    for wanted, got in zip(train(apart), train(shared), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert memory_of(shared) < 0.65 * memory_of(apart)
+
+
+def test_whoever_wants_to_look_is_told_what_is_left() -> None:
+    apart, shared = build(), build()
+    shared.share_memory(keep=["pool1"])
+    for net in (apart, shared):
+        net.compute_loss()
+    assert "norm1" in shared.overwritten
+    assert not {"data", "label", "pool1", "conv1", "loss", "accuracy"} & shared.overwritten
+    for name in set(apart.blobs) - shared.overwritten:
+        np.testing.assert_array_equal(shared.blobs[name].data, apart.blobs[name].data, name)
+    for net in (apart, shared):
+        net.compute_gradients()
+    np.testing.assert_array_equal(shared.blobs["pool1"].diff, apart.blobs["pool1"].diff)
+    np.testing.assert_array_equal(shared.blobs["pool1"].data, apart.blobs["pool1"].data)
+
+
+def test_forward_only_takes_less_and_refuses_to_go_backward() -> None:
+    both, ahead, apart = build(), build(), build()
+    both.share_memory()
+    ahead.share_memory(backward=False)
+    assert memory_of(ahead) < memory_of(both)
+    for _ in range(2):
+        assert ahead.compute_loss() == pytest.approx(apart.compute_loss(), rel=1e-6)
+    with pytest.raises(NetError, match="forward only"):
+        ahead.backward()
+
+
+def test_running_forward_takes_no_memory_for_gradients() -> None:
+    net = build()
+    net.compute_loss()
+    with_diff = [name for name, blob in net.blobs.items() if blob.has_diff]
+    assert with_diff == ["loss", "side"]  # the loss weights
+    assert not any(blob.has_diff for layer in net.layers for blob in layer.blobs)
+
+
+def test_a_reshape_leaves_the_shared_memory() -> None:
+    text = NET.replace("DummyData", "Input").replace("dummy_data_param", "input_param")
+    text = text.replace('data_filler { type: "gaussian" }', "")
+    text = text.replace('data_filler { type: "constant" value: 1 }', "")
+    nets = build(text), build(text)
+    nets[1].share_memory()
+    draws = np.random.default_rng(9)
+    for n in (3, 5, 2):
+        values = draws.standard_normal((n, 2, 9, 9))
+        results = []
+        for net in nets:
+            net.blobs["data"].reshape(*values.shape)
+            net.blobs["label"].reshape(n)
+            net.blobs["data"].data[...] = values
+            net.blobs["label"].data[...] = 1
+            results.append(train(net, 1))
+        for wanted, got in zip(*results, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_lives_that_meet_never_overlap() -> None:
+    draws = np.random.default_rng(6)
+    for count in (0, 1, 30):
+        lives = []
+        for _ in range(count):
+            first, last = np.sort(draws.integers(0, 40, 2))
+            lives.append(Life(int(draws.integers(1, 100)), int(first), int(last)))
+        size = place(lives, 16)
+        busiest = max(sum(x.count for x in lives if x.first <= t <= x.last) for t in range(40))
+        assert busiest <= size <= sum(life.count + 16 for life in lives)
+        for i, one in enumerate(lives):
+            assert one.at % 16 == 0
+            assert one.at + one.count <= size
+            for other in lives[:i]:
+                apart = one.at + one.count <= other.at or other.at + other.count <= one.at
+                assert apart or not one.meets(other)
+    assert size < 0.9 * sum(life.count for life in lives)
+
+
+# -- what a layer declares is true ----------------------------------------------------------
+
+
+def spoil(layer: Layer, rig: Rig) -> None:
+    """Overwrite all values that, as the layer says, backward does not read."""
+    read = []
+    if layer.backward_reads & Reads.BOTTOM:
+        read += rig.bottom
+    if layer.backward_reads & (Reads.TOP | Reads.TOP_SIGN):
+        read += rig.top
+    memories = {blob.data_memory for blob in [*read, *layer.blobs]}
+    for blob in [*rig.bottom, *rig.top]:
+        if blob.data_memory not in memories:
+            blob.data.fill(np.nan)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.bottoms], ids=label)
+def test_a_layer_reads_and_writes_what_it_says(case: Case, tmp_path: Path) -> None:
+    """All of a top is written in every forward; backward reads what `backward_reads` says.
+
+    Buffers carry nothing into a forward.
+    """
+    plain, spoiled = Rig(case, np.float64, tmp_path), Rig(case, np.float64, tmp_path)
+    if plain.layer.dynamic:
+        return
+    for blob in spoiled.top:
+        if not any(blob.shares_data_with(bottom) for bottom in spoiled.bottom):
+            blob.data.fill(np.nan)
+    buffers = vars(spoiled.layer.buf).values()
+    for _ in range(2 if buffers else 1):
+        for buffer in buffers:
+            buffer.fill(77)
+        for wanted, got in zip(plain.forward(), spoiled.forward(), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    if not plain.differentiable():
+        return
+    spoil(spoiled.layer, spoiled)
+    plain.backward()
+    spoiled.backward()
+    for rig_blobs in zip(plain.bottom, spoiled.bottom, strict=True):
+        np.testing.assert_array_equal(*(blob.diff for blob in rig_blobs))
+    for rig_blobs in zip(plain.layer.blobs, spoiled.layer.blobs, strict=True):
+        np.testing.assert_array_equal(*(blob.diff for blob in rig_blobs))

@@ -1,0 +1,1 @@
+"""Programs for working on this project; none of them is installed."""

@@ -1,0 +1,101 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from tools.bench import compare, isolated, machine, report, rows
+from tools.bench.report import Options, Section
+
+PARTS = {
+    "kernels": "kernels by themselves, against np.matmul and against memory",
+    "start": "import, cold and warm start, peak memory",
+    "growth": "time against batch, area and threads",
+    "datapath": "images a second from a database",
+    "variants": "kernels against rivals that were tried",
+}
+"""Each is a module with `section(options)`."""
+LIBRARIES = {"opencv": "cv2", "torch": "torch"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    add = parser.add_argument
+    add("--rows", nargs="*", metavar="ROW", help="whole nets (default: all, if no part is named)")
+    add("--list", action="store_true", help="print the rows' names and stop")
+    add("--layers", nargs="+", metavar="ROW", default=[], help="one net, layer by layer")
+    for part, meaning in PARTS.items():
+        add(f"--{part}", action="store_true", help=meaning)
+    add("--all", action="store_true", help="all rows and all parts")
+    add("--peers", nargs="+", choices=(*rows.PEERS, "none"), default=rows.PEERS)
+    add("--threads", type=int, default=os.cpu_count() or 1, help="of every side (default: all)")
+    add("--rounds", type=int, default=compare.ROUNDS, help="of each row (default: %(default)s)")
+    add("--output", type=Path, help="where to write (default: results/; some rows only: nowhere)")
+    return parser
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure what is asked for; 2 for a row that there is not."""
+    parser = _parser()
+    args = parser.parse_args(words)
+    if args.list:
+        print("\n".join(row.key for row in rows.ROWS))
+        return 0
+    parts = [part for part in PARTS if args.all or getattr(args, part)]
+    try:
+        chosen = [rows.parse(key) for key in args.rows or []]
+        layers = [rows.parse(key).key for key in args.layers]
+    except ValueError as error:
+        parser.error(str(error))
+    if args.all or not (chosen or layers or parts):
+        chosen = list(rows.ROWS)
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options(
+            args.threads,
+            args.rounds,
+            tuple(peer for peer in args.peers if _installed(peer)),
+            Path(folder),
+            machine.Speed(
+                *isolated.call(
+                    "tools.bench.machine:speed", threads=args.threads, workers=args.threads
+                )
+            ),
+        )
+        print(report.heading(options))
+        for section in _sections(chosen, layers, parts, options):
+            print(f"\n## {section.title}\n\n{section.text}", flush=True)
+            partial = section.name == "nets" and len(chosen) < len(rows.ROWS)
+            if args.output or not partial:
+                report.write(section, options, args.output or report.RESULTS)
+    return 0
+
+
+def _sections(
+    chosen: list[rows.Row], layers: list[str], parts: list[str], options: Options
+) -> Iterator[Section]:
+    if chosen:
+        from tools.bench import whole
+
+        yield whole.measure(chosen, options)
+    for key in layers:
+        from tools.bench.layers import section
+
+        yield section(key, options)
+    for part in parts:
+        yield import_module(f"tools.bench.{part}").section(options)
+
+
+def _installed(peer: str) -> bool:
+    if peer == "none":
+        return False
+    if find_spec(LIBRARIES[peer]) is None:
+        print(f"{peer} is not installed: pip install -e '.[bench]'", file=sys.stderr)
+        return False
+    return True

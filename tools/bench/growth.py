@@ -1,0 +1,96 @@
+"""How time grows: with the batch, with the image's area, and how it falls with threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from caffe_lite import TEST
+from caffe_lite.net.net import Net
+from tools.bench import isolated, measure, nets, weights
+from tools.bench.report import Options, Section, number, table
+
+NET = "squeezenet"
+"""A net without fully connected layers: it takes images of any size."""
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+SIDES = (64, 96, 128, 192, 256, 384, 512)
+SIDE_BATCH = 8
+THREADED = ("alexnet:64:train", "vgg16:8", "resnet50:8:train")
+
+
+def times(shapes: list[list[int]], folder: str) -> list[float]:
+    """Milliseconds of a forward pass over batches of these shapes."""
+    path = Path(folder) / "growth.prototxt"
+    path.write_text(nets.prototxt(NET, 1, False))
+    net = Net(str(path), TEST)
+    weights.fill(net)
+    found = []
+    for shape in shapes:
+        net.blobs["data"].reshape(*shape)
+        net.blobs["data"].data[...] = weights.image(tuple(shape))
+        net.forward()
+        found.append(1e3 * measure.median(measure.passes(net.forward, 0.8, 3)))
+    return found
+
+
+def convolutions(key: str, folder: str) -> float:
+    """Milliseconds that a row's convolutions take together, forward and, in training, backward."""
+    from tools.bench.layers import profile
+
+    layers = profile(key, folder, 3.0)["layers"]
+    wanted = [layer for layer in layers if layer["type"] == "Convolution"]
+    return float(sum(layer["forward"] + (layer["backward"] or 0) for layer in wanted))
+
+
+def section(options: Options) -> Section:
+    """All three tables."""
+    image = nets.NETS[NET].image
+    batches = [[batch, *image] for batch in BATCHES]
+    areas = [[SIDE_BATCH, image[0], side, side] for side in SIDES]
+    by_batch = _call("times", options, options.threads, shapes=batches)
+    by_area = _call("times", options, options.threads, shapes=areas)
+    threads: dict[str, list[float]] = {
+        key: [_call("convolutions", options, count, key=key) for count in (1, options.threads)]
+        for key in THREADED
+    }
+    text = "\n\n".join(
+        [
+            f"{NET}, forward, time against the batch:",
+            _growth("batch", [str(batch) for batch in BATCHES], list(BATCHES), by_batch),
+            f"{NET}, forward, {SIDE_BATCH} images, time against their area:",
+            _growth("side", [str(side) for side in SIDES], [side**2 for side in SIDES], by_area),
+            "The convolutions of a net, one thread against more:",
+            table(
+                ("net, batch", "1 thread, ms", f"{options.threads} threads", "times faster"),
+                [
+                    [key, number(one), number(more), f"{one / more:.2f}"]
+                    for key, (one, more) in threads.items()
+                ],
+            ),
+        ]
+    )
+    data = {
+        "batch": dict(zip(map(str, BATCHES), by_batch, strict=True)),
+        "side": dict(zip(map(str, SIDES), by_area, strict=True)),
+        "convolutions": threads,
+    }
+    return Section("growth", "Growth", text, data)
+
+
+def _call(function: str, options: Options, threads: int, **arguments: Any) -> Any:
+    return isolated.call(
+        f"tools.bench.growth:{function}",
+        threads=threads,
+        folder=str(options.folder),
+        **arguments,
+    )
+
+
+def _growth(what: str, names: list[str], sizes: list[int], found: list[float]) -> str:
+    """Times, each for one unit of size, and how far that is from the largest's."""
+    last = found[-1] / sizes[-1]
+    lines = [
+        [name, number(ms), f"{100 * (ms / size / last - 1):+.0f} %"]
+        for name, size, ms in zip(names, sizes, found, strict=True)
+    ]
+    return table((what, "ms", "for each unit, against the last"), lines)

@@ -1,0 +1,133 @@
+"""From nothing to the first iteration, with and without compiled kernels, and peak memory."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from caffe_lite.proto import caffe_pb2, files
+from tools.bench import isolated, machine, measure, nets, ours, records, rows, weights
+from tools.bench.report import Options, Section, number, table
+from tools.bench.sides import Task
+
+WARM = 3
+"""Warm starts, of which the fastest counts."""
+MEMORY = ("alexnet:64:train", "alexnet:64", "resnet50:8:train", "vgg16:8", "lenet:64:train")
+
+
+class Took(NamedTuple):
+    """Seconds on the clock, and of processor time."""
+
+    wall: float
+    cpu: float
+
+
+def _run(command: list[str], folder: Path, variables: dict[str, str]) -> Took:
+    """Run a process to its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=variables, check=True, stderr=subprocess.DEVNULL)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(wall, cpu)
+
+
+def _fastest(command: list[str], folder: Path, variables: dict[str, str]) -> Took:
+    return min(_run(command, folder, variables) for _ in range(WARM))
+
+
+def lenet(folder: Path) -> Path:
+    """A folder in which LeNet's own solver runs one iteration, its tests before it, on noise."""
+    home = folder / "start" / "models" / "lenet"
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(nets.MODELS / "lenet" / "train_test.prototxt", home)
+    solver = files.read_solver(nets.MODELS / "lenet" / "solver.prototxt").param
+    solver.max_iter = 1
+    solver.snapshot = 0
+    solver.snapshot_after_train = False
+    (home / "solver.prototxt").write_text(str(solver))
+    for name in ("mnist_train_lmdb", "mnist_test_lmdb"):
+        if not (home / name).exists():
+            records.write(home / name, 128, (1, 28, 28))
+    return folder / "start"
+
+
+def starts(options: Options) -> dict[str, Took]:
+    """How long processes take: Python, the import, and LeNet's first iteration cold and warm."""
+    folder = lenet(options.folder)
+    cache = folder / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    variables = machine.environment(options.threads)
+    variables["PYTHONPATH"] = str(nets.MODELS.parent)
+    variables["NUMBA_CACHE_DIR"] = str(cache)
+    python = [sys.executable, "-c"]
+    train = [sys.executable, "-m", "caffe_lite", "train"]
+    train += ["-solver", "models/lenet/solver.prototxt"]
+    return {
+        "python itself": _fastest([*python, "pass"], folder, variables),
+        "import caffe_lite": _fastest([*python, "import caffe_lite"], folder, variables),
+        "import caffe_lite; Net": _fastest(
+            [*python, "import caffe_lite as c; c.Net"], folder, variables
+        ),
+        "LeNet to iteration 1, cold": _run(train, folder, variables),
+        "LeNet to iteration 1, warm": _fastest(train, folder, variables),
+    }
+
+
+def peak(key: str, folder: str) -> float:
+    """Megabytes that three passes of a row need at most; the weights come from no file."""
+    row = rows.parse(key)
+    path = Path(folder) / "memory.prototxt"
+    path.write_text(nets.prototxt(row.net, row.batch, row.train))
+    if row.train:
+        run = ours.train(Task(row, str(path), "", 0)).run
+    else:
+        from caffe_lite.net.net import Net
+
+        net = Net(str(path), caffe_pb2.TEST)
+        weights.fill(net)
+        net.blobs["data"].data[...] = np.float32(1)
+        run = net.forward
+    measure.passes(run, 0, 3)
+    return measure.peak_memory()
+
+
+def section(options: Options) -> Section:
+    """Both tables."""
+    took = starts(options)
+    memory = {
+        key: isolated.call(
+            "tools.bench.start:peak", threads=options.threads, key=key, folder=str(options.folder)
+        )
+        for key in MEMORY
+    }
+    text = "\n\n".join(
+        [
+            table(
+                ("process", "seconds", "of processor time"),
+                [[name, f"{each.wall:.2f}", f"{each.cpu:.2f}"] for name, each in took.items()],
+            ),
+            "LeNet's first iteration has its solver's ten test batches before it.",
+            table(
+                ("net, batch", "peak MB", "Caffe"),
+                [
+                    [key, number(peak), number(rows.CAFFE_MEMORY.get(key))]
+                    for key, peak in memory.items()
+                ],
+            ),
+            f"Caffe: {rows.PROVENANCE}.",
+        ]
+    )
+    data: dict[str, Any] = {
+        "starts": {name: each._asdict() for name, each in took.items()},
+        "peak_mb": memory,
+    }
+    return Section("start", "Start and memory", text, data)
