@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import pjit, prange
+from caffe_lite.kernels._jit import jit, pjit, prange
 
 # The compiler rounds the last few numbers of a loop, which fill no vector, in its own way.  Loops
 # of a fixed length keep the result independent of how many threads share the work.
@@ -15,14 +15,20 @@ ASUM = 2
 SUMSQ = 3
 
 
+@jit
+def _weighted_sum(a, s, b, t, y):
+    for i in range(y.size):
+        y[i] = s * a[i] + t * b[i]
+
+
 @pjit
 def weighted_sum(a, alpha, b, beta, y):
     """y = alpha a + beta b.  a, b, y: (count,); y may be a or b."""
     s = a.dtype.type(alpha)
     t = a.dtype.type(beta)
     for block in prange((a.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min(a.size, (block + 1) * BLOCK)):
-            y[i] = s * a[i] + t * b[i]
+        start, stop = block * BLOCK, min(a.size, (block + 1) * BLOCK)
+        _weighted_sum(a[start:stop], s, b[start:stop], t, y[start:stop])
 
 
 @pjit
@@ -52,12 +58,18 @@ def take_masked(dy, mask, source, dx):
         dx[i] = dy[i] if mask[i] == source else zero
 
 
+@jit
+def _divided_product(y, x, dy, dx):
+    for i in range(dx.size):
+        dx[i] = y[i] / x[i] * dy[i]
+
+
 @pjit
 def product_backward_by_division(x, y, dy, dx):
     """dx = dy y / x, not a number where x is 0.  x, y, dy, dx: (count,)."""
     for block in prange((x.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min(x.size, (block + 1) * BLOCK)):
-            dx[i] = y[i] / x[i] * dy[i]
+        start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
+        _divided_product(y[start:stop], x[start:stop], dy[start:stop], dx[start:stop])
 
 
 @pjit

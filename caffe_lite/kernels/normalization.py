@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from caffe_lite.kernels._jit import jit, pjit, prange
 
-BLOCK = 256
+LEAST, MOST = 1e-27, 1e27
+"""Between these the quick power is within 6e-7 of the true one."""
+BLOCK = 1024
 """Pixels that one task of the LRN kernels works on: their channels fit the fast caches."""
+LANES = 64
+"""Sums of a row that are added up side by side, in the vector registers; not for short rows."""
 
 
 @jit
@@ -51,19 +57,50 @@ def _lrn_squares(x, c, start, stop, half, squares):
         squares -= x[c - half - 1, start:stop] ** 2
 
 
+def _usual_power(x):
+    """x^-0.75.  In compiled float32 kernels without square roots, for LEAST <= x <= MOST."""
+    root = np.sqrt(x)
+    return x.dtype.type(1) / (root * np.sqrt(root))
+
+
+@overload(_usual_power)
+def _compiled_usual_power(x):
+    if x != types.float32:
+        return lambda x: 1.0 / (np.sqrt(x) * np.sqrt(np.sqrt(x)))
+
+    def usual_power(x):
+        # The bits of a float are about its logarithm: a quarter of them, taken from a constant,
+        # are a guess within 3 %.  Newton's steps for y^-4 = x then square the error.
+        bits = np.float32(x).view(np.int32) >> np.int32(2)
+        y = np.int32(np.int32(0x4F584000) - bits).view(np.float32)
+        quarter = np.float32(0.25) * x
+        y = y * (np.float32(1.25) - quarter * (y * y) * (y * y))
+        y = y * (np.float32(1.25) - quarter * (y * y) * (y * y))
+        y = y * (np.float32(1.25) - quarter * (y * y) * (y * y))
+        return y * y * y
+
+    return usual_power
+
+
 @jit
 def _lrn_power(sums, alpha, beta, k, scale, power):
-    """scale = k + alpha * sums, power = scale^-beta; the usual beta = 0.75 by two square roots."""
+    """scale = k + alpha * sums, power = scale^-beta; quick for the usual beta = 0.75."""
+    least, most = scale.dtype.type(LEAST), scale.dtype.type(MOST)
+    strange = 0
+    for i in range(scale.size):
+        scale[i] = k + alpha * sums[i]
+        strange += 0 if (scale[i] >= least) & (scale[i] <= most) else 1
     if beta == 0.75:
-        one = scale.dtype.type(1)
         for i in range(scale.size):
-            scale[i] = k + alpha * sums[i]
-            root = np.sqrt(scale[i])
-            power[i] = one / (root * np.sqrt(root))
+            power[i] = _usual_power(scale[i])
+        if strange > 0:
+            one = scale.dtype.type(1)
+            for i in range(scale.size):
+                root = np.sqrt(scale[i])
+                power[i] = one / (root * np.sqrt(root))
     else:
         b = scale.dtype.type(-beta)
         for i in range(scale.size):
-            scale[i] = k + alpha * sums[i]
             power[i] = scale[i] ** b
 
 
@@ -205,6 +242,71 @@ def lrn_pixels_backward(x, dy, size, alpha, beta, dx):
             _lrn_gradient(x[p, h], dy[p, h], power[h], factor, sums[h], dx[p, h])
 
 
+@jit
+def _fold(sums):
+    """The sum of LANES numbers, by halves; destroys them."""
+    half = LANES // 2
+    while half > 0:
+        for lane in range(half):
+            sums[lane] += sums[half + lane]
+        half //= 2
+    return sums[0]
+
+
+@jit
+def _row_sum(x, sums):
+    """The sum of x; number i is added up in sums[i % LANES], which are then added up in turn."""
+    total = x.dtype.type(0)
+    whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
+    if whole > 0:
+        sums[:] = 0
+    for start in range(0, whole, LANES):
+        part = x[start : start + LANES]
+        for lane in range(LANES):
+            sums[lane] += part[lane]
+    if whole > 0:
+        total = _fold(sums)
+    for i in range(whole, x.size):
+        total += x[i]
+    return total
+
+
+@jit
+def _row_spread(x, mean, sums):
+    """The sum of (x - mean)^2, like `_row_sum`."""
+    total = x.dtype.type(0)
+    whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
+    if whole > 0:
+        sums[:] = 0
+    for start in range(0, whole, LANES):
+        part = x[start : start + LANES]
+        for lane in range(LANES):
+            sums[lane] += (part[lane] - mean) * (part[lane] - mean)
+    if whole > 0:
+        total = _fold(sums)
+    for i in range(whole, x.size):
+        total += (x[i] - mean) * (x[i] - mean)
+    return total
+
+
+@jit
+def _row_product(x, mean, dy, sums):
+    """The sum of dy * (x - mean), like `_row_sum`."""
+    total = x.dtype.type(0)
+    whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
+    if whole > 0:
+        sums[:] = 0
+    for start in range(0, whole, LANES):
+        part, given = x[start : start + LANES], dy[start : start + LANES]
+        for lane in range(LANES):
+            sums[lane] += given[lane] * (part[lane] - mean)
+    if whole > 0:
+        total = _fold(sums)
+    for i in range(whole, x.size):
+        total += dy[i] * (x[i] - mean)
+    return total
+
+
 @pjit
 def batch_moments(x, mean, variance):
     """mean[c] and variance[c] = mean of (x - mean[c])^2, over items and positions.
@@ -213,19 +315,14 @@ def batch_moments(x, mean, variance):
     (1979), so that a mean far from 0 costs no accuracy.
     """
     n, c, p = x.shape
-    zero = x.dtype.type(0)
     for channel in prange(c):
+        sums = np.empty(LANES, x.dtype)
         count, center, spread = 0, 0.0, 0.0
         for item in range(n):
-            total = zero
-            for i in range(p):
-                total += x[item, channel, i]
-            row_mean = total / x.dtype.type(p)
-            total = zero
-            for i in range(p):
-                total += (x[item, channel, i] - row_mean) * (x[item, channel, i] - row_mean)
+            row_mean = _row_sum(x[item, channel], sums) / x.dtype.type(p)
             delta = row_mean - center
-            spread += total + delta * delta * (count * (p / (count + p)))
+            spread += _row_spread(x[item, channel], row_mean, sums)
+            spread += delta * delta * (count * (p / (count + p)))
             center += delta * (p / (count + p))
             count += p
         mean[channel], variance[channel] = center, spread / count
@@ -250,17 +347,14 @@ def batch_normalize_backward(x, dy, mean, deviation, dx):
     x, dy, dx: (N, C, P), the means over N and P; mean, deviation: (C,), those of x itself.
     """
     n, c, p = x.shape
-    one, zero = x.dtype.type(1), x.dtype.type(0)
+    one = x.dtype.type(1)
     for channel in prange(c):
+        sums = np.empty(LANES, x.dtype)
         m, inverse = mean[channel], one / deviation[channel]
         sum_dy, sum_product = 0.0, 0.0
         for item in range(n):
-            row_dy, row_product = zero, zero
-            for i in range(p):
-                row_dy += dy[item, channel, i]
-                row_product += dy[item, channel, i] * (x[item, channel, i] - m)
-            sum_dy += row_dy
-            sum_product += row_product
+            sum_dy += _row_sum(dy[item, channel], sums)
+            sum_product += _row_product(x[item, channel], m, dy[item, channel], sums)
         mean_dy = x.dtype.type(sum_dy / (n * p))
         slope = x.dtype.type(sum_product / (n * p)) * inverse * inverse
         for item in range(n):

@@ -12,75 +12,170 @@ import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
 
-
-@jit
-def _take_maxima(x, place, best, best_place):
-    """best = x where that is greater, or equal and in an earlier place."""
-    for w in range(x.size):
-        better = (x[w] > best[w]) | ((x[w] == best[w]) & (place[w] < best_place[w]))
-        best[w] = x[w] if better else best[w]
-        best_place[w] = place[w] if better else best_place[w]
+BAND = 4096
+"""Numbers that are worked on at once, about: they and what is made of them fit the fast cache."""
 
 
 @jit
-def _column_maxima(plane, top, bottom, best, place):
-    """best[w] = greatest of plane[top:bottom, w]; place[w] = where in the plane it is first."""
-    width = plane.shape[1]
-    for w in range(width):
-        best[w] = plane[top, w]
-        place[w] = top * width + w
-    for h in range(top + 1, bottom):
-        first = np.int32(h * width)
-        for w in range(width):
-            better = plane[h, w] > best[w]
-            best[w] = plane[h, w] if better else best[w]
-            place[w] = first + np.int32(w) if better else place[w]
+def _greater(before, x, onward, best, step):
+    """best = the greater of before and x; step = onward where that is x, else 0.
 
-
-@jit
-def _row_maxima(best, place, kernel, pad, stride, line, line_place, y, argmax):
-    """The maxima of windows along `best`, with their places.
-
-    Where windows are dense, line[w] becomes the maximum of a window that starts at w, for all w:
-    that is done by vector instructions, and what is not needed costs less than strides.
+    NaN is greater than all numbers; of equal numbers `before` is taken, here and below.
     """
-    width = best.size
-    cut = y.size  # how many windows are looked at one by one: those that start in the padding
-    if width <= 4 * y.size:
-        cut = min((pad + stride - 1) // stride, cut)
-        line[:] = best
-        line_place[:] = place
-        for k in range(1, min(kernel, width)):
-            _take_maxima(best[k:], place[k:], line, line_place)
-    for j in range(cut):
-        left = j * stride - pad
-        at = max(left, 0)
-        for w in range(at + 1, min(left + kernel, width)):
-            if best[w] > best[at] or (best[w] == best[at] and place[w] < place[at]):
-                at = w
-        y[j], argmax[j] = best[at], place[at]
-    for j in range(cut, y.size):
-        y[j], argmax[j] = line[j * stride - pad], line_place[j * stride - pad]
+    for i in range(best.size):
+        better = (x[i] > before[i]) | (x[i] != x[i])
+        best[i] = x[i] if better else before[i]
+        step[i] = onward if better else np.int32(0)
+
+
+@jit
+def _take_greater(x, onward, best, step):
+    """best = x and step = onward where x is greater."""
+    for i in range(best.size):
+        better = (x[i] > best[i]) | (x[i] != x[i])
+        best[i] = x[i] if better else best[i]
+        step[i] = onward if better else step[i]
+
+
+@jit
+def _greater_rows(before, before_step, x, x_step, onward, best, step):
+    """best = the greater of before and x; step = before_step, or x_step + onward."""
+    for i in range(best.size):
+        better = (x[i] > before[i]) | (x[i] != x[i])
+        best[i] = x[i] if better else before[i]
+        step[i] = x_step[i] + onward if better else before_step[i]
+
+
+@jit
+def _take_greater_rows(x, x_step, onward, best, step):
+    """best = x and step = x_step + onward where x is greater."""
+    for i in range(best.size):
+        better = (x[i] > best[i]) | (x[i] != x[i])
+        best[i] = x[i] if better else best[i]
+        step[i] = x_step[i] + onward if better else step[i]
+
+
+@jit
+def _pad(plane, top, left, padded):
+    """padded = plane with -infinity around it."""
+    height = min(plane.shape[0], padded.shape[0] - top)
+    width = min(plane.shape[1], padded.shape[1] - left)
+    padded[:] = -np.inf
+    for h in range(height):
+        row, line = plane[h], padded[top + h, left : left + width]
+        for w in range(line.size):
+            line[w] = row[w]
+
+
+@jit
+def _dense_maxima(plane, window, width, wide, wide_step, best, step):
+    """best = the maximum of the window that starts at each number; step = how far on that is.
+
+    plane: (H, W), whose rows are `width` numbers apart in the places; wide, wide_step, best, step:
+    as many numbers or more, the first two for the maxima along the rows.  Windows run on into the
+    next row, so not all are of use.  But vector instructions do the plane as a whole, and that
+    costs less than strides.
+    """
+    kernel_h, kernel_w = window[:2]
+    along, row = plane.shape[1], plane.reshape(-1)
+    wide, wide_step = wide[: row.size], wide_step[: row.size]
+    right = min(kernel_w - 1, 1)  # with a kernel of 1, a number and itself
+    count = row.size - right
+    _greater(row[:count], row[right:], np.int32(right), wide[:count], wide_step[:count])
+    wide[count:] = row[count:]
+    wide_step[count:] = 0
+    for k in range(2, kernel_w):
+        _take_greater(row[k:], np.int32(k), wide[: row.size - k], wide_step[: row.size - k])
+    if kernel_h == 1:
+        best[: row.size] = wide
+        step[: row.size] = wide_step
+    for k in range(1, kernel_h):
+        count, onward = row.size - k * along, np.int32(k * width)
+        below, below_step = wide[k * along :], wide_step[k * along :]
+        if k == 1:
+            above, above_step = wide[:count], wide_step[:count]
+            _greater_rows(above, above_step, below, below_step, onward, best[:count], step)
+        else:
+            _take_greater_rows(below, below_step, onward, best[:count], step)
+
+
+@jit
+def _pick_maxima(best, step, along, start, window, width, y, argmax):
+    """What of the dense maxima is wanted: output rows from `start` on."""
+    _, _, pad_h, pad_w, stride_h, stride_w = window
+    infinity = best.dtype.type(np.inf)
+    for i in range(y.shape[0]):
+        top = (start + i) * stride_h - pad_h
+        first = top * width - pad_w
+        at = i * stride_h * along
+        line, steps = best[at : at + along], step[at : at + along]
+        row, places = y[i], argmax[i]
+        if stride_w == 2:  # known to the compiler, which then has an instruction for it
+            for j in range(row.size):
+                row[j] = line[np.uintp(2 * j)]
+                places[j] = steps[np.uintp(2 * j)] + np.int32(first + 2 * j)
+        else:
+            for j in range(row.size):
+                row[j] = line[np.uintp(j * stride_w)]
+                places[j] = steps[np.uintp(j * stride_w)] + np.int32(first + j * stride_w)
+        if top < 0 or pad_w > 0:
+            for j in range(row.size):
+                if row[j] == -infinity:  # no padding is a maximum
+                    places[j] = max(top, 0) * width + max(j * stride_w - pad_w, 0)
+
+
+@jit
+def _window_maxima(plane, window, y, argmax):
+    """The maxima of windows, one by one."""
+    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
+    height, width = plane.shape
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            top, left = i * stride_h - pad_h, j * stride_w - pad_w
+            bottom, right = min(top + kernel_h, height), min(left + kernel_w, width)
+            at_h, at_w = max(top, 0), max(left, 0)
+            best = plane[at_h, at_w]
+            for h in range(max(top, 0), bottom):
+                for w in range(max(left, 0), right):
+                    if plane[h, w] > best or (plane[h, w] != plane[h, w] and best == best):
+                        best, at_h, at_w = plane[h, w], h, w
+            y[i, j], argmax[i, j] = best, at_h * width + at_w
 
 
 @pjit
 def max_pool_forward(x, window, y, argmax):
-    """y = the greatest number of each window; of equal ones the first in reading order."""
+    """y = the greatest number of each window; of equal ones the first in reading order.
+
+    NaN counts as greater than all numbers.
+    """
     kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
     height, width = x.shape[2:]
     x = x.reshape(-1, height, width)
     y = y.reshape(x.shape[0], y.shape[2], y.shape[3])
     argmax = argmax.reshape(y.shape)
+    down = max(height + pad_h, (y.shape[1] - 1) * stride_h + kernel_h)
+    along = max(width + pad_w, (y.shape[2] - 1) * stride_w + kernel_w)
+    dense = (kernel_h + kernel_w) * down * along
+    rows = min(max(BAND // (stride_h * along), 1), y.shape[1])
+    most = (rows - 1) * stride_h + kernel_h
+    few = dense > 8 * kernel_h * kernel_w * y.shape[1] * y.shape[2]
     for p in prange(x.shape[0]):
-        best, line = np.empty(width, x.dtype), np.empty(width, x.dtype)
-        place, line_place = np.empty(width, np.int32), np.empty(width, np.int32)
-        for i in range(y.shape[1]):
-            top = max(i * stride_h - pad_h, 0)
-            bottom = min(i * stride_h - pad_h + kernel_h, height)
-            _column_maxima(x[p], top, bottom, best, place)
-            _row_maxima(
-                best, place, kernel_w, pad_w, stride_w, line, line_place, y[p, i], argmax[p, i]
-            )
+        if few:
+            _window_maxima(x[p], window, y[p], argmax[p])
+        else:
+            plane = x[p]
+            if down > height or along > width:
+                plane = np.empty((down, along), x.dtype)
+                _pad(x[p], pad_h, pad_w, plane)
+            wide, wide_step = np.empty(most * along, x.dtype), np.empty(most * along, np.int32)
+            best, step = np.empty(most * along, x.dtype), np.empty(most * along, np.int32)
+            for start in range(0, y.shape[1], rows):
+                stop = min(start + rows, y.shape[1])
+                top, count = start * stride_h, (stop - start - 1) * stride_h + kernel_h
+                part = plane[top : top + count]
+                _dense_maxima(part, window, width, wide, wide_step, best, step)
+                given, places = y[p, start:stop], argmax[p, start:stop]
+                _pick_maxima(best, step, along, start, window, width, given, places)
 
 
 @pjit

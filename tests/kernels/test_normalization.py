@@ -32,6 +32,37 @@ def test_lrn_backward_in_odd_sizes(size: int) -> None:
     assert np.vdot(dx, u) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
 
 
+def test_lrn_in_float32_from_tiny_to_huge_scales() -> None:
+    x = np.float32(10) ** np.linspace(-18, 18, 2 * BLOCK + 7, dtype=np.float32)
+    x = x.reshape(1, 1, 1, -1)
+    y = np.empty_like(x)
+    normalization.lrn_channels_forward(x, 1, 1.0, 0.75, 0.0, y)
+    np.testing.assert_allclose(y, x.astype(np.float64) ** -0.5, rtol=2e-6)
+
+
+def test_lrn_of_zeros_without_k_is_not_a_number_as_in_caffe() -> None:
+    x = np.zeros((1, 1, 1, 19), np.float32)
+    y = np.empty_like(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        normalization.lrn_channels_forward(x, 1, 1.0, 0.75, 0.0, y)
+    assert np.isnan(y).all()
+
+
+@pytest.mark.parametrize("p", [49, 127, 128, 1001])
+def test_moments_and_gradient_of_short_and_long_rows(p: int) -> None:
+    x, dy = np.random.default_rng(0).standard_normal((2, 3, 2, p))
+    mean, variance, dx = np.empty(2), np.empty(2), np.empty_like(x)
+    normalization.batch_moments(x, mean, variance)
+    np.testing.assert_allclose(mean, x.mean(axis=(0, 2)), atol=1e-13)
+    np.testing.assert_allclose(variance, x.var(axis=(0, 2)), rtol=1e-12)
+    deviation = np.sqrt(variance)
+    normalization.batch_normalize_backward(x, dy, mean, deviation, dx)
+    y = (x - mean[:, None]) / deviation[:, None]
+    along = (dy * y).mean(axis=(0, 2))[:, None] * y
+    wanted = (dy - dy.mean(axis=(0, 2))[:, None] - along) / deviation[:, None]
+    np.testing.assert_allclose(dx, wanted, atol=1e-12)
+
+
 def test_lrn_within_a_plane_smaller_than_the_window() -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 2, 4))
     y = np.empty_like(x)

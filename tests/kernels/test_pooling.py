@@ -72,6 +72,29 @@ def test_backward_is_the_transpose(case) -> None:
     assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3, 30])
+def test_nan_is_seen_wherever_it_is_in_a_window(kernel: int) -> None:
+    x = np.random.default_rng(0).standard_normal((1, 1, 31, 33)).astype(np.float32)
+    x[0, 0, 5, 7] = np.nan
+    out = (31 - kernel + 1, 33 - kernel + 1) if kernel < 30 else (1, 1)
+    stride = 1 if kernel < 30 else 30
+    y, argmax = np.empty((1, 1, *out), np.float32), np.empty((1, 1, *out), np.int32)
+    pooling.max_pool_forward(x, (kernel, kernel, 0, 0, stride, stride), y, argmax)
+    seen = np.isnan(y)
+    assert seen.sum() == (kernel * kernel if kernel < 30 else 1)
+    assert (argmax[seen] == 5 * 33 + 7).all()
+
+
+def test_a_plane_of_several_bands() -> None:
+    window, out = geometry(131, 129, (3, 3), (1, 1), (2, 2))
+    x = np.random.default_rng(0).integers(0, 9, (1, 2, 131, 129)).astype(np.float32)
+    y, argmax = np.empty((1, 2, *out), np.float32), np.empty((1, 2, *out), np.int32)
+    pooling.max_pool_forward(x, window, y, argmax)
+    wanted, places = oracle.maximum_and_place((3, 3), (1, 1), (2, 2))(x)
+    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_array_equal(argmax, places)
+
+
 def test_infinities_and_nan_have_a_place() -> None:
     x = np.full((1, 1, 4, 6), -np.inf, np.float32)
     x[..., 3:] = np.nan
