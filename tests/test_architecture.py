@@ -57,14 +57,23 @@ SHARED = {  # files of a folder that its other files may import; the rest stand 
     "layers": {"base", "registry"},
 }
 ALSO = {  # one file in several parts, the others for the first alone
+    "kernels.classify": {"kernels._math"},
     "kernels.convolution": {
         "kernels._depthwise",
         "kernels._gradients",
         "kernels._patches",
         "kernels._winograd",
     },
+    "kernels._vector": {"kernels._writer"},
+    "kernels._winograd": {"kernels._winograd_transforms"},
+    "kernels._winograd_transforms": {"kernels._writer"},
+    "kernels._lanes": {"kernels._writer"},
+    "kernels.pooling": {"kernels._lanes"},
     "kernels._gradients": {"kernels._patches"},
     "kernels.gemm": {"kernels._threads", "kernels._vector"},
+    "kernels.loss": {"kernels._math"},
+    "kernels.neuron": {"kernels._math"},
+    "kernels.recurrent": {"kernels._math"},
 }
 WITHOUT_LAYERS = {"image", "update"}  # kernels of the readers and of the solvers
 WITHOUT_KERNELS = {"data", "python"}
@@ -246,7 +255,7 @@ def test_the_table_of_layer_types_is_the_registry() -> None:
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     machine_path = re.compile(r"(?<![\w.$}])/(?:work|root|home|Users)/\w")
-    folders = ["caffe_lite", "docs", "models", "proto", "tests", "tools"]
+    folders = ["caffe_lite", "docs", "examples", "models", "proto", "tests", "tools"]
     suffixes = {".py", ".pyi", ".md", ".proto", ".prototxt", ".sh", ".txt", ""}
     found = []
     for path in [ROOT / "README.md", *(p for f in folders for p in (ROOT / f).rglob("*"))]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit
+from caffe_lite.kernels._lanes import add_some
 from caffe_lite.kernels._patches import (
     SLACK,
     SMALL,
@@ -37,25 +38,38 @@ from caffe_lite.kernels.gemm import (
 
 
 @jit
-def _scatter(columns, at, k, first, count, ow, window, x, x_at, h, w):
-    """Add row k of a block of columns, pixels `first` .. + `count`, to where they came from."""
+def _scatter(columns, at, step, k, images, first, count, ow, window, x, x_at, x_step, h, w, size):
+    """Add row k of a block of columns, pixels `first` .. + `count`, to where they came from.
+
+    The columns of each image lie `step` apart, the images' `size` numbers `x_step` apart.
+    """
     kh, kw, sh, sw, ph, pw, dh, dw = window
-    plane = x_at + k // (kh * kw) * h * w
+    lanes = VECTOR_BYTES // x.itemsize
     i, j = k // kw % kh * dh - ph, k % kw * dw - pw
-    low, high = max(0, (sw - 1 - j) // sw), (w - 1 - j) // sw + 1
-    for oy in range(first // ow, (first + count - 1) // ow + 1):
-        y = oy * sh + i
-        if y < 0 or y >= h:
-            continue
-        begin = max(low, first - oy * ow)
-        end = min(high, first + count - oy * ow, ow)
-        source, to = at + oy * ow - first, plane + y * w + j
-        if sw == 1:
-            for t in range(begin, end):
-                x[to + t] += columns[source + t]
-        else:
-            for t in range(begin, end):
-                x[to + t * sw] += columns[source + t]
+    plane = x_at + k // (kh * kw) * h * w + j
+    low, high = max(0, (sw - 1 - j) // sw), min(ow, (w - 1 - j) // sw + 1)
+    top, bottom = first // ow, (first + count - 1) // ow + 1
+    while top < bottom and top * sh + i < 0:
+        top += 1
+    while bottom > top and (bottom - 1) * sh + i >= h:
+        bottom -= 1
+    for n in range(images):
+        limit = x_at + n * x_step + size
+        for oy in range(top, bottom):
+            begin, end = max(low, first - oy * ow), min(high, first + count - oy * ow)
+            source = at + n * step + oy * ow - first
+            to = plane + n * x_step + (oy * sh + i) * w
+            if sw == 1:
+                for t in range(begin, end, lanes):
+                    if to + t + lanes <= limit:
+                        add_some(columns, source + t, end - t, x, to + t)
+                    else:
+                        for u in range(t, end):
+                            x[to + u] += columns[source + u]
+                        break
+            else:
+                for t in range(begin, end):
+                    x[to + t * sw] += columns[source + t]
 
 
 def backward(dy, w, extra, group, window, dx):
@@ -64,18 +78,23 @@ def backward(dy, w, extra, group, window, dx):
     dy: (N, O, H', W').  w: (O, C / group, kh, kw).  extra: of `gemm.completion`.
     dx: (N, C, H, W).
     """
-    channels, tasks = w.shape[1], dx.shape[0] * group
+    items, channels, depth, pixels = len(dx), w.shape[1], len(w) // group, dy[0, 0].size
+    width = int(tile_sizes(dy)[1])
     threads = 1 if dy.size * w[0].size <= SMALL else get_num_threads()
+    panels, whole = max(1, min(PANELS, PANELS * DEPTH // max(1, depth))), -(-pixels // width)
+    images = max(1, min(panels // whole, items * group // (4 * threads), items))
+    tasks = -(-items // images) * group
     share = -(-channels // parts_for(tasks, channels, threads))
     parts = -(-channels // share)
-    numbers = np.array([*dx.shape, *dy.shape, group, *window, parts, share], np.int64)
+    plan = parts, share, min(panels, whole) * width, images
+    numbers = np.array([*dx.shape, *dy.shape, group, *window, *plan], np.int64)
     flat = (array.reshape(-1) for array in (dy, w, extra, dx))
     spread(_backward, min(threads, tasks * parts), *flat, numbers)
 
 
 @jit
 def _backward(worker, workers, dy, w, extra, dx, numbers):
-    """A task: `share` channels of one image, all that falls on them in the order of pixels."""
+    """A task: `share` channels of some images, all that falls on them in the order of pixels."""
     items, inputs, h, wide = numbers[0], numbers[1], numbers[2], numbers[3]
     outputs, oh, ow, group = numbers[5], numbers[6], numbers[7], numbers[8]
     window = (
@@ -88,34 +107,37 @@ def _backward(worker, workers, dy, w, extra, dx, numbers):
         numbers[15],
         numbers[16],
     )
-    parts, share = numbers[17], numbers[18]
+    parts, share, block, images = numbers[17], numbers[18], numbers[19], numbers[20]
     taps, channels, depth = window[0] * window[1], inputs // group, outputs // group
     pixels, plane, k = oh * ow, h * wide, channels * taps
     height, width = tile_sizes(dy)
-    block = max(1, min(PANELS, PANELS * DEPTH // max(1, depth))) * width
-    block = min(block, (pixels + width - 1) // width * width)
-    b_panel = width * depth + SLACK
-    room = np.empty(block // width * b_panel + SLACK, dy.dtype)
+    b_panel, stride = width * depth + SLACK, images * block
+    room = np.empty(stride // width * b_panel + SLACK, dy.dtype)
     a = np.empty(depth * height + SLACK, dy.dtype)
-    columns = np.empty(height * block, dy.dtype)
+    columns = np.empty(height * stride + SLACK, dy.dtype)
     spare = np.empty(height * width, dy.dtype)
     added, start = worker < 0, worker - worker  # False and 0, but no constants to numba
-    for task in range(worker, items * group * parts, workers):
-        image, g, part = task // parts // group, task // parts % group, task % parts
+    for task in range(worker, (items + images - 1) // images * group * parts, workers):
+        image, g, part = task // parts // group * images, task // parts % group, task % parts
+        count = min(images, items - image)
         first, last = part * share, min(channels, (part + 1) * share)
-        dx_at = (image * inputs + g * channels + first) * plane
-        dx[dx_at : dx_at + (last - first) * plane] = 0
+        dx_at, size = (image * inputs + g * channels + first) * plane, (last - first) * plane
+        for n in range(count):
+            at = dx_at + n * inputs * plane
+            dx[at : at + size] = 0
         for pixel in range(0, pixels, block):
             here = min(block, pixels - pixel)
-            dy_at = (image * group + g) * depth * pixels + pixel
-            pack_panels(dy, dy_at, pixels, here, depth, width, b_panel, room)
+            for n in range(count):
+                at = ((image + n) * group + g) * depth * pixels + pixel
+                target = room[n * block // width * b_panel :]
+                pack_panels(dy, at, pixels, here, depth, width, b_panel, target)
             for i in range(0, (last - first) * taps, height):
                 rows = min(height, (last - first) * taps - i)
                 at = g * depth * k + first * taps + i
                 pack_along(w, at, k, rows, depth, height, a, start)
                 block_times_panel(
                     (rows + 1) // 2 * 2,
-                    (here + width - 1) // width * width,
+                    count * block,
                     depth,
                     a,
                     start,
@@ -123,14 +145,31 @@ def _backward(worker, workers, dy, w, extra, dx, numbers):
                     b_panel,
                     columns,
                     start,
-                    block,
+                    stride,
                     added,
                     spare,
                 )
                 for r in range(rows):
-                    at = r * block
-                    _scatter(columns, at, i + r, pixel, here, ow, window, dx, dx_at, h, wide)
-        complete(dx, dx_at, plane, last - first, plane, g * channels + first, inputs, extra)
+                    _scatter(
+                        columns,
+                        r * stride,
+                        block,
+                        i + r,
+                        count,
+                        pixel,
+                        here,
+                        ow,
+                        window,
+                        dx,
+                        dx_at,
+                        inputs * plane,
+                        h,
+                        wide,
+                        size,
+                    )
+        for n in range(count):
+            at = dx_at + n * inputs * plane
+            complete(dx, at, plane, last - first, plane, g * channels + first, inputs, extra)
 
 
 # -- the weight's gradient -----------------------------------------------------------------------

@@ -10,6 +10,9 @@ from caffe_lite.kernels._jit import jit, pjit, prange
 # of a fixed length keep the result independent of how many threads share the work.
 BLOCK = 4096
 
+LANES = 64  # sums of a row that go on side by side, if it is LONG
+LONG = 256
+
 SUM = 1
 ASUM = 2
 SUMSQ = 3
@@ -72,6 +75,39 @@ def product_backward_by_division(x, y, dy, dx):
         _divided_product(y[start:stop], x[start:stop], dy[start:stop], dx[start:stop])
 
 
+@jit
+def _sum(x, operation):
+    """The sum of `reduction_forward` of one row; numbers LANES apart are added up first."""
+    total = 0.0
+    whole = x.size // LANES * LANES if x.size >= LONG else 0
+    if whole > 0:
+        sums = np.zeros(LANES)
+        for start in range(0, whole, LANES):
+            part = x[start : start + LANES]
+            if operation == SUM:
+                for lane in range(LANES):
+                    sums[lane] += part[lane]
+            elif operation == ASUM:
+                for lane in range(LANES):
+                    sums[lane] += abs(part[lane])
+            else:
+                for lane in range(LANES):
+                    sums[lane] += part[lane] * part[lane]
+        for lane in range(LANES):
+            total += sums[lane]
+    rest = x[whole:]
+    if operation == SUM:
+        for i in range(rest.size):
+            total += rest[i]
+    elif operation == ASUM:
+        for i in range(rest.size):
+            total += abs(rest[i])
+    else:
+        for i in range(rest.size):
+            total += rest[i] * rest[i]
+    return total
+
+
 @pjit
 def reduction_forward(x, operation, factor, y):
     """y[n] = factor times the sum of x[n, i], of |x[n, i]| (ASUM) or of x[n, i]^2 (SUMSQ).
@@ -79,18 +115,14 @@ def reduction_forward(x, operation, factor, y):
     Summed in float64, so that a long row of float32 keeps its small terms.
     x: (rows, columns); y: (rows,).
     """
-    for n in prange(x.shape[0]):
-        total = np.float64(0)
-        if operation == SUM:
-            for i in range(x.shape[1]):
-                total += x[n, i]
-        elif operation == ASUM:
-            for i in range(x.shape[1]):
-                total += abs(x[n, i])
-        else:
-            for i in range(x.shape[1]):
-                total += x[n, i] * x[n, i]
-        y[n] = factor * total
+    rows, columns = x.shape
+    blocks = max(1, (columns + BLOCK - 1) // BLOCK)
+    sums = np.empty((rows, blocks))
+    for task in prange(rows * blocks):
+        n, start = task // blocks, task % blocks * BLOCK
+        sums[n, task % blocks] = _sum(x[n, start : min(columns, start + BLOCK)], operation)
+    for n in range(rows):
+        y[n] = factor * _sum(sums[n], SUM)
 
 
 @pjit
@@ -121,14 +153,29 @@ def axpy_forward(a, x, y, out):
             out[n, i] = a[n] * x[n, i] + y[n, i]
 
 
+@jit
+def _dot(a, b):
+    """The sum of a b; numbers LANES apart are added up first."""
+    total = a.dtype.type(0)
+    whole = a.size // LANES * LANES if a.size >= LONG else 0
+    if whole > 0:
+        sums = np.zeros(LANES, a.dtype)
+        for start in range(0, whole, LANES):
+            one, other = a[start : start + LANES], b[start : start + LANES]
+            for lane in range(LANES):
+                sums[lane] += one[lane] * other[lane]
+        for lane in range(LANES):
+            total += sums[lane]
+    for i in range(whole, a.size):
+        total += a[i] * b[i]
+    return total
+
+
 @pjit
 def axpy_backward_scale(x, dy, da):
     """da[n] = sum_i x[n, i] dy[n, i].  x, dy: (rows, columns); da: (rows,)."""
     for n in prange(x.shape[0]):
-        total = x.dtype.type(0)
-        for i in range(x.shape[1]):
-            total += x[n, i] * dy[n, i]
-        da[n] = total
+        da[n] = _dot(x[n], dy[n])
 
 
 @pjit

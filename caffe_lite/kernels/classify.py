@@ -9,105 +9,223 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
+from caffe_lite.kernels._math import exp
 
-BLOCK = 256  # positions of one map that are worked on at once: 2 KB of scratch
+BLOCK = 256  # positions of one map that are worked on at once: 1 KB of each class
+NUMBERS = 2048  # of as many rows as make about so many, where there is no map
+LANES = 64  # steps of a long row that go on side by side
 
 IGNORED = -1
 OUTSIDE = -2
 
 
+@jit
+def _row_largest(x, lanes):
+    """The largest of x; lanes: (LANES,), of scratch."""
+    largest = x[0]
+    whole = x.size // LANES * LANES
+    if whole > 0:
+        lanes[:] = largest
+        for start in range(0, whole, LANES):
+            part = x[start : start + LANES]
+            for lane in range(LANES):
+                lanes[lane] = part[lane] if part[lane] > lanes[lane] else lanes[lane]
+        for lane in range(LANES):
+            largest = lanes[lane] if lanes[lane] > largest else largest
+    for i in range(whole, x.size):
+        largest = x[i] if x[i] > largest else largest
+    return largest
+
+
+@jit
+def _row_sum(x, lanes):
+    """The sum of x; numbers LANES apart are added up first; lanes: (LANES,), of scratch."""
+    total = x.dtype.type(0)
+    whole = x.size // LANES * LANES
+    if whole > 0:
+        lanes[:] = total
+        for start in range(0, whole, LANES):
+            part = x[start : start + LANES]
+            for lane in range(LANES):
+                lanes[lane] += part[lane]
+        for lane in range(LANES):
+            total += lanes[lane]
+    for i in range(whole, x.size):
+        total += x[i]
+    return total
+
+
+@jit
+def _exp_all(x):
+    for i in range(x.size):
+        x[i] = exp(x[i])
+
+
+@jit
+def _softmax_rows(x, y):
+    """The softmax of each row.  x, y: (rows, classes)."""
+    lanes = np.empty(LANES, x.dtype)
+    for n in range(len(x)):
+        row, out = x[n], y[n]
+        largest = _row_largest(row, lanes)
+        for c in range(row.size):
+            out[c] = row[c] - largest
+    _exp_all(y.reshape(-1))
+    for n in range(len(x)):
+        out = y[n]
+        total = _row_sum(out, lanes)
+        for c in range(out.size):
+            out[c] /= total
+
+
+@jit
+def _softmax_columns(x, y, start, stop):
+    """The softmax of each column from `start` to `stop`.  x, y: (classes, inner)."""
+    largests = x[0, start:stop].copy()
+    totals = np.zeros(largests.size, x.dtype)
+    for c in range(1, len(x)):
+        row = x[c, start:stop]
+        for i in range(largests.size):
+            largests[i] = row[i] if row[i] > largests[i] else largests[i]
+    for c in range(len(x)):
+        row, out = x[c, start:stop], y[c, start:stop]
+        for i in range(largests.size):
+            out[i] = row[i] - largests[i]
+        _exp_all(out)
+        for i in range(totals.size):
+            totals[i] += out[i]
+    for c in range(len(x)):
+        out = y[c, start:stop]
+        for i in range(totals.size):
+            out[i] /= totals[i]
+
+
 @pjit
+def _softmax_of_items(x, y):
+    rows = max(1, NUMBERS // x.shape[1])
+    for task in prange((len(x) + rows - 1) // rows):
+        start, stop = task * rows, min(len(x), (task + 1) * rows)
+        _softmax_rows(x[start:stop], y[start:stop])
+
+
+@pjit
+def _softmax_of_maps(x, y):
+    outer, _, inner = x.shape
+    blocks = (inner + BLOCK - 1) // BLOCK
+    for task in prange(outer * blocks):
+        n, start = task // blocks, task % blocks * BLOCK
+        _softmax_columns(x[n], y[n], start, min(inner, start + BLOCK))
+
+
 def softmax_forward(x, y):
     """y[n, c, i] = exp(x[n, c, i] - m) / sum_c exp(x[n, c, i] - m), m the largest x[n, :, i].
 
     x, y: (outer, classes, inner); they may be one array.
     """
-    outer, classes, inner = x.shape
     if x.size == 0:
         return
-    if inner == 1:
-        for n in prange(outer):
-            largest = x[n, 0, 0]
-            for c in range(1, classes):
-                largest = max(largest, x[n, c, 0])
-            total = x.dtype.type(0)
-            for c in range(classes):
-                y[n, c, 0] = np.exp(x[n, c, 0] - largest)
-                total += y[n, c, 0]
-            for c in range(classes):
-                y[n, c, 0] /= total
-        return
-    blocks = (inner + BLOCK - 1) // BLOCK
-    for task in prange(outer * blocks):
-        n = task // blocks
-        start = task % blocks * BLOCK
-        size = min(BLOCK, inner - start)
-        largests = np.empty(BLOCK, x.dtype)
-        totals = np.zeros(BLOCK, x.dtype)
-        for i in range(size):
-            largests[i] = x[n, 0, start + i]
-        for c in range(1, classes):
-            for i in range(size):
-                largests[i] = max(largests[i], x[n, c, start + i])
-        for c in range(classes):
-            for i in range(size):
-                y[n, c, start + i] = np.exp(x[n, c, start + i] - largests[i])
-                totals[i] += y[n, c, start + i]
-        for c in range(classes):
-            for i in range(size):
-                y[n, c, start + i] /= totals[i]
+    if x.shape[2] == 1:
+        items, tops = x.reshape(x.shape[:2]), y.reshape(x.shape[:2])
+        # few numbers are done before another thread is awake, and need no parallel kernel
+        (_softmax_rows if x.size <= NUMBERS else _softmax_of_items)(items, tops)
+    else:
+        _softmax_of_maps(x, y)
+
+
+@jit
+def _softmax_columns_backward(y, dy, dx, start, stop):
+    """See `softmax_backward`.  y, dy, dx: (classes, inner)."""
+    dots = np.zeros(stop - start, y.dtype)
+    for c in range(len(y)):
+        row, given = y[c, start:stop], dy[c, start:stop]
+        for i in range(dots.size):
+            dots[i] += given[i] * row[i]
+    for c in range(len(y)):
+        row, given, out = y[c, start:stop], dy[c, start:stop], dx[c, start:stop]
+        for i in range(dots.size):
+            out[i] = (given[i] - dots[i]) * row[i]
 
 
 @pjit
+def _softmax_of_items_backward(y, dy, dx):
+    for n in prange(len(y)):
+        row, given, out = y[n], dy[n], dx[n]
+        dot = row.dtype.type(0)
+        for c in range(row.size):
+            dot += given[c] * row[c]
+        for c in range(row.size):
+            out[c] = (given[c] - dot) * row[c]
+
+
+@pjit
+def _softmax_of_maps_backward(y, dy, dx):
+    outer, _, inner = y.shape
+    blocks = (inner + BLOCK - 1) // BLOCK
+    for task in prange(outer * blocks):
+        n, start = task // blocks, task % blocks * BLOCK
+        _softmax_columns_backward(y[n], dy[n], dx[n], start, min(inner, start + BLOCK))
+
+
 def softmax_backward(y, dy, dx):
     """dx[n, c, i] = (dy[n, c, i] - sum_k dy[n, k, i] y[n, k, i]) y[n, c, i].
 
     y, dy, dx: (outer, classes, inner); dx may be dy.
     """
-    outer, classes, inner = y.shape
-    if inner == 1:
-        for n in prange(outer):
-            dot = y.dtype.type(0)
-            for c in range(classes):
-                dot += dy[n, c, 0] * y[n, c, 0]
-            for c in range(classes):
-                dx[n, c, 0] = (dy[n, c, 0] - dot) * y[n, c, 0]
-        return
-    blocks = (inner + BLOCK - 1) // BLOCK
-    for task in prange(outer * blocks):
-        n = task // blocks
-        start = task % blocks * BLOCK
-        size = min(BLOCK, inner - start)
-        dots = np.zeros(BLOCK, y.dtype)
-        for c in range(classes):
-            for i in range(size):
-                dots[i] += dy[n, c, start + i] * y[n, c, start + i]
-        for c in range(classes):
-            for i in range(size):
-                dx[n, c, start + i] = (dy[n, c, start + i] - dots[i]) * y[n, c, start + i]
+    if y.shape[2] == 1:
+        flat = y.shape[:2]
+        _softmax_of_items_backward(y.reshape(flat), dy.reshape(flat), dx.reshape(flat))
+    else:
+        _softmax_of_maps_backward(y, dy, dx)
 
 
 @jit
+def _largest_of_columns(x, index, value, start, stop):
+    """See `largest_forward`.  x: (classes, inner); index, value: (inner,)."""
+    index, value = index[start:stop], value[start:stop]
+    index[:] = 0
+    value[:] = x[0, start:stop]
+    for c in range(1, len(x)):
+        row, place = x[c, start:stop], x.dtype.type(c)
+        for i in range(value.size):
+            index[i] = place if row[i] >= value[i] else index[i]
+            value[i] = row[i] if row[i] >= value[i] else value[i]
+
+
+@jit
+def _largest_of_each(x, index, value):
+    """See `largest_forward`.  x: (classes, inner); index, value: (k, inner)."""
+    classes, inner = x.shape
+    k = len(index)
+    for i in range(inner):
+        for c in range(classes):
+            v = x[c, i]
+            if c >= k and not v >= value[k - 1, i]:
+                continue
+            place = min(c, k - 1)
+            while place > 0 and v >= value[place - 1, i]:
+                value[place, i] = value[place - 1, i]
+                index[place, i] = index[place - 1, i]
+                place -= 1
+            value[place, i] = v
+            index[place, i] = c
+
+
+@pjit
 def largest_forward(x, index, value):
     """The k largest x[n, :, i] in falling order, and where they were; ties: the later one first.
 
     x: (outer, classes, inner); index, value: (outer, k, inner), of x's type.
     """
-    outer, classes, inner = x.shape
-    k = index.shape[1]
-    for n in range(outer):
-        for i in range(inner):
-            for c in range(classes):
-                v = x[n, c, i]
-                if c >= k and not v >= value[n, k - 1, i]:
-                    continue
-                place = min(c, k - 1)
-                while place > 0 and v >= value[n, place - 1, i]:
-                    value[n, place, i] = value[n, place - 1, i]
-                    index[n, place, i] = index[n, place - 1, i]
-                    place -= 1
-                value[n, place, i] = v
-                index[n, place, i] = c
+    outer, _, inner = x.shape
+    if inner > 1 and index.shape[1] == 1:
+        blocks = (inner + BLOCK - 1) // BLOCK
+        for task in prange(outer * blocks):
+            n, start = task // blocks, task % blocks * BLOCK
+            stop = min(inner, start + BLOCK)
+            _largest_of_columns(x[n], index[n, 0], value[n, 0], start, stop)
+    else:
+        for n in prange(outer):
+            _largest_of_each(x[n], index[n], value[n])
 
 
 @jit

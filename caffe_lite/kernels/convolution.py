@@ -59,7 +59,10 @@ class Window(NamedTuple):
 
 
 FEWEST_CHANNELS, FEWEST_TILES = 8, 8
-"""Channels on either side, and tiles of 4 x 4 outputs, below which Winograd's way is slower."""
+"""Channels on either side, and tiles of 4 x 4 outputs, below which Winograd's way is slower.
+
+It is also where less than a quarter of the tiles lies inside the output.
+"""
 
 
 def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
@@ -80,8 +83,8 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
         return "pointwise"
     dense = window.stride == window.dilation == (1, 1) and max(window.pad) <= 2
     if dense and window.kernel == (3, 3) and min(channels, outputs) >= group * FEWEST_CHANNELS:
-        tiles = x[0] * math.prod(-(-n // 4) for n in y[2:])
-        return "winograd" if tiles >= FEWEST_TILES else "patches"
+        tiles, pixels = (x[0] * math.prod(-(-n // side) for n in y[2:]) for side in (4, 1))
+        return "winograd" if FEWEST_TILES <= tiles <= pixels // 4 else "patches"
     return "patches"
 
 

@@ -188,27 +188,36 @@ def _add_to_rows(index, dy, dw):
 
 
 @pjit
-def scale_forward(x, scale, bias, y):
+def scale_forward(x, scale, bias, kept, y):
     """y[n, c, i] = x[n, c, i] scale[c] + bias[c].
 
     x, y: (N, C, I), may be one array.  scale: (C,), or of size 0 for 1.  bias: (C,), or of size 0
-    for 0.
+    for 0.  kept: (N, C, I), becomes x; or of size 0.
     """
     items, channels, inner = x.shape
     one, zero = x.dtype.type(1), x.dtype.type(0)
     if inner == 1:
         for n in prange(items):
             for c in range(channels):
-                factor = scale[c] if scale.size else one
-                y[n, c, 0] = x[n, c, 0] * factor + (bias[c] if bias.size else zero)
+                factor, value = scale[c] if scale.size else one, x[n, c, 0]
+                if kept.size:
+                    kept[n, c, 0] = value
+                y[n, c, 0] = value * factor + (bias[c] if bias.size else zero)
     else:
         for row in prange(items * channels):
             n, c = row // channels, row % channels
             factor = scale[c] if scale.size else one
             shift = bias[c] if bias.size else zero
             source, target = x[n, c], y[n, c]
-            for i in range(inner):
-                target[i] = source[i] * factor + shift
+            if kept.size:
+                copy = kept[n, c]
+                for i in range(inner):
+                    value = source[i]
+                    copy[i] = value
+                    target[i] = value * factor + shift
+            else:
+                for i in range(inner):
+                    target[i] = source[i] * factor + shift
 
 
 def scale_backward_params(x: Any, dy: Any, dscale: Any) -> None:

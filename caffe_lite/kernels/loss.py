@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
+from caffe_lite.kernels._math import exp, log1p, sigmoid
 
-# The compiler rounds the last few numbers of a loop, which fill no vector, in its own way.  Loops
-# of a fixed length keep the result independent of how many threads share the work.
-BLOCK = 4096
+BLOCK = 4096  # numbers that one thread adds up at once, whatever number of threads there are
+LANES = 16  # sums that go on side by side
 
 LEAST_PROBABILITY = np.finfo(np.float32).tiny  # where the softmax losses cut, in either precision
 LEAST_LOGGED = 1e-20  # where MultinomialLogisticLoss and InfogainLoss cut
@@ -21,39 +21,76 @@ CONTRASTIVE_EPSILON = 1e-4  # keeps the gradient of a distance finite at zero
 
 
 @jit
+def _sum(x):
+    """The sum of x in float64; numbers LANES apart are added up first."""
+    sums = np.zeros(LANES)
+    whole = x.size // LANES * LANES
+    for start in range(0, whole, LANES):
+        part = x[start : start + LANES]
+        for lane in range(LANES):
+            sums[lane] += part[lane]
+    for i in range(whole, x.size):
+        sums[i - whole] += x[i]
+    total = 0.0
+    for lane in range(LANES):
+        total += sums[lane]
+    return total
+
+
+@jit
+def _own_probabilities(p, labels, own):
+    least, one = p.dtype.type(LEAST_PROBABILITY), p.dtype.type(1)
+    outer, inner = labels.shape
+    for n in range(outer):
+        for i in range(inner):
+            label = labels[n, i]
+            own[n, i] = max(p[n, label, i], least) if label >= 0 else one
+
+
 def softmax_loss_forward(p, labels, total):
     """total = sum of -log p[n, label[n, i], i], p not below the least normal float32.
 
     p: probabilities (outer, classes, inner); labels: (outer, inner).
     """
-    least = p.dtype.type(LEAST_PROBABILITY)
-    loss = np.float64(0)
-    outer, inner = labels.shape
-    for n in range(outer):
-        for i in range(inner):
-            label = labels[n, i]
-            if label >= 0:
-                loss -= np.log(max(p[n, label, i], least))
-    total[0] = loss
+    own = np.empty(labels.shape, p.dtype)
+    _own_probabilities(p, labels, own)
+    total[0] = -np.log(own, out=own).sum(dtype=np.float64)
+
+
+@jit
+def _softmax_loss_of_items_backward(p, labels, scale, dx):
+    s, zero = p.dtype.type(scale), p.dtype.type(0)
+    for n in range(len(p)):
+        row, out, label = p[n], dx[n], labels[n]
+        for c in range(row.size):
+            out[c] = row[c] * s if label >= 0 else zero
+        if label >= 0:
+            out[label] -= s
 
 
 @pjit
+def _softmax_loss_of_maps_backward(p, labels, scale, dx):
+    outer, classes, inner = p.shape
+    s, zero = p.dtype.type(scale), p.dtype.type(0)
+    for task in prange(outer * classes):
+        n, c = task // classes, task % classes
+        row, out, label = p[n, c], dx[n, c], labels[n]
+        for i in range(inner):
+            slope = row[i] * s - (s if label[i] == c else zero)
+            out[i] = slope if label[i] >= 0 else zero
+
+
 def softmax_loss_backward(p, labels, scale, dx):
     """dx[n, c, i] = scale (p[n, c, i] - [c is the label]); 0 where the label is skipped.
 
     p, dx: (outer, classes, inner); labels: (outer, inner).
     """
-    outer, classes, inner = p.shape
-    s = p.dtype.type(scale)
-    zero = p.dtype.type(0)
-    for n in prange(outer):
-        for c in range(classes):
-            for i in range(inner):
-                dx[n, c, i] = p[n, c, i] * s if labels[n, i] >= 0 else zero
-        for i in range(inner):
-            label = labels[n, i]
-            if label >= 0:
-                dx[n, label, i] -= s
+    if p.shape[2] == 1:
+        flat = p.shape[:2]
+        dx = dx.reshape(flat)
+        _softmax_loss_of_items_backward(p.reshape(flat), labels.reshape(-1), scale, dx)
+    else:
+        _softmax_loss_of_maps_backward(p, labels, scale, dx)
 
 
 @jit
@@ -158,13 +195,23 @@ def hinge_backward(x, labels, squared, scale, dx):
 
 
 @jit
-def euclidean_forward(a, b, total):
-    """total = sum of (a - b)^2 / 2.  a, b: (count,)."""
-    loss = np.float64(0)
+def _squared_distance(a, b):
+    squares = np.empty(a.size)
     for i in range(a.size):
         d = a[i] - b[i]
-        loss += d * d
-    total[0] = 0.5 * loss
+        squares[i] = d * d
+    return _sum(squares)
+
+
+@pjit
+def euclidean_forward(a, b, total):
+    """total = sum of (a - b)^2 / 2.  a, b: (count,)."""
+    blocks = (a.size + BLOCK - 1) // BLOCK
+    sums = np.empty(blocks)
+    for block in prange(blocks):
+        start, stop = block * BLOCK, min(a.size, (block + 1) * BLOCK)
+        sums[block] = _squared_distance(a[start:stop], b[start:stop])
+    total[0] = 0.5 * _sum(sums)
 
 
 @pjit
@@ -176,17 +223,27 @@ def euclidean_backward(a, b, scale, da):
 
 
 @jit
+def _cross_entropy(x, target, valid):
+    zero = x.dtype.type(0)
+    terms = np.empty(x.size, x.dtype)
+    for i in range(x.size):
+        term = max(x[i], zero) - x[i] * target[i] + log1p(exp(-abs(x[i])))
+        terms[i] = term if valid[i] else zero
+    return _sum(terms)
+
+
+@pjit
 def sigmoid_cross_entropy_forward(x, target, valid, total):
     """total = sum of max(x, 0) - x target + log(1 + exp(-|x|)) where `valid`.
 
     x, target: (count,); valid: (count,) of bool.
     """
-    zero = x.dtype.type(0)
-    loss = np.float64(0)
-    for i in range(x.size):
-        if valid[i]:
-            loss += max(x[i], zero) - x[i] * target[i] + np.log1p(np.exp(-abs(x[i])))
-    total[0] = loss
+    blocks = (x.size + BLOCK - 1) // BLOCK
+    sums = np.empty(blocks)
+    for block in prange(blocks):
+        start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
+        sums[block] = _cross_entropy(x[start:stop], target[start:stop], valid[start:stop])
+    total[0] = _sum(sums)
 
 
 @pjit
@@ -195,13 +252,10 @@ def sigmoid_cross_entropy_backward(x, target, valid, scale, dx):
 
     x, target, dx: (count,); valid: (count,) of bool.
     """
-    half = x.dtype.type(0.5)
-    zero = x.dtype.type(0)
-    s = x.dtype.type(scale)
-    for block in prange((x.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min(x.size, (block + 1) * BLOCK)):
-            probability = half + half * np.tanh(half * x[i])
-            dx[i] = s * (probability - target[i]) if valid[i] else zero
+    zero, one, s = x.dtype.type(0), x.dtype.type(1), x.dtype.type(scale)
+    for i in prange(x.size):
+        slope = s * (sigmoid(x[i], one) - target[i])
+        dx[i] = slope if valid[i] else zero
 
 
 @jit

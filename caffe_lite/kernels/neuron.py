@@ -10,94 +10,13 @@ that its members are arguments, and drops the loops that write into them.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from caffe_lite.kernels._jit import jit, pjit, prange
+from caffe_lite.kernels._math import exp, expm1, log, log1p, power_rules, sigmoid, tanh
+from caffe_lite.kernels._math import power as raise_to
 
-
-def _exp(x):
-    """exp(x).  In compiled float32 kernels: `_scaled_expm1`, which the compiler can vectorise."""
-    return np.exp(x)
-
-
-def _expm1(x):
-    """exp(x) - 1, as accurate near 0 as elsewhere; compiled like `_exp`."""
-    return np.expm1(x)
-
-
-@jit
-def _scaled_expm1(x):
-    """(s, q) with exp(x) = 2 s (1 + q), s a power of 2 and q = exp(r) - 1, |r| <= ln(2) / 2.
-
-    q is the Taylor series to r^7 / 7!, good to 5e-9.  s is half of the power, so that results up
-    to the greatest float32 do not overflow on the way.  Where exp(x) < 2e-38, s is 0.
-    """
-    x = np.float32(-87.5) if x < np.float32(-87.5) else x
-    x = np.float32(89) if x > np.float32(89) else x
-    n = np.floor(x * np.float32(1 / np.log(2)) + np.float32(0.5))
-    # ln(2) in two parts, of which the first has few bits: n times it is exact
-    r = (x - n * np.float32(0.693359375)) - n * np.float32(np.log(2) - 0.693359375)
-    q = np.float32(1 / 5040)
-    q = q * r + np.float32(1 / 720)
-    q = q * r + np.float32(1 / 120)
-    q = q * r + np.float32(1 / 24)
-    q = q * r + np.float32(1 / 6)
-    q = q * r + np.float32(1 / 2)
-    q = q * r * r + r
-    s = np.int32((np.int32(n) + np.int32(126)) << np.int32(23)).view(np.float32)
-    return s, q
-
-
-@overload(_exp)
-def _compiled_exp(x):
-    if x != types.float32:
-        return lambda x: np.exp(x)
-
-    def exp(x):
-        s, q = _scaled_expm1(x)
-        return (s + s * q) * np.float32(2)
-
-    return exp
-
-
-@overload(_expm1)
-def _compiled_expm1(x):
-    if x != types.float32:
-        return lambda x: np.expm1(x)
-
-    def expm1(x):
-        s, q = _scaled_expm1(x)
-        s = s * np.float32(2)
-        return s * q + (s - np.float32(1))
-
-    return expm1
-
-
-def _log1p(x):
-    """log(1 + x) for 0 <= x <= 1; compiled like `_exp`."""
-    return np.log1p(x)
-
-
-@overload(_log1p)
-def _compiled_log1p(x):
-    if x != types.float32:
-        return lambda x: np.log1p(x)
-
-    def log1p(x):
-        """2 artanh(t) = 2 (t + t^3 / 3 + ... + t^15 / 15) with t = x / (2 + x) <= 1 / 3."""
-        t = x / (np.float32(2) + x)
-        square = t * t
-        total = np.float32(2 / 15)
-        total = total * square + np.float32(2 / 13)
-        total = total * square + np.float32(2 / 11)
-        total = total * square + np.float32(2 / 9)
-        total = total * square + np.float32(2 / 7)
-        total = total * square + np.float32(2 / 5)
-        total = total * square + np.float32(2 / 3)
-        return total * square * t + np.float32(2) * t
-
-    return log1p
+LANES = 64  # sums of a row that go on side by side, if it is LONG
+LONG = 256
 
 
 @pjit
@@ -152,21 +71,39 @@ def prelu_backward(x, dy, slope, dx):
             dx[row, i] = dy[row, i] if x[row, i] > 0 else a * dy[row, i]
 
 
+@jit
+def _negative_sum(x, dy):
+    """The sum of dy * min(x, 0); numbers LANES apart are added up first."""
+    zero = x.dtype.type(0)
+    total = zero
+    whole = x.size // LANES * LANES if x.size >= LONG else 0
+    if whole > 0:
+        sums = np.zeros(LANES, x.dtype)
+        for start in range(0, whole, LANES):
+            part, given = x[start : start + LANES], dy[start : start + LANES]
+            for lane in range(LANES):
+                sums[lane] += given[lane] * min(part[lane], zero)
+        for lane in range(LANES):
+            total += sums[lane]
+    for i in range(whole, x.size):
+        total += dy[i] * min(x[i], zero)
+    return total
+
+
 @pjit
 def prelu_backward_params(x, dy, dslope):
     """dslope[c] += sum over n and positions of dy * min(x, 0).  Shapes as in `prelu_forward`."""
     n, c = x.shape[:2]
     x, dy, dslope = x.reshape(n, c, -1), dy.reshape(n, c, -1), dslope.reshape(-1)
-    zero = x.dtype.type(0)
-    sums = np.zeros(c)
-    for channel in prange(c):
-        for item in range(n):
-            total = zero
-            for i in range(x.shape[2]):
-                total += dy[item, channel, i] * min(x[item, channel, i], zero)
-            sums[channel] += total
+    sums = np.empty((c, n))
+    for row in prange(n * c):
+        item, channel = row // c, row % c
+        sums[channel, item] = _negative_sum(x[item, channel], dy[item, channel])
     for channel in range(c):
-        dslope[channel % dslope.size] += sums[channel]
+        total = 0.0
+        for item in range(n):
+            total += sums[channel, item]
+        dslope[channel % dslope.size] += total
 
 
 @pjit
@@ -175,7 +112,7 @@ def elu_forward(x, alpha, y):
     a = x.dtype.type(alpha)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        y[i] = x[i] if x[i] > 0 else a * _expm1(x[i])
+        y[i] = x[i] if x[i] > 0 else a * expm1(x[i])
 
 
 @pjit
@@ -188,20 +125,13 @@ def elu_backward(x, y, dy, alpha, dx):
         dx[i] = dy[i] if x[i] > 0 else dy[i] * (y[i] + a)
 
 
-@jit
-def _sigmoid(x, one):
-    """1 / (1 + exp(-x)) without overflow; `one` is 1 of x's type."""
-    e = _exp(-abs(x))
-    return (one if x >= 0 else e) / (one + e)
-
-
 @pjit
 def sigmoid_forward(x, y):
     """y = 1 / (1 + exp(-x))."""
     one = x.dtype.type(1)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        y[i] = _sigmoid(x[i], one)
+        y[i] = sigmoid(x[i], one)
 
 
 @pjit
@@ -219,7 +149,7 @@ def swish_forward(x, beta, y):
     one, b = x.dtype.type(1), x.dtype.type(beta)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        y[i] = x[i] * _sigmoid(b * x[i], one)
+        y[i] = x[i] * sigmoid(b * x[i], one)
 
 
 @pjit
@@ -229,19 +159,17 @@ def swish_backward(x, dy, beta, dx):
     x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
     for i in prange(x.size):
         z = b * x[i]
-        s = _sigmoid(z, one)
+        s = sigmoid(z, one)
         dx[i] = dy[i] * s * (one + z * (one - s))
 
 
 @pjit
 def tanh_forward(x, y):
-    """y = tanh(x), computed as -e / (2 + e) with e = exp(-2 |x|) - 1, and the sign of x."""
+    """y = tanh(x)."""
     two = x.dtype.type(2)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        e = _expm1(-two * abs(x[i]))
-        t = e / (two + e)
-        y[i] = t if x[i] < 0 else -t
+        y[i] = tanh(x[i], two)
 
 
 @pjit
@@ -259,7 +187,7 @@ def bnll_forward(x, y):
     zero = x.dtype.type(0)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        y[i] = max(x[i], zero) + _log1p(_exp(-abs(x[i])))
+        y[i] = max(x[i], zero) + log1p(exp(-abs(x[i])))
 
 
 @pjit
@@ -267,7 +195,7 @@ def bnll_backward(y, dy, dx):
     """dx = dy * (1 - exp(-y)), which is dy * sigmoid(x)."""
     y, dy, dx = y.reshape(-1), dy.reshape(-1), dx.reshape(-1)
     for i in prange(y.size):
-        dx[i] = -dy[i] * _expm1(-y[i])
+        dx[i] = -dy[i] * expm1(-y[i])
 
 
 @pjit
@@ -299,8 +227,9 @@ def power_forward(x, power, scale, shift, y):
         for i in prange(x.size):
             y[i] = (b + a * x[i]) * (b + a * x[i])
     else:
+        rules = power_rules(p)
         for i in prange(x.size):
-            y[i] = (b + a * x[i]) ** p
+            y[i] = raise_to(b + a * x[i], p, rules)
 
 
 @pjit
@@ -313,8 +242,9 @@ def power_backward(x, dy, power, scale, shift, dx):
         for i in prange(x.size):
             dx[i] = dy[i] * factor * (b + a * x[i])
     else:
+        rules = power_rules(p)
         for i in prange(x.size):
-            dx[i] = dy[i] * factor * (b + a * x[i]) ** p
+            dx[i] = dy[i] * factor * raise_to(b + a * x[i], p, rules)
 
 
 @pjit
@@ -323,7 +253,7 @@ def exp_forward(x, inner, outer, y):
     a, b = x.dtype.type(inner), x.dtype.type(outer)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        y[i] = b * _exp(a * x[i])
+        y[i] = b * exp(a * x[i])
 
 
 @pjit
@@ -342,7 +272,7 @@ def log_forward(x, scale, shift, factor, y):
     a, b, f = dtype(scale), dtype(shift), dtype(factor)
     x, y = x.reshape(-1), y.reshape(-1)
     for i in prange(x.size):
-        y[i] = f * np.log(b + a * x[i])
+        y[i] = f * log(b + a * x[i])
 
 
 @pjit

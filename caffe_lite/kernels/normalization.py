@@ -13,7 +13,9 @@ LEAST, MOST = 1e-27, 1e27
 BLOCK = 1024
 """Pixels that one task of the LRN kernels works on: their channels fit the fast caches."""
 LANES = 64
-"""Sums of a row that are added up side by side, in the vector registers; not for short rows."""
+"""Sums of a long row that are added up side by side, in the vector registers."""
+LONG = 512
+"""Numbers of a row from which on that is worth while."""
 
 
 @jit
@@ -254,78 +256,139 @@ def _fold(sums):
 
 
 @jit
-def _row_sum(x, sums):
-    """The sum of x; number i is added up in sums[i % LANES], which are then added up in turn."""
-    total = x.dtype.type(0)
-    whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
-    if whole > 0:
-        sums[:] = 0
+def _short_sum(x, n, c):
+    """The sum of x[n, c], in four sums: one addition need not wait for the one before."""
+    size = x.shape[2]
+    fours, zero = size // 4 * 4, x.dtype.type(0)
+    a, b, e, f = zero, zero, zero, zero
+    for i in range(0, fours, 4):
+        a += x[n, c, i]
+        b += x[n, c, i + 1]
+        e += x[n, c, i + 2]
+        f += x[n, c, i + 3]
+    for i in range(fours, size):
+        a += x[n, c, i]
+    return (a + b) + (e + f)
+
+
+@jit
+def _long_sum(x, n, c, sums):
+    """The sum of x[n, c]; number i is added up in sums[i % LANES], those then in turn.
+
+    Only long rows are worth an array of sums, and the arrays that are made of parts of them.
+    """
+    size = x.shape[2]
+    whole = size // LANES * LANES
+    sums[:] = 0
     for start in range(0, whole, LANES):
-        part = x[start : start + LANES]
+        part = x[n, c, start : start + LANES]
         for lane in range(LANES):
             sums[lane] += part[lane]
-    if whole > 0:
-        total = _fold(sums)
-    for i in range(whole, x.size):
-        total += x[i]
+    total = _fold(sums)
+    for i in range(whole, size):
+        total += x[n, c, i]
     return total
 
 
 @jit
-def _row_spread(x, mean, sums):
-    """The sum of (x - mean)^2, like `_row_sum`."""
-    total = x.dtype.type(0)
-    whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
-    if whole > 0:
-        sums[:] = 0
+def _short_spread(x, n, c, mean):
+    """The sum of (x[n, c] - mean)^2, like `_short_sum`."""
+    size = x.shape[2]
+    fours, zero = size // 4 * 4, x.dtype.type(0)
+    a, b, e, f = zero, zero, zero, zero
+    for i in range(0, fours, 4):
+        a += (x[n, c, i] - mean) * (x[n, c, i] - mean)
+        b += (x[n, c, i + 1] - mean) * (x[n, c, i + 1] - mean)
+        e += (x[n, c, i + 2] - mean) * (x[n, c, i + 2] - mean)
+        f += (x[n, c, i + 3] - mean) * (x[n, c, i + 3] - mean)
+    for i in range(fours, size):
+        a += (x[n, c, i] - mean) * (x[n, c, i] - mean)
+    return (a + b) + (e + f)
+
+
+@jit
+def _long_spread(x, n, c, mean, sums):
+    """The sum of (x[n, c] - mean)^2, like `_long_sum`."""
+    size = x.shape[2]
+    whole = size // LANES * LANES
+    sums[:] = 0
     for start in range(0, whole, LANES):
-        part = x[start : start + LANES]
+        part = x[n, c, start : start + LANES]
         for lane in range(LANES):
             sums[lane] += (part[lane] - mean) * (part[lane] - mean)
-    if whole > 0:
-        total = _fold(sums)
-    for i in range(whole, x.size):
-        total += (x[i] - mean) * (x[i] - mean)
+    total = _fold(sums)
+    for i in range(whole, size):
+        total += (x[n, c, i] - mean) * (x[n, c, i] - mean)
     return total
 
 
 @jit
-def _row_product(x, mean, dy, sums):
-    """The sum of dy * (x - mean), like `_row_sum`."""
-    total = x.dtype.type(0)
-    whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
-    if whole > 0:
-        sums[:] = 0
+def _short_product(x, n, c, mean, dy):
+    """The sum of dy[n, c] * (x[n, c] - mean), like `_short_sum`."""
+    size = x.shape[2]
+    fours, zero = size // 4 * 4, x.dtype.type(0)
+    a, b, e, f = zero, zero, zero, zero
+    for i in range(0, fours, 4):
+        a += dy[n, c, i] * (x[n, c, i] - mean)
+        b += dy[n, c, i + 1] * (x[n, c, i + 1] - mean)
+        e += dy[n, c, i + 2] * (x[n, c, i + 2] - mean)
+        f += dy[n, c, i + 3] * (x[n, c, i + 3] - mean)
+    for i in range(fours, size):
+        a += dy[n, c, i] * (x[n, c, i] - mean)
+    return (a + b) + (e + f)
+
+
+@jit
+def _long_product(x, n, c, mean, dy, sums):
+    """The sum of dy[n, c] * (x[n, c] - mean), like `_long_sum`."""
+    size = x.shape[2]
+    whole = size // LANES * LANES
+    sums[:] = 0
     for start in range(0, whole, LANES):
-        part, given = x[start : start + LANES], dy[start : start + LANES]
+        part, given = x[n, c, start : start + LANES], dy[n, c, start : start + LANES]
         for lane in range(LANES):
             sums[lane] += given[lane] * (part[lane] - mean)
-    if whole > 0:
-        total = _fold(sums)
-    for i in range(whole, x.size):
-        total += dy[i] * (x[i] - mean)
+    total = _fold(sums)
+    for i in range(whole, size):
+        total += dy[n, c, i] * (x[n, c, i] - mean)
     return total
 
 
 @pjit
-def batch_moments(x, mean, variance):
-    """mean[c] and variance[c] = mean of (x - mean[c])^2, over items and positions.
+def batch_norm_forward(x, eps, mean, variance, deviation, kept, y):
+    """y = (x - mean[c]) / deviation[c], of which mean and variance are taken over N and P.
 
-    x: (N, C, P); mean, variance: (C,).  Rows are summed one by one and combined after Chan et al.
-    (1979), so that a mean far from 0 costs no accuracy.
+    x: (N, C, P).  mean, variance, deviation = sqrt(variance + eps): (C,), assigned.
+    kept: (N, C, P), becomes x, which y may overwrite; or of size 0.  y: (N, C, P).
+    Rows are summed one by one and combined after Chan et al. (1979), so that a mean far from 0
+    costs no accuracy.
     """
     n, c, p = x.shape
+    epsilon, one = x.dtype.type(eps), x.dtype.type(1)
     for channel in prange(c):
-        sums = np.empty(LANES, x.dtype)
         count, center, spread = 0, 0.0, 0.0
         for item in range(n):
-            row_mean = _row_sum(x[item, channel], sums) / x.dtype.type(p)
+            if p < LONG:
+                row_mean = _short_sum(x, item, channel) / x.dtype.type(p)
+                row_spread = _short_spread(x, item, channel, row_mean)
+            else:
+                sums = np.empty(LANES, x.dtype)
+                row_mean = _long_sum(x, item, channel, sums) / x.dtype.type(p)
+                row_spread = _long_spread(x, item, channel, row_mean, sums)
             delta = row_mean - center
-            spread += _row_spread(x[item, channel], row_mean, sums)
+            spread += row_spread
             spread += delta * delta * (count * (p / (count + p)))
             center += delta * (p / (count + p))
             count += p
         mean[channel], variance[channel] = center, spread / count
+        deviation[channel] = np.sqrt(variance[channel] + epsilon)
+        m, inverse = mean[channel], one / deviation[channel]
+        for item in range(n):
+            if kept.size:
+                for i in range(p):
+                    kept[item, channel, i] = x[item, channel, i]
+            for i in range(p):
+                y[item, channel, i] = (x[item, channel, i] - m) * inverse
 
 
 @pjit
@@ -349,12 +412,16 @@ def batch_normalize_backward(x, dy, mean, deviation, dx):
     n, c, p = x.shape
     one = x.dtype.type(1)
     for channel in prange(c):
-        sums = np.empty(LANES, x.dtype)
         m, inverse = mean[channel], one / deviation[channel]
         sum_dy, sum_product = 0.0, 0.0
         for item in range(n):
-            sum_dy += _row_sum(dy[item, channel], sums)
-            sum_product += _row_product(x[item, channel], m, dy[item, channel], sums)
+            if p < LONG:
+                sum_dy += _short_sum(dy, item, channel)
+                sum_product += _short_product(x, item, channel, m, dy)
+            else:
+                sums = np.empty(LANES, x.dtype)
+                sum_dy += _long_sum(dy, item, channel, sums)
+                sum_product += _long_product(x, item, channel, m, dy, sums)
         mean_dy = x.dtype.type(sum_dy / (n * p))
         slope = x.dtype.type(sum_product / (n * p)) * inverse * inverse
         for item in range(n):

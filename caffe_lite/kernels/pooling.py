@@ -11,117 +11,88 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
+from caffe_lite.kernels._lanes import maxima
+from caffe_lite.kernels.gemm import VECTOR_BYTES, copy_vector
 
-BAND = 4096
-"""Numbers that are worked on at once, about: they and what is made of them fit the fast cache."""
+CHUNK = 4096
+"""Outputs of a task, at most, where planes are smaller than that."""
+TASKS = 32
+"""Tasks that there are at least, if there are as many planes."""
 
 
 @jit
-def _greater(before, x, onward, best, step):
-    """best = the greater of before and x; step = onward where that is x, else 0.
+def _pad(x, at, height, width, top, left, padded, down, along):
+    """padded (down, along) = the plane (height, width) at x[at] with -infinity around it.
 
-    NaN is greater than all numbers; of equal numbers `before` is taken, here and below.
+    What a row's last vector leaves beyond its end is written over.
     """
-    for i in range(best.size):
-        better = (x[i] > before[i]) | (x[i] != x[i])
-        best[i] = x[i] if better else before[i]
-        step[i] = onward if better else np.int32(0)
-
-
-@jit
-def _take_greater(x, onward, best, step):
-    """best = x and step = onward where x is greater."""
-    for i in range(best.size):
-        better = (x[i] > best[i]) | (x[i] != x[i])
-        best[i] = x[i] if better else best[i]
-        step[i] = onward if better else step[i]
-
-
-@jit
-def _greater_rows(before, before_step, x, x_step, onward, best, step):
-    """best = the greater of before and x; step = before_step, or x_step + onward."""
-    for i in range(best.size):
-        better = (x[i] > before[i]) | (x[i] != x[i])
-        best[i] = x[i] if better else before[i]
-        step[i] = x_step[i] + onward if better else before_step[i]
-
-
-@jit
-def _take_greater_rows(x, x_step, onward, best, step):
-    """best = x and step = x_step + onward where x is greater."""
-    for i in range(best.size):
-        better = (x[i] > best[i]) | (x[i] != x[i])
-        best[i] = x[i] if better else best[i]
-        step[i] = x_step[i] + onward if better else step[i]
-
-
-@jit
-def _pad(plane, top, left, padded):
-    """padded = plane with -infinity around it."""
-    height = min(plane.shape[0], padded.shape[0] - top)
-    width = min(plane.shape[1], padded.shape[1] - left)
-    padded[:] = -np.inf
+    lanes = VECTOR_BYTES // x.itemsize
+    infinity = x.dtype.type(np.inf)
+    height, width, pitch = min(height, down - top), min(width, along - left), width
+    padded[: top * along] = -infinity
     for h in range(height):
-        row, line = plane[h], padded[top + h, left : left + width]
-        for w in range(line.size):
-            line[w] = row[w]
+        start, line = at + h * pitch, (top + h) * along
+        for w in range(left):
+            padded[line + w] = -infinity
+        if start + width + lanes <= x.size:
+            for w in range(0, width, lanes):
+                copy_vector(x, start + w, padded, line + left + w)
+        else:
+            for w in range(width):
+                padded[line + left + w] = x[start + w]
+        for w in range(left + width, along):
+            padded[line + w] = -infinity
+    padded[(top + height) * along : down * along] = -infinity
 
 
 @jit
-def _dense_maxima(plane, window, width, wide, wide_step, best, step):
-    """best = the maximum of the window that starts at each number; step = how far on that is.
-
-    plane: (H, W), whose rows are `width` numbers apart in the places; wide, wide_step, best, step:
-    as many numbers or more, the first two for the maxima along the rows.  Windows run on into the
-    next row, so not all are of use.  But vector instructions do the plane as a whole, and that
-    costs less than strides.
-    """
+def _list_taps(window, pitch, width, offsets, steps):
+    """Where the numbers of a window are, from its first: in rows of `pitch`, and of `width`."""
     kernel_h, kernel_w = window[:2]
-    along, row = plane.shape[1], plane.reshape(-1)
-    wide, wide_step = wide[: row.size], wide_step[: row.size]
-    right = min(kernel_w - 1, 1)  # with a kernel of 1, a number and itself
-    count = row.size - right
-    _greater(row[:count], row[right:], np.int32(right), wide[:count], wide_step[:count])
-    wide[count:] = row[count:]
-    wide_step[count:] = 0
-    for k in range(2, kernel_w):
-        _take_greater(row[k:], np.int32(k), wide[: row.size - k], wide_step[: row.size - k])
-    if kernel_h == 1:
-        best[: row.size] = wide
-        step[: row.size] = wide_step
-    for k in range(1, kernel_h):
-        count, onward = row.size - k * along, np.int32(k * width)
-        below, below_step = wide[k * along :], wide_step[k * along :]
-        if k == 1:
-            above, above_step = wide[:count], wide_step[:count]
-            _greater_rows(above, above_step, below, below_step, onward, best[:count], step)
-        else:
-            _take_greater_rows(below, below_step, onward, best[:count], step)
+    for h in range(kernel_h):
+        for w in range(kernel_w):
+            offsets[h * kernel_w + w] = h * pitch + w
+            steps[h * kernel_w + w] = h * width + w
 
 
 @jit
-def _pick_maxima(best, step, along, start, window, width, y, argmax):
-    """What of the dense maxima is wanted: output rows from `start` on."""
+def _find_places(y, argmax, to, count, top, window, width):
+    """No padding is a maximum: where all is -infinity, the first number inside the plane is."""
+    _, _, _, pad_w, _, stride_w = window
+    infinity = y.dtype.type(np.inf)
+    for j in range(count if top < 0 else min(count, (pad_w + stride_w - 1) // stride_w)):
+        if y[to + j] == -infinity:
+            argmax[to + j] = max(top, 0) * width + max(j * stride_w - pad_w, 0)
+
+
+@jit
+def _plane_maxima(
+    x, at, pitch, offsets, steps, window, width, y, argmax, first, last, shape, room
+):
+    """The maxima of a plane in rows of `pitch` from x[at] on, by vectors, row by row.
+
+    A row's last vector reaches over its end, the next row is written over that.  But not over
+    y[last]: `room`, two arrays of a row, is taken there.
+    """
     _, _, pad_h, pad_w, stride_h, stride_w = window
-    infinity = best.dtype.type(np.inf)
-    for i in range(y.shape[0]):
-        top = (start + i) * stride_h - pad_h
-        first = top * width - pad_w
-        at = i * stride_h * along
-        line, steps = best[at : at + along], step[at : at + along]
-        row, places = y[i], argmax[i]
-        if stride_w == 2:  # known to the compiler, which then has an instruction for it
-            for j in range(row.size):
-                row[j] = line[np.uintp(2 * j)]
-                places[j] = steps[np.uintp(2 * j)] + np.int32(first + 2 * j)
+    rows, columns = shape
+    best, found = room
+    for i in range(rows):
+        top = i * stride_h - pad_h
+        base, start, to = top * width - pad_w, at + i * stride_h * pitch, first + i * columns
+        if to + best.size <= last:
+            maxima(x, start, offsets, steps, steps.size, stride_w, y, argmax, to, base, columns)
         else:
-            for j in range(row.size):
-                row[j] = line[np.uintp(j * stride_w)]
-                places[j] = steps[np.uintp(j * stride_w)] + np.int32(first + j * stride_w)
-        if top < 0 or pad_w > 0:
-            for j in range(row.size):
-                if row[j] == -infinity:  # no padding is a maximum
-                    places[j] = max(top, 0) * width + max(j * stride_w - pad_w, 0)
+            maxima(
+                x, start, offsets, steps, steps.size, stride_w, best, found, to - to, base, columns
+            )
+            for j in range(columns):
+                y[to + j] = best[j]
+            if argmax.size:
+                for j in range(columns):
+                    argmax[to + j] = found[j]
+        if argmax.size and (top < 0 or pad_w > 0):
+            _find_places(y, argmax, to, columns, top, window, width)
 
 
 @jit
@@ -139,43 +110,61 @@ def _window_maxima(plane, window, y, argmax):
                 for w in range(max(left, 0), right):
                     if plane[h, w] > best or (plane[h, w] != plane[h, w] and best == best):
                         best, at_h, at_w = plane[h, w], h, w
-            y[i, j], argmax[i, j] = best, at_h * width + at_w
+            y[i, j] = best
+            if argmax.size:
+                argmax[i * y.shape[1] + j] = at_h * width + at_w
 
 
 @pjit
 def max_pool_forward(x, window, y, argmax):
     """y = the greatest number of each window; of equal ones the first in reading order.
 
-    NaN counts as greater than all numbers.
+    NaN counts as greater than all numbers.  argmax: of y's shape, or of size 0 if not wanted.
     """
     kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
     height, width = x.shape[2:]
-    x = x.reshape(-1, height, width)
-    y = y.reshape(x.shape[0], y.shape[2], y.shape[3])
-    argmax = argmax.reshape(y.shape)
-    down = max(height + pad_h, (y.shape[1] - 1) * stride_h + kernel_h)
-    along = max(width + pad_w, (y.shape[2] - 1) * stride_w + kernel_w)
-    dense = (kernel_h + kernel_w) * down * along
-    rows = min(max(BAND // (stride_h * along), 1), y.shape[1])
-    most = (rows - 1) * stride_h + kernel_h
-    few = dense > 8 * kernel_h * kernel_w * y.shape[1] * y.shape[2]
-    for p in prange(x.shape[0]):
-        if few:
-            _window_maxima(x[p], window, y[p], argmax[p])
-        else:
-            plane = x[p]
-            if down > height or along > width:
-                plane = np.empty((down, along), x.dtype)
-                _pad(x[p], pad_h, pad_w, plane)
-            wide, wide_step = np.empty(most * along, x.dtype), np.empty(most * along, np.int32)
-            best, step = np.empty(most * along, x.dtype), np.empty(most * along, np.int32)
-            for start in range(0, y.shape[1], rows):
-                stop = min(start + rows, y.shape[1])
-                top, count = start * stride_h, (stop - start - 1) * stride_h + kernel_h
-                part = plane[top : top + count]
-                _dense_maxima(part, window, width, wide, wide_step, best, step)
-                given, places = y[p, start:stop], argmax[p, start:stop]
-                _pick_maxima(best, step, along, start, window, width, given, places)
+    planes, rows, columns = x.shape[0] * x.shape[1], y.shape[2], y.shape[3]
+    down = max(height + pad_h, (rows - 1) * stride_h + kernel_h)
+    along = max(width + pad_w, (columns - 1) * stride_w + kernel_w)
+    lanes = VECTOR_BYTES // x.itemsize
+    whole = (columns + lanes - 1) // lanes * lanes
+    vector = 1 if stride_w <= 2 else lanes // 2  # taking it costs as much as so many numbers
+    few = whole // lanes * vector >= columns
+    size, outputs, slack = height * width, rows * columns, (lanes + 1) * stride_w
+    chunk = max(1, min(CHUNK // outputs, planes // TASKS))
+    padded = down > height or along > width
+    flat, out, places = x.reshape(-1), y.reshape(-1), argmax.reshape(-1)
+    for task in prange((planes + chunk - 1) // chunk):
+        offsets, steps = np.empty((2, kernel_h * kernel_w), np.int64)
+        _list_taps(window, along, width, offsets, steps)
+        room = np.empty(whole, x.dtype), np.empty(whole if places.size else 0, np.int32)
+        copy = np.empty(down * along + slack, x.dtype)
+        stop = min(planes, (task + 1) * chunk)
+        for p in range(task * chunk, stop):
+            to, plane = p * outputs, flat[p * size : (p + 1) * size].reshape(height, width)
+            if few:
+                result = out[to : to + outputs].reshape(rows, columns)
+                _window_maxima(plane, window, result, places[to : to + outputs])
+                continue
+            source, at = flat, p * size
+            if padded or at + size + slack > flat.size:
+                _pad(flat, at, height, width, pad_h, pad_w, copy, down, along)
+                source, at = copy, 0
+            _plane_maxima(
+                source,
+                at,
+                along,
+                offsets,
+                steps,
+                window,
+                width,
+                out,
+                places,
+                to,
+                stop * outputs,
+                (rows, columns),
+                room,
+            )
 
 
 @pjit

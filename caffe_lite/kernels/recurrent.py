@@ -9,15 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit, pjit, prange
+from caffe_lite.kernels._jit import pjit, prange
+from caffe_lite.kernels._math import sigmoid, tanh
 from caffe_lite.kernels.gemm import gemm
-
-
-@jit
-def _sigmoid(x, one):
-    """1 / (1 + exp(-x)) without overflow; `one` is 1 of x's type."""
-    e = np.exp(-abs(x))
-    return (one if x >= 0 else e) / (one + e)
 
 
 @pjit
@@ -29,19 +23,21 @@ def lstm_unit_forward(before, gates, cont, activations, c, h):
     i, cont * f, o, g; may be `gates` itself.
     """
     size = before.shape[1]
-    one = before.dtype.type(1)
+    one, two = before.dtype.type(1), before.dtype.type(2)
     for n in prange(before.shape[0]):
-        for d in range(size):
-            i = _sigmoid(gates[n, d], one)
-            f = cont[n] * _sigmoid(gates[n, size + d], one)
-            o = _sigmoid(gates[n, 2 * size + d], one)
-            g = np.tanh(gates[n, 3 * size + d])
-            activations[n, d] = i
-            activations[n, size + d] = f
-            activations[n, 2 * size + d] = o
-            activations[n, 3 * size + d] = g
-            c[n, d] = f * before[n, d] + i * g
-            h[n, d] = o * np.tanh(c[n, d])
+        row, state, out = activations[n], c[n], h[n]
+        row[:] = gates[n]  # which may be one array: loops over two would not be made vectors then
+        i, f, o, g = row[:size], row[size : 2 * size], row[2 * size : 3 * size], row[3 * size :]
+        inherited, squashed = before[n], row[: 3 * size]
+        for d in range(squashed.size):
+            squashed[d] = sigmoid(squashed[d], one)
+        for d in range(g.size):
+            g[d] = tanh(g[d], two)
+        for d in range(f.size):
+            f[d] *= cont[n]
+        for d in range(state.size):
+            state[d] = f[d] * inherited[d] + i[d] * g[d]
+            out[d] = o[d] * tanh(state[d], two)
 
 
 @pjit
@@ -51,16 +47,19 @@ def lstm_unit_backward(before, activations, c, dc, dh, dbefore, dgates):
     dbefore may be dc itself.
     """
     size = before.shape[1]
-    one = before.dtype.type(1)
+    one, two = before.dtype.type(1), before.dtype.type(2)
     for n in prange(before.shape[0]):
+        squashed = c[n].copy()
+        for d in range(size):
+            squashed[d] = tanh(squashed[d], two)
         for d in range(size):
             i, f = activations[n, d], activations[n, size + d]
             o, g = activations[n, 2 * size + d], activations[n, 3 * size + d]
-            squashed = np.tanh(c[n, d])
-            through = dc[n, d] + dh[n, d] * o * (one - squashed * squashed)
+            t = squashed[d]
+            through = dc[n, d] + dh[n, d] * o * (one - t * t)
             dgates[n, d] = through * g * i * (one - i)
             dgates[n, size + d] = through * before[n, d] * f * (one - f)
-            dgates[n, 2 * size + d] = dh[n, d] * squashed * o * (one - o)
+            dgates[n, 2 * size + d] = dh[n, d] * t * o * (one - o)
             dgates[n, 3 * size + d] = through * i * (one - g * g)
             dbefore[n, d] = through * f
 

@@ -277,13 +277,12 @@ class Scale(_Broadcast):
         """y = x scale + bias."""
         shape = self.split(bottom)
         x = bottom[0].data.reshape(shape)
-        if self.goes_backward and top[0].shares_data_with(bottom[0]):
-            np.copyto(self.buf.kept, bottom[0].data)
+        in_place = top[0].shares_data_with(bottom[0])
+        kept = self.buf.kept.reshape(shape) if in_place and self.goes_backward else x[:0]
         scale = bottom[1] if len(bottom) == 2 else self.blobs[0]
         bias = self.blobs[-1].data if self.config.bias_term else np.empty(0, self.dtype)
-        kernel.scale_forward(
-            x, scale.data.reshape(-1), bias.reshape(-1), top[0].data.reshape(shape)
-        )
+        y = top[0].data.reshape(shape)
+        kernel.scale_forward(x, scale.data.reshape(-1), bias.reshape(-1), kept, y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dscale += sum dy x, dbias += sum dy, and last, for it may be in place, dx = dy scale."""
@@ -300,7 +299,7 @@ class Scale(_Broadcast):
             scale = bottom[1] if len(bottom) == 2 else self.blobs[0]
             none = np.empty(0, self.dtype)
             dx = bottom[0].diff.reshape(shape)
-            kernel.scale_forward(dy, scale.data.reshape(-1), none, dx)
+            kernel.scale_forward(dy, scale.data.reshape(-1), none, dy[:0], dx)
 
     def epilogue(self) -> Epilogue | None:
         """The scale and the bias, where they are parameters of axis 1."""
@@ -332,13 +331,9 @@ class Bias(_Broadcast):
         """y = x + bias."""
         shape = self.split(bottom)
         bias = bottom[1] if len(bottom) == 2 else self.blobs[0]
-        none = np.empty(0, self.dtype)
-        kernel.scale_forward(
-            bottom[0].data.reshape(shape),
-            none,
-            bias.data.reshape(-1),
-            top[0].data.reshape(shape),
-        )
+        none, x = np.empty(0, self.dtype), bottom[0].data.reshape(shape)
+        y = top[0].data.reshape(shape)
+        kernel.scale_forward(x, none, bias.data.reshape(-1), x[:0], y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dbias += sum dy, dx = dy."""

@@ -131,16 +131,18 @@ class BatchNorm(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        x, buf = self._as_rows(bottom[0].data), self.buf
+        x, y, buf = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.buf
         if self._global:
             self._read_statistics()
-        else:
-            kernels.batch_moments(x, buf.mean, buf.variance)
-            self._update_statistics(x.size // x.shape[1])
-        np.sqrt(buf.variance + self.config.eps, out=buf.deviation)
+            np.sqrt(buf.variance + self.config.eps, out=buf.deviation)
+            kernels.batch_normalize(x, buf.mean, buf.deviation, y)
+            return
+        kept = np.empty((0, 0, 0), self.dtype)
         if self._copy is not None and self.goes_backward:
-            np.copyto(self._copy, bottom[0].data)
-        kernels.batch_normalize(x, buf.mean, buf.deviation, self._as_rows(top[0].data))
+            kept = self._as_rows(self._copy)
+        eps = self.config.eps
+        kernels.batch_norm_forward(x, eps, buf.mean, buf.variance, buf.deviation, kept, y)
+        self._update_statistics(x.size // x.shape[1])
 
     def _read_statistics(self) -> None:
         factor = float(self.factor.data[0])

@@ -55,6 +55,7 @@ class _Pooling(Layer):
     """What Pooling and SPP share: the check of windows and the choice of kernels."""
 
     backward_reads = Reads.NONE
+    _top_count = 1
 
     def check_planes(self, x: Shape) -> None:
         """Windows slide over the last two of four axes."""
@@ -90,7 +91,9 @@ class _Pooling(Layer):
     def pool(self, method: int, x: Array, window: Window, name: str, y: Array) -> None:
         """Forward by one of the methods, with buffers called argmax+name and chance+name."""
         if method == MAX:
-            kernels.max_pool_forward(x, window, y, getattr(self.buf, f"argmax{name}"))
+            argmax = getattr(self.buf, f"argmax{name}")
+            wanted = self.goes_backward or self._top_count > 1
+            kernels.max_pool_forward(x, window, y, argmax if wanted else argmax[:0])
         elif method == AVE:
             kernels.average_pool_forward(x, window, y)
         elif self.training:

@@ -9,6 +9,7 @@ from caffe_lite.kernels.arithmetic import (
     ASUM,
     SUM,
     SUMSQ,
+    axpy_backward_scale,
     axpy_forward,
     product,
     reduction_backward,
@@ -52,7 +53,7 @@ def test_sums_and_products_may_overwrite_an_input():
 
 
 @pytest.mark.parametrize(("operation", "name"), [(SUM, "SUM"), (ASUM, "ASUM"), (SUMSQ, "SUMSQ")])
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 129)])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 129), (2, 4099)])
 def test_reduction(operation, name, shape):
     x = np.random.default_rng(3).standard_normal(shape)
     y = np.empty(shape[0])
@@ -79,6 +80,14 @@ def test_axpy():
     out = np.empty((6, 5))
     axpy_forward(a.reshape(-1), x.reshape(6, 5), y.reshape(6, 5), out)
     np.testing.assert_allclose(out.reshape(x.shape), oracle.axpy(a, x, y))
+
+
+@pytest.mark.parametrize("columns", [5, 1001])
+def test_the_gradient_of_a_scale_is_a_product_of_rows(columns):
+    x, dy = np.random.default_rng(6).standard_normal((2, 3, columns))
+    da = np.empty(3)
+    axpy_backward_scale(x, dy, da)
+    np.testing.assert_allclose(da, np.einsum("ni,ni->n", x, dy))
 
 
 # that the oracles can tell right from wrong

@@ -17,7 +17,15 @@ from caffe_lite.kernels.classify import (
 )
 from tests.oracles import classify as oracle
 
-SHAPES = [(3, 7, 1), (1, 1, 1), (2, 3, 5), (2, 3, BLOCK), (1, 4, 2 * BLOCK + 3)]
+SHAPES = [
+    (3, 7, 1),
+    (1, 1, 1),
+    (400, 7, 1),
+    (5, 1001, 1),
+    (2, 3, 5),
+    (2, 3, BLOCK),
+    (1, 4, 2 * BLOCK + 3),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -43,6 +51,14 @@ def test_softmax_of_large_scores(inner):
 def test_softmax_of_nothing(shape):
     softmax_forward(np.empty(shape), np.empty(shape))
     softmax_backward(np.empty(shape), np.empty(shape), np.empty(shape))
+
+
+def test_an_item_gets_the_same_bits_alone_and_among_many():
+    x = np.random.default_rng(3).standard_normal((300, 21, 1)).astype(np.float32)
+    y, few = np.empty_like(x), np.empty_like(x[:5])
+    softmax_forward(x, y)
+    softmax_forward(x[:5], few)
+    np.testing.assert_array_equal(few, y[:5])
 
 
 @pytest.mark.parametrize("inner", [1, 3])

@@ -234,6 +234,8 @@ SAME = Window((3, 3), (1, 1), (1, 1), (1, 1))
         (SAME, 1, (1, 8, 9, 13), 8, "winograd"),
         (SAME, 1, (2, 8, 5, 8), 8, "winograd"),
         (SAME, 1, (1, 8, 9, 8), 8, "patches"),  # six tiles
+        (SAME, 1, (9, 8, 2, 2), 8, "winograd"),
+        (SAME, 1, (9, 8, 2, 1), 8, "patches"),  # an eighth of nine tiles
         (SAME, 1, (1, 7, 20, 20), 8, "patches"),
         (SAME, 2, (1, 16, 20, 20), 14, "patches"),
         (SAME, 2, (1, 16, 20, 20), 16, "winograd"),

@@ -80,11 +80,12 @@ def test_equal_indices_add_up() -> None:
 def test_scale(shape, dtype) -> None:
     x, dy = draw(*shape, dtype=dtype), draw(*shape, seed=1, dtype=dtype)
     factor, bias = draw(shape[1], seed=2, dtype=dtype), draw(shape[1], seed=3, dtype=dtype)
-    y = np.full_like(x, np.nan)
+    y, kept = np.full((2, *x.shape), np.nan, dtype)
     close = {"rtol": 1e-4 if dtype == np.float32 else 1e-12, "atol": 1e-4}
-    kernel.scale_forward(x, factor, bias, y)
+    kernel.scale_forward(x, factor, bias, kept, y)
     np.testing.assert_allclose(y, oracle.scale(x, factor, bias), **close)
-    kernel.scale_forward(x, factor[:0], bias, y)
+    np.testing.assert_array_equal(kept, x)
+    kernel.scale_forward(x, factor[:0], bias, x[:0], y)
     np.testing.assert_allclose(y, oracle.add_bias(x, bias), **close)
     dscale, dbias = np.ones_like(factor), np.ones_like(bias)
     kernel.scale_backward_params(x, dy, dscale)
@@ -95,7 +96,7 @@ def test_scale(shape, dtype) -> None:
 
 def test_scale_keeps_nan() -> None:
     x = np.array([[[1.0, np.nan]]])
-    kernel.scale_forward(x, np.array([0.0]), np.empty(0), x)
+    kernel.scale_forward(x, np.array([0.0]), np.empty(0), x[:0], x)
     assert x[0, 0, 0] == 0
     assert np.isnan(x[0, 0, 1])
 
@@ -115,5 +116,5 @@ def test_the_embed_oracle_rejects_a_shifted_index() -> None:
 
 def test_the_scale_oracle_rejects_another_axis() -> None:
     x, factor, y = draw(3, 3, 4), draw(3, seed=1), np.empty((3, 3, 4))
-    kernel.scale_forward(x, factor, np.empty(0), y)
+    kernel.scale_forward(x, factor, np.empty(0), x[:0], y)
     assert not np.allclose(y, oracle.scale(x, factor, axis=0))

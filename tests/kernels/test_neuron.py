@@ -83,6 +83,14 @@ def test_prelu_of_odd_planes() -> None:
     np.testing.assert_allclose(y, oracle.prelu(x, slope))
 
 
+@pytest.mark.parametrize("positions", [5, 1001])
+def test_the_gradient_of_prelu_slopes(positions: int) -> None:
+    x, dy = np.random.default_rng(1).standard_normal((2, 3, 4, positions))
+    dslope = np.ones(4)
+    neuron.prelu_backward_params(x, dy, dslope)
+    np.testing.assert_allclose(dslope, 1 + (dy * np.minimum(x, 0)).sum(axis=(0, 2)))
+
+
 def clip(in_place: bool) -> Rig:
     values = given(-2, -0.5, 0.25, 0.75, 3)
     return Rig(

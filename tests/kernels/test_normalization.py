@@ -51,13 +51,15 @@ def test_lrn_of_zeros_without_k_is_not_a_number_as_in_caffe() -> None:
 @pytest.mark.parametrize("p", [49, 127, 128, 1001])
 def test_moments_and_gradient_of_short_and_long_rows(p: int) -> None:
     x, dy = np.random.default_rng(0).standard_normal((2, 3, 2, p))
-    mean, variance, dx = np.empty(2), np.empty(2), np.empty_like(x)
-    normalization.batch_moments(x, mean, variance)
+    mean, variance, deviation = np.empty((3, 2))
+    kept, y, dx = x.copy(), x.copy(), np.empty_like(x)
+    normalization.batch_norm_forward(y, 0.0, mean, variance, deviation, kept, y)
+    np.testing.assert_array_equal(kept, x)
     np.testing.assert_allclose(mean, x.mean(axis=(0, 2)), atol=1e-13)
     np.testing.assert_allclose(variance, x.var(axis=(0, 2)), rtol=1e-12)
-    deviation = np.sqrt(variance)
+    np.testing.assert_array_equal(deviation, np.sqrt(variance))
+    np.testing.assert_allclose(y, (x - mean[:, None]) / deviation[:, None], atol=1e-12)
     normalization.batch_normalize_backward(x, dy, mean, deviation, dx)
-    y = (x - mean[:, None]) / deviation[:, None]
     along = (dy * y).mean(axis=(0, 2))[:, None] * y
     wanted = (dy - dy.mean(axis=(0, 2))[:, None] - along) / deviation[:, None]
     np.testing.assert_allclose(dx, wanted, atol=1e-12)
@@ -73,8 +75,9 @@ def test_lrn_within_a_plane_smaller_than_the_window() -> None:
 def test_moments_far_from_zero_are_accurate_in_float32() -> None:
     x = np.random.default_rng(0).standard_normal((8, 3, 100)) * 0.01 + [[[1000], [0], [-300]]]
     x = x.astype(np.float32)
-    mean, variance = np.empty(3, np.float32), np.empty(3, np.float32)
-    normalization.batch_moments(x, mean, variance)
+    mean, variance, deviation = np.empty((3, 3), np.float32)
+    y = np.empty_like(x)
+    normalization.batch_norm_forward(x, 0.0, mean, variance, deviation, y[:0], y)
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=(0, 2)), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(variance, exact.var(axis=(0, 2)), rtol=1e-2)

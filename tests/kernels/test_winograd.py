@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -10,6 +13,7 @@ from caffe_lite.kernels import _winograd as kernel
 from caffe_lite.kernels.gemm import Epilogue
 from tests.oracles import convolution as oracle
 
+ROOT = Path(__file__).resolve().parents[2]
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 
 # items, channels, height, width, outputs, groups, pad_h, pad_w
@@ -68,21 +72,33 @@ def test_epilogue() -> None:
     np.testing.assert_allclose(found, np.where(wanted > 0, wanted, 0.1 * wanted), atol=1e-12)
 
 
+def test_nan_spreads_over_its_tiles_only() -> None:
+    x, w, b, group, window, work, y = setting((1, 2, 11, 12, 3, 1, 1, 1), np.float32)
+    x[0, 1, 5, 6] = np.nan  # under the tiles of rows 4 .. 8 and columns 4 .. 8
+    kernel.winograd_forward(x, w, b, group, window, work, y)
+    reached = np.zeros(y.shape, bool)
+    reached[:, :, 4:8, 4:8] = True
+    np.testing.assert_array_equal(np.isnan(y), reached)
+
+
 @pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
 @pytest.mark.parametrize("channels", [64, 512])
 def test_error_against_float64(channels) -> None:
-    """A tenth of the bound of the project, which is 1e-4 of the largest output."""
+    """Seen were 1.1e-6 to 3.7e-6 of the largest output; the bound of the project is 1e-4."""
     x, w, b, group, window, work, y = setting((1, channels, 14, 13, 64, 1, 1, 1), np.float32)
     w *= np.float32((2 / (9 * channels)) ** 0.5)
     kernel.winograd_forward(x, w, b[:0], group, window, work, y)
     padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
     wanted = np.einsum("nchwij,ocij->nohw", patches, w.astype(np.float64), optimize=True)
-    assert np.abs(y - wanted).max() < 1e-5 * np.abs(wanted).max()
+    assert np.abs(y - wanted).max() < 5e-6 * np.abs(wanted).max()
 
 
 @pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
-@pytest.mark.parametrize("case", [(2, 64, 28, 27, 40, 1, 1, 1), (1, 256, 9, 8, 256, 1, 1, 0)])
+@pytest.mark.parametrize(
+    "case",
+    [(2, 64, 28, 27, 40, 1, 1, 1), (1, 256, 9, 8, 256, 1, 1, 0), (1, 64, 72, 68, 40, 1, 1, 1)],
+)
 def test_bit_equal_for_any_number_of_threads(case) -> None:
     *inputs, y = setting(case, np.float32)
     found = []
@@ -94,9 +110,51 @@ def test_bit_equal_for_any_number_of_threads(case) -> None:
     np.testing.assert_array_equal(*found)
 
 
-def test_the_rule() -> None:
-    w = (512, 512, 3, 3)
-    assert kernel.winograd_wins((1, 512, 14, 14), w, (1, 512, 14, 14), 1)
-    assert kernel.winograd_wins((8, 512, 7, 7), w, (8, 512, 7, 7), 1)
-    assert not kernel.winograd_wins((1, 512, 7, 7), w, (1, 512, 7, 7), 1)
-    assert not kernel.winograd_wins((8, 3, 224, 224), (64, 3, 3, 3), (8, 64, 224, 224), 1)
+@pytest.mark.parametrize(
+    "cut",
+    [
+        {"FEW": 1, "SHARED_BYTES": 0},  # three tasks, each with its own filters
+        {"FEW": 1, "BLOCK_BYTES": 0},  # three that share them
+        {"FEW": 1, "BLOCK_BYTES": 1 << 30},  # one block, for as many tasks as threads
+    ],
+    ids=str,
+)
+def test_the_bits_are_the_same_however_the_work_is_cut(cut, monkeypatch) -> None:
+    case = (2, 3, 22, 25, 17, 1, 1, 1)
+    x, w, b, group, window, work, y = setting(case, np.float32)
+    kernel.winograd_forward(x, w, b, group, window, work, y)
+    for name, value in cut.items():
+        monkeypatch.setattr(kernel, name, value)
+    *_, work, found = setting(case, np.float32)
+    kernel.winograd_forward(x, w, b, group, window, work, found)
+    np.testing.assert_array_equal(found, y)
+
+
+# Forward and back, filters shared (12 pairs of vectors) and not.
+SCRIPT = """
+import hashlib
+import numpy as np
+from caffe_lite.kernels import _winograd as kernel
+
+draws = np.random.default_rng(0)
+for channels, size in ((9, 12), (16, 76)):
+    x = draws.standard_normal((1, channels, size, size)).astype(np.float32)
+    w = draws.standard_normal((channels, channels, 3, 3)).astype(np.float32)
+    y, dx, none = np.empty_like(x), np.empty_like(x), np.empty(0, np.float32)
+    work = np.empty(kernel.winograd_work_size(x.shape, w.shape, y.shape, 1), np.float32)
+    window = 3, 3, 1, 1, 1, 1, 1, 1
+    kernel.winograd_forward(x, w, none, 1, window, work, y)
+    kernel.winograd_backward(y, w, none, 1, window, work, dx)
+    print(hashlib.sha256(y.tobytes() + dx.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(not COMPILED, reason="compiles nothing")
+def test_compiled_now_or_before_the_bits_are_the_same(tmp_path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SCRIPT]
+    runs = [
+        subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]

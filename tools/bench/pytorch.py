@@ -58,7 +58,7 @@ def _relu(param: Any) -> nn.Module:
 
 
 def _dropout(param: Any) -> nn.Module:
-    return nn.Dropout(param.dropout_param.dropout_ratio, inplace=True)
+    return nn.Dropout(param.dropout_param.dropout_ratio)  # in place it would spoil ReLU's gradient
 
 
 class _Concat(nn.Module):
