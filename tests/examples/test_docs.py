@@ -35,7 +35,7 @@ PAGES = {
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("models/*/*.md")])
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$(?:\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
-VARIABLE = re.compile(r"/\S*/|-[0-9a-f]{16}\b|[-+]?\d[\d.,:]*(e[-+]?\d+)?|\b([kKMG](iB)?|B)\b")
+VARIABLE = re.compile(r"~?/\S*/|-[0-9a-f]{16}\b|[-+]?\d[\d.,:]*(e[-+]?\d+)?|\b([kKMG](iB)?|B)\b")
 
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
