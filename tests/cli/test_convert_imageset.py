@@ -244,13 +244,18 @@ def test_a_signal_leaves_nothing(folder, number, code):
         [sys.executable, "-m", "caffe_lite", "convert_imageset", "images/", "list.txt", "db"],
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
+        # where tests run in the background, the shell has them ignore SIGINT: a child would too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(folder.glob(".db.*.tmp/data.mdb")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == code
     assert err == (b"interrupted\n" if number == signal.SIGINT else b"")
     assert left(folder) == set()
