@@ -19,7 +19,7 @@ from caffe_lite.parallel import (
 )
 from caffe_lite.proto.caffe_pb2 import LayerParameter, SolverParameter
 from caffe_lite.rng import set_random_seed
-from caffe_lite.solver.solver import (
+from caffe_lite.solver import (
     AdaDeltaSolver,
     AdaGradSolver,
     AdamSolver,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from caffe_lite.errors import DataError
 
 if TYPE_CHECKING:
-    from caffe_lite.proto import caffe_pb2, nodes
+    from caffe_lite.proto import nodes
 
 Shape = tuple[int, ...]
 
@@ -78,10 +78,15 @@ def _config(node: nodes.Node) -> Any:
 
 def _of_images(node: nodes.Node, given: Mapping[str, Shape]) -> list[Shape]:
     """Of a layer whose tops are images and, if there is a second one, labels."""
+    from caffe_lite.export.sources import declared_shapes
+
     name = node.param.top[0] if node.param.top else ""
-    item = given.get(name, given.get("")) or _image(node)
+    item = given.get(name, given.get(""))
     if item is None:
-        raise _unknown(node, name)
+        shapes = declared_shapes(node.param, channels=3)
+        if shapes is None:
+            raise _unknown(node, name)
+        return shapes
     batch = int(_config(node).batch_size)
     return [(batch, *item), *[(batch,)] * (len(node.param.top) - 1)]
 
@@ -105,34 +110,6 @@ _SHAPES: dict[str, Callable[[nodes.Node, Mapping[str, Shape]], list[Shape]]] = {
     "MemoryData": _of_images,
     "WindowData": _of_images,
 }
-
-
-def _image(node: nodes.Node) -> Shape | None:
-    """The shape (channels, height, width) of an image as the net gets it, if it can be told."""
-    config, transform = _config(node), node.param.transform_param
-    if node.type == "MemoryData":
-        return (config.channels, config.height, config.width)
-    mean = _mean_shape(transform)
-    size: Shape = mean[1:] if mean else ()
-    if node.type == "ImageData" and config.new_height:
-        size = (config.new_height, config.new_width)
-    if transform.crop_size:
-        size = (transform.crop_size, transform.crop_size)
-    if not size:
-        return None
-    if node.type == "ImageData":
-        return (3 if config.is_color else 1, *size)
-    if mean:
-        return (mean[0], *size)
-    grey = transform.force_gray and node.type == "Data"
-    return (1 if grey else 3, *size)
-
-
-def _mean_shape(transform: caffe_pb2.TransformationParameter) -> Shape | None:
-    from caffe_lite.data.transformer import read_mean
-
-    path = transform.mean_file
-    return read_mean(path).shape if path and os.path.exists(path) else None
 
 
 def _unknown(node: nodes.Node, top: str) -> DataError:

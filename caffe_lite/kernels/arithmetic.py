@@ -121,6 +121,10 @@ def reduction_forward(x, operation, factor, y):
     for task in prange(rows * blocks):
         n, start = task // blocks, task % blocks * BLOCK
         sums[n, task % blocks] = _sum(x[n, start : min(columns, start + BLOCK)], operation)
+    if blocks == 1:
+        for n in range(rows):
+            y[n] = factor * sums[n, 0]
+        return
     for n in range(rows):
         y[n] = factor * _sum(sums[n], SUM)
 
