@@ -34,11 +34,9 @@ class Classifier(Net):
         channel_swap: Sequence[int] | None = None,
     ) -> None:
         super().__init__(model_file, caffe_pb2.TEST, weights=pretrained_file)
-        name = self.inputs[0]
-        self.transformer = io.image_transformer(
-            name, self.blobs[name].shape, mean, input_scale, raw_scale, channel_swap
-        )
-        self.crop_dims = np.array(self.blobs[name].shape[2:])
+        shapes = {name: self.blobs[name].shape for name in self.inputs}
+        self.transformer = io.image_transformer(shapes, mean, input_scale, raw_scale, channel_swap)
+        self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else np.array(image_dims)
 
     def predict(self, inputs: Sequence[Array], oversample: bool = True) -> Array:

@@ -39,10 +39,8 @@ class Detector(Net):
         context_pad: int | None = None,
     ) -> None:
         super().__init__(model_file, caffe_pb2.TEST, weights=pretrained_file)
-        name = self.inputs[0]
-        self.transformer = io.image_transformer(
-            name, self.blobs[name].shape, mean, input_scale, raw_scale, channel_swap
-        )
+        shapes = {name: self.blobs[name].shape for name in self.inputs}
+        self.transformer = io.image_transformer(shapes, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 
     def detect_windows(
@@ -111,7 +109,10 @@ class Detector(Net):
         """
         if not self.context_pad:
             ymin, xmin, ymax, xmax = np.asarray(window).astype(int)
-            return im[ymin:ymax, xmin:xmax]
+            part = im[ymin:ymax, xmin:xmax]
+            if not part.size:
+                raise _outside(im, window)
+            return part
         size = int(self.blobs[self.inputs[0]].shape[3])  # a square, as R-CNN's nets have
         box = _with_context(np.asarray(window), size, self.context_pad)
         scale = size / (box[2:] - box[:2] + 1)
@@ -121,13 +122,17 @@ class Detector(Net):
         height, width = np.minimum(wanted, size - before)
         part = im[inside[0] : inside[2], inside[1] : inside[3]]
         if not part.size or height < 1 or width < 1:
-            raise CaffeError(
-                f"the window {np.asarray(window).tolist()} is not inside the image {im.shape[:2]}"
-            )
+            raise _outside(im, window)
         crop: Array = self.crop_mean.copy()
         y, x = before
         crop[y : y + height, x : x + width] = io.resize_image(part, (height, width))
         return crop
+
+
+def _outside(im: Array, window: npt.ArrayLike) -> CaffeError:
+    return CaffeError(
+        f"the window {np.asarray(window).tolist()} is not inside the image {im.shape[:2]}"
+    )
 
 
 def _with_context(box: Array, size: int, pad: int) -> Array:

@@ -312,15 +312,25 @@ class Transformer:
 
 
 def image_transformer(
-    in_: str,
-    shape: Sequence[int],
+    inputs: Mapping[str, Sequence[int]],
     mean: Array | None = None,
     input_scale: float | None = None,
     raw_scale: float | None = None,
     channel_swap: Sequence[int] | None = None,
 ) -> Transformer:
-    """A Transformer of images for one input of this shape, with the channels put first."""
-    transformer = Transformer({in_: shape})
+    """A Transformer of images for a net's first input, with the channels put first.
+
+    `inputs` has the shape of each input, as for `Transformer`.  Raises ArrayError if there is
+    none, or the first is no (batch, channels, height, width).
+    """
+    in_, shape = next(iter(inputs.items()), ("", ()))
+    if len(shape) != 4:
+        wrong = f'the input "{in_}" has shape {tuple(shape)}' if in_ else "the net has no input"
+        raise ArrayError(
+            f"{wrong}, where images need (batch, channels, height, width); a net that is trained "
+            "reads its own data: give its deploy prototxt"
+        )
+    transformer = Transformer(inputs)
     transformer.set_transpose(in_, (2, 0, 1))
     if mean is not None:
         transformer.set_mean(in_, mean)

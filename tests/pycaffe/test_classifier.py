@@ -80,3 +80,19 @@ def test_without_image_dims_an_image_is_resized_to_the_input(files: tuple[str, s
 def test_a_mean_that_does_not_fit(files: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="a mean of 2 channels for an input of 3"):
         caffe.Classifier(*files, mean=np.zeros(2))
+
+
+@pytest.mark.parametrize("kind", [caffe.Classifier, caffe.Detector])
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        ('type: "DummyData" dummy_data_param { shape { dim: 2 } }', "the net has no input"),
+        ('type: "Input" input_param { shape { dim: 2 dim: 3 } }', r'"x" has shape \(2, 3\)'),
+    ],
+)
+def test_a_net_that_takes_no_images(kind: type, layer: str, says: str, tmp_path: Path) -> None:
+    model, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    model.write_text(f'layer {{ name: "x" top: "x" {layer} }}')
+    caffe.Net(str(model), caffe.TEST).save(weights)
+    with pytest.raises(caffe.CaffeError, match=f"{says}.*give its deploy prototxt"):
+        kind(str(model), str(weights))

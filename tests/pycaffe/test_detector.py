@@ -95,3 +95,9 @@ def test_what_it_refuses(files: tuple[str, str], picture: tuple[str, np.ndarray]
         net.crop(picture[1], (50, 50, 60, 60))
     with pytest.raises(CaffeError, match="needs the Python module selective_search_ijcv"):
         net.detect_selective_search([picture[0]])
+
+
+def test_a_window_outside_the_image_is_named(files: tuple[str, str]) -> None:
+    net = caffe.Detector(*files)
+    with pytest.raises(CaffeError, match=r"window \[30, 0, 40, 10\] is not inside .* \(20, 30\)"):
+        net.crop(np.zeros((20, 30, 3)), [30, 0, 40, 10])
