@@ -5,6 +5,7 @@ import re
 import pytest
 
 from caffe_lite import cli
+from caffe_lite.layers.neuron import ReLU
 
 MS = r"[\d.e+-]+ ms\."
 
@@ -37,3 +38,23 @@ def test_phase(folder, capsys, phase, accuracy):
     words = ["time", "-model", "net.prototxt", "-iterations", "1", "-phase", phase]
     assert cli.main(words) == 0
     assert ("Creating Layer accuracy" in messages(capsys)) is accuracy
+
+
+FUSED = """
+layer { name: "data" type: "DummyData" top: "x"
+  dummy_data_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "y"
+  convolution_param { num_output: 2 kernel_size: 3 } }
+layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }
+"""
+
+
+def test_what_is_measured_has_run_before(folder, capsys, monkeypatch):
+    runs = []
+    forward = ReLU.forward
+    monkeypatch.setattr(
+        ReLU, "forward", lambda self, *blobs: (runs.append(1), forward(self, *blobs))[1]
+    )
+    (folder / "fused.prototxt").write_text(FUSED)
+    assert cli.main(["time", "-model", "fused.prototxt", "-iterations", "2"]) == 0
+    assert len(runs) == 3
