@@ -62,6 +62,6 @@ CONTEST = Contest(
     {"powf": power_function, "whole arrays in NumPy": whole_arrays},
     problem,
     exact,
-    "Two square roots and a division are vector instructions; powf is a call for each number. "
+    "A guess from the bits and Newton steps are vector instructions; powf is a call for each number. "
     "Blocks of pixels keep all that lies between reading x and writing y in the nearest cache.",
 )
