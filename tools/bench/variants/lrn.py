@@ -62,6 +62,6 @@ CONTEST = Contest(
     {"powf": power_function, "whole arrays in NumPy": whole_arrays},
     problem,
     exact,
-    "A guess from the bits and Newton steps are vector instructions; powf is a call for each number. "
-    "Blocks of pixels keep all that lies between reading x and writing y in the nearest cache.",
+    "A guess from the bits and Newton's steps are vector instructions; powf is a call for each "
+    "number. Blocks of pixels keep all that lies between reading x and writing y in the cache.",
 )
