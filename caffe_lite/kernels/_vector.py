@@ -2,6 +2,8 @@
 
     tile          a tile of C = A B, kept in the vector registers while it runs along the depth
     turn_vectors  a square of numbers, transposed in the vector registers
+    turn_lines    a band of such squares
+    copy_lines    lines of a few vectors, moved to where they lie closer together
     slide         weighted sums of shifted stretches: a convolution of one plane
     dot           the inner product of two stretches
     cross         the inner products of some rows with four others
@@ -34,6 +36,14 @@ CROSS, CROSS_ROWS = 4, 7
 # -- as instructions -----------------------------------------------------------------------------
 
 
+def _prefetch(writer: Writer, place: Any) -> None:
+    """Ask for a line of memory that is read soon."""
+    number = ir.IntType(32)
+    where = writer.builder.bitcast(place, ir.IntType(8).as_pointer())
+    kinds = [ir.Constant(number, value) for value in (0, 3, 1)]
+    writer.call("llvm.prefetch.p0i8", ir.VoidType(), where, *kinds)
+
+
 def _write_tile(
     writer: Writer,
     rows: int,
@@ -51,6 +61,7 @@ def _write_tile(
     for i in range(rows):
         row = writer.step(c, i, stride)
         places += [writer.step(row, v * lanes) for v in range(vectors)]
+        _prefetch(writer, writer.step(row, 2 * lanes))
     start = [builder.select(accumulate, writer.load(place), writer.zeros()) for place in places]
     before = builder.block
     along = builder.append_basic_block("along_k")
@@ -95,6 +106,54 @@ def _tile(writer: Writer, rows: Any, vectors: Any, *rest: Any) -> None:
             builder.position_at_end(other)
 
 
+def _starts(writer: Writer, source: Any, offsets: Any, first: Any, count: Any) -> list[Any]:
+    """Where the rows of a square begin; behind the last of `count` rows it comes again."""
+    builder = writer.builder
+    last = builder.sub(count, writer.index(1))
+    starts = []
+    for j in range(writer.lanes):
+        place = builder.add(first, writer.index(j))
+        place = builder.select(builder.icmp_signed("<", place, last), place, last)
+        starts.append(builder.gep(source, [builder.load(builder.gep(offsets, [place]))]))
+    return starts
+
+
+def _square(writer: Writer, starts: list[Any], target: Any, stride: Any) -> None:
+    """Load the rows of a square in parts of 16 bytes, swap numbers in them, store its columns.
+
+    The parts of a vector come from rows that lie so far apart that nothing moves between parts.
+    """
+    builder, lanes, size = writer.builder, writer.lanes, 128 // writer.bits
+    kind = ir.VectorType(writer.element, size)
+    low = [b + v for b in range(0, lanes, size) for t in range(size // 2) for v in (t, lanes + t)]
+    high = [place + size // 2 for place in low]
+
+    def part(start: Any, q: int) -> Any:
+        where = builder.bitcast(writer.step(start, q), kind.as_pointer())
+        return builder.load(where, align=writer.bits // 8)
+
+    for q in range(0, lanes, size):
+        rows = []
+        for i in range(size):
+            parts = [part(start, q) for start in starts[i::size]]
+            while len(parts) > 1:
+                parts = [_join(writer, *pair) for pair in zip(parts[::2], parts[1::2])]
+            rows += parts
+        for _ in range(size.bit_length() - 1):
+            pairs = zip(rows[: size // 2], rows[size // 2 :])
+            rows = [writer.choose(*pair, places) for pair in pairs for places in (low, high)]
+        for p, row in enumerate(rows):
+            writer.store(row, writer.step(target, q + p, stride))
+
+
+def _join(writer: Writer, x: Any, y: Any) -> Any:
+    """One vector of the numbers of two."""
+    numbers = ir.IntType(32)
+    count = 2 * x.type.count
+    places = ir.Constant(ir.VectorType(numbers, count), list(range(count)))
+    return writer.builder.shuffle_vector(x, y, places)
+
+
 def _turn(
     writer: Writer,
     source: Any,
@@ -104,26 +163,96 @@ def _turn(
     target: Any,
     stride: Any,
 ) -> None:
-    """Load the rows of a square, swap its parts, store its columns."""
+    _square(writer, _starts(writer, source, offsets, first, count), target, stride)
+
+
+def _turn_lines(
+    writer: Writer,
+    source: Any,
+    offsets: Any,
+    first: Any,
+    count: Any,
+    target: Any,
+    stride: Any,
+    depth: Any,
+) -> None:
+    """Squares side by side; the last overlaps the one before."""
     builder, lanes = writer.builder, writer.lanes
-    last = builder.sub(count, writer.index(1))
-    rows = []
-    for j in range(lanes):
-        place = builder.add(first, writer.index(j))
-        place = builder.select(builder.icmp_signed("<", place, last), place, last)
-        offset = builder.load(builder.gep(offsets, [place]))
-        rows.append(writer.load(builder.gep(source, [offset])))
-    # Swap the two off-diagonal squares of side s in every square of side 2 s.
-    for s in (1 << bit for bit in range(lanes.bit_length() - 1)):
-        upper = [j if not j & s else lanes + j - s for j in range(lanes)]
-        lower = [j + s if not j & s else lanes + j for j in range(lanes)]
-        for i in range(lanes):
-            if not i & s:
-                pair = rows[i], rows[i + s]
-                rows[i] = writer.choose(*pair, upper)
-                rows[i + s] = writer.choose(*pair, lower)
-    for p, row in enumerate(rows):
-        writer.store(row, writer.step(target, p, stride))
+    starts = _starts(writer, source, offsets, first, count)
+    last = builder.sub(depth, writer.index(lanes))
+
+    def square(q: Any, _: list[Any]) -> list[Any]:
+        q = builder.select(builder.icmp_signed("<", q, last), q, last)
+        places = [builder.gep(start, [q]) for start in starts]
+        _square(writer, places, builder.gep(target, [builder.mul(q, stride)]), stride)
+        return []
+
+    writer.count_up(depth, lanes, [], square)
+
+
+LINES = 4
+"""Lines that `copy_lines` reads before it writes them."""
+
+
+def _copy_lines(
+    writer: Writer,
+    source: Any,
+    stride: Any,
+    target: Any,
+    pitch: Any,
+    lines: Any,
+    vectors: Any,
+) -> None:
+    """Code for one and for two vectors, some lines at a time; wider lines by a loop."""
+    builder, lanes, index = writer.builder, writer.lanes, writer.index
+    for wide in (1, 2):
+        chosen = builder.append_basic_block(f"copy_{wide}")
+        other = builder.append_basic_block("other")
+        builder.cbranch(builder.icmp_signed("==", vectors, index(wide)), chosen, other)
+        builder.position_at_end(chosen)
+
+        def some(first: Any, count: int, wide: int = wide) -> None:
+            places = [
+                (writer.step(begin, line, step), v * lanes)
+                for begin, step in (
+                    (builder.gep(source, [builder.mul(first, stride)]), stride),
+                    (builder.gep(target, [builder.mul(first, pitch)]), pitch),
+                )
+                for line in range(count)
+                for v in range(wide)
+            ]
+            ends = [writer.step(line, v) for line, v in places]
+            half = len(ends) // 2
+            for value, end in zip([writer.load(end) for end in ends[:half]], ends[half:]):
+                writer.store(value, end)
+
+        def group(first: Any, _: list[Any]) -> list[Any]:
+            some(first, LINES)
+            return []
+
+        whole = builder.mul(builder.sdiv(lines, index(LINES)), index(LINES))
+        writer.count_up(whole, LINES, [], group)
+
+        def single(q: Any, _: list[Any], whole: Any = whole) -> list[Any]:
+            some(builder.add(whole, q), 1)
+            return []
+
+        writer.count_up(builder.sub(lines, whole), 1, [], single)
+        builder.ret_void()
+        builder.position_at_end(other)
+
+    def line(p: Any, _: list[Any]) -> list[Any]:
+        begin = builder.gep(source, [builder.mul(p, stride)])
+        end = builder.gep(target, [builder.mul(p, pitch)])
+
+        def vector(v: Any, _: list[Any]) -> list[Any]:
+            place = builder.mul(v, index(lanes))
+            writer.store(writer.load(builder.gep(begin, [place])), builder.gep(end, [place]))
+            return []
+
+        return writer.count_up(vectors, 1, [], vector)
+
+    writer.count_up(lines, 1, [], line)
 
 
 def _slide(
@@ -265,6 +394,20 @@ def _plain_turn_vectors(source, at, offsets, first, count, target, to, stride):
         target[to + p * stride : to + p * stride + lanes] = [source[j + p] for j in starts]
 
 
+def _plain_turn_lines(source, at, offsets, first, count, target, to, stride, depth):
+    lanes = VECTOR_BYTES // source.itemsize
+    for block in range(0, depth, lanes):
+        p = min(block, depth - lanes)
+        _plain_turn_vectors(source, at + p, offsets, first, count, target, to + p * stride, stride)
+
+
+def _plain_copy_lines(source, at, stride, target, to, pitch, lines, vectors):
+    count = vectors * (VECTOR_BYTES // source.itemsize)
+    for p in range(lines):
+        start, end = at + p * stride, to + p * pitch
+        target[end : end + count] = source[start : start + count]
+
+
 def _plain_slide(source, at, offsets, taps, weights, weights_at, target, to, count, accumulate):
     whole = BUNDLE * (VECTOR_BYTES // source.itemsize)
     count = (count + whole - 1) // whole * whole
@@ -299,6 +442,8 @@ def _plain_copy_vector(source, at, target, to):
 _LIBRARY = Library("vector")
 tile = _LIBRARY.function("tile", "iippipib", _tile, _plain_tile)
 turn_vectors = _LIBRARY.function("turn", "ptiipi", _turn, _plain_turn_vectors)
+turn_lines = _LIBRARY.function("turn_lines", "ptiipii", _turn_lines, _plain_turn_lines)
+copy_lines = _LIBRARY.function("copy", "pipiii", _copy_lines, _plain_copy_lines)
 slide = _LIBRARY.function("slide", "ptippib", _slide, _plain_slide)
 dot = _LIBRARY.function("dot", "ppip", _dot, _plain_dot)
 cross = _LIBRARY.function("cross", "ipipiia", _cross, _plain_cross)

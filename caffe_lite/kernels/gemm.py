@@ -16,6 +16,7 @@ number of threads: the result is bit-equal for any of them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,11 +29,13 @@ from caffe_lite.kernels._vector import (
     CROSS_ROWS,
     ROWS,
     VECTOR_BYTES,
+    copy_lines,
     copy_vector,
     cross,
     dot,
     slide,
     tile,
+    turn_lines,
     turn_vectors,
 )
 
@@ -53,7 +56,6 @@ __all__ = [
     "cross",
     "dot",
     "gemm",
-    "gemm_serial",
     "get_num_threads",
     "pack_across",
     "pack_along",
@@ -69,6 +71,12 @@ DEPTH = 256
 """Depth of a packed block."""
 PANELS = 16
 """Panels of B in a packed block: 512 kB with 64-byte vectors."""
+LINES_AT_ONCE = 32
+"""Lines of B that are packed before those of the next panel."""
+TALL = 1024
+"""Rows of A that are packed at once."""
+PACKING = 8
+"""Numbers of C that take as long, for each k, as packing one number of A or B."""
 SMALL = 1 << 18
 """Multiply-adds below which a second thread costs more than it brings."""
 
@@ -109,25 +117,40 @@ def pack_along(source, at, stride, width, depth, panel, target, to):
     over by the next p; `target` needs room for a vector after the last.
     """
     lanes = VECTOR_BYTES // source.itemsize
-    whole = (width + lanes - 1) // lanes * lanes
-    for p in range(depth):
-        start, line = at + p * stride, to + p * panel
-        if start + whole <= source.size:
-            for j in range(0, whole, lanes):
-                copy_vector(source, start + j, target, line + j)
-        else:
-            for j in range(width):
-                target[line + j] = source[start + j]
+    vectors = (width + lanes - 1) // lanes
+    inside = _lines_inside(source, at, stride, vectors * lanes, depth)
+    copy_lines(source, at, stride, target, to, panel, inside, vectors)
+    for p in range(inside, depth):
+        for j in range(width):
+            target[to + p * panel + j] = source[at + p * stride + j]
+
+
+@jit
+def _lines_inside(source, at, stride, count, lines):
+    """How many of some lines, `stride` apart, can be read for `count` numbers each."""
+    while lines > 0 and at + (lines - 1) * stride + count > source.size:
+        lines -= 1
+    return lines
 
 
 @jit
 def pack_panels(source, at, stride, columns, depth, width, panel, target):
-    """`pack_along` for all panels of a block, `panel` apart: the source is read line by line."""
-    one = min(depth, 1)  # no constant to numba, which would compile `pack_along` for it
-    for p in range(depth):
+    """`pack_along` for all panels of a block, `panel` apart: some lines of the source at once."""
+    lanes = VECTOR_BYTES // source.itemsize
+    last = (columns - 1) // width * width
+    most = last + (columns - last + lanes - 1) // lanes * lanes
+    inside = _lines_inside(source, at, stride, most, depth)
+    for p in range(0, inside, LINES_AT_ONCE):
+        here = min(LINES_AT_ONCE, inside - p)
         for j in range(0, columns, width):
-            here, to = min(width, columns - j), j // width * panel + p * width
-            pack_along(source, at + p * stride + j, stride, here, one, width, target, to)
+            start, to = at + p * stride + j, j // width * panel + p * width
+            vectors = (min(width, columns - j) + lanes - 1) // lanes
+            copy_lines(source, start, stride, target, to, width, here, vectors)
+    if inside < depth:
+        for j in range(0, columns, width):
+            start, to = at + inside * stride + j, j // width * panel + inside * width
+            here = min(width, columns - j)
+            pack_along(source, start, stride, here, depth - inside, width, target, to)
 
 
 @jit
@@ -135,7 +158,7 @@ def pack_across(source, at, offsets, width, depth, panel, target, to):
     """target[to + p panel + j] = source[at + offsets[j] + p] for p < depth and j < width.
 
     Squares of a vector's side are turned in registers, the last ones overlapping.  The rightmost
-    of a line come first, so that what they leave beyond `panel` is written over.
+    band comes first, so that what it leaves beyond `panel` is written over.
     """
     lanes = VECTOR_BYTES // source.itemsize
     if depth < lanes:
@@ -143,10 +166,8 @@ def pack_across(source, at, offsets, width, depth, panel, target, to):
             for p in range(depth):
                 target[to + p * panel + j] = source[at + offsets[j] + p]
         return
-    for block in range(0, depth, lanes):
-        p = min(block, depth - lanes)
-        for j in range((width - 1) // lanes * lanes, -1, -lanes):
-            turn_vectors(source, at + p, offsets, j, width, target, to + p * panel + j, panel)
+    for j in range((width - 1) // lanes * lanes, -1, -lanes):
+        turn_lines(source, at, offsets, j, width, target, to + j, panel, depth)
 
 
 # -- products ----------------------------------------------------------------------------------
@@ -180,11 +201,18 @@ def block_times_panel(
 
 
 @jit
-def make_room(columns, k, a):
-    """A thread's workspace for `multiply`: a block of B and a panel of A."""
-    height, width = tile_sizes(a)
-    panels = min(PANELS, (columns + width - 1) // width)
-    return np.empty((panels * width + height) * min(DEPTH, k) + (panels + 2) * width, a.dtype)
+def _pack(source, at, stride, across, count, depth, width, panel, target):
+    """Panels of `width` of the `count` rows of A, or columns of B, `panel` apart.
+
+    They lie as lines of `depth` numbers in `source` with `across`, else as `depth` lines.
+    """
+    if not across:
+        pack_panels(source, at, stride, count, depth, width, panel, target)
+        return
+    offsets = np.arange(width) * stride
+    for j in range(0, count, width):
+        here, to = min(width, count - j), j // width * panel
+        pack_across(source, at + j * stride, offsets, here, depth, width, target, to)
 
 
 @jit
@@ -204,125 +232,93 @@ def multiply(
     c_at,
     stride,
     accumulate,
-    room,
 ):
     """C (m, n) = or += op(A) op(B) on the calling thread.
 
     `a`, `b`, `c` are flat arrays in which the matrices start at `a_at`, `b_at`, `c_at`, their rows
     `a_stride`, `b_stride`, `stride` apart.  op(A) is A (m, k), or the transpose of A (k, m) with
-    `turn_a`; the same for B (k, n) or (n, k).  `room` is of `make_room(n, k, a)`.
+    `turn_a`; the same for B (k, n) or (n, k).
     """
-    height, width = tile_sizes(a)
-    most = PANELS * width
-    depth_most = min(DEPTH, k)
-    a_room = (min(n, most) + width - 1) // width * (width * depth_most + width // 2)
-    spare = np.empty(height * width, a.dtype)
     if k == 0 and not accumulate:
         for i in range(m):
             c[c_at + i * stride : c_at + i * stride + n] = 0
-    a_rows = np.arange(height) * a_stride
-    b_rows = np.arange(width) * b_stride
-    for j0 in range(0, n, most):
-        columns = min(most, n - j0)
-        for p0 in range(0, k, DEPTH):
-            depth = min(DEPTH, k - p0)
-            panel = depth * width + width // 2  # no two panels begin at one place of the cache
-            if turn_b:
-                for j in range(0, columns, width):
-                    start = b_at + (j0 + j) * b_stride + p0
-                    here, to = min(width, columns - j), j // width * panel
-                    pack_across(b, start, b_rows, here, depth, width, room, to)
-            else:
-                start = b_at + p0 * b_stride + j0
-                pack_panels(b, start, b_stride, columns, depth, width, panel, room)
-            for i in range(0, m, height):
-                rows = min(height, m - i)
-                if turn_a:
-                    start = a_at + p0 * a_stride + i
-                    pack_along(a, start, a_stride, rows, depth, height, room, a_room)
-                else:
-                    start = a_at + i * a_stride + p0
-                    pack_across(a, start, a_rows, rows, depth, height, room, a_room)
-                block_times_panel(
-                    rows,
-                    columns,
-                    depth,
-                    room,
-                    a_room,
-                    room,
-                    panel,
-                    c,
-                    c_at + i * stride + j0,
-                    stride,
-                    accumulate or p0 > 0,
-                    spare,
-                )
+    height, width = tile_sizes(a)
+    deep = max(1, min(DEPTH, k))
+    a_panel, b_panel = deep * height + width, deep * width + width // 2
+    tall = min((m + height - 1) // height * height, TALL // height * height)
+    wide = min((n + width - 1) // width, PANELS * DEPTH // deep) * width
+    a_room = np.empty(tall // height * a_panel, a.dtype)
+    b_room = np.empty(wide // width * b_panel, a.dtype)
+    spare = np.empty(height * width, a.dtype)
+    for i0 in range(0, m, tall):
+        rows = min(tall, m - i0)
+        for p in range(0, k, deep):
+            depth = min(deep, k - p)
+            start = a_at + (p * a_stride + i0 if turn_a else i0 * a_stride + p)
+            _pack(a, start, a_stride, not turn_a, rows, depth, height, a_panel, a_room)
+            for j0 in range(0, n, wide):
+                columns = min(wide, n - j0)
+                start = b_at + (j0 * b_stride + p if turn_b else p * b_stride + j0)
+                _pack(b, start, b_stride, turn_b, columns, depth, width, b_panel, b_room)
+                for i in range(0, rows, height):
+                    block_times_panel(
+                        min(height, rows - i),
+                        columns,
+                        depth,
+                        a_room,
+                        i // height * a_panel,
+                        b_room,
+                        b_panel,
+                        c,
+                        c_at + (i0 + i) * stride + j0,
+                        stride,
+                        accumulate or p > 0,
+                        spare,
+                    )
+
+
+def parts(m, n, height, width, threads):
+    """Into how many parts to cut C's rows and its columns, of tiles height x width; one a thread.
+
+    A thread packs what it needs of A and of B, which is why the parts should be no strips.
+    """
+    found = []
+    down, across = -(-m // height), -(-n // width)
+    for tall in range(1, min(threads, down) + 1):
+        wide = min(threads // tall, across)
+        rows, columns = -(-down // tall) * height, -(-across // wide) * width
+        found.append((rows * columns + PACKING * (rows + columns), tall, wide))
+    return min(found)[1:]
 
 
 @jit
-def gemm_serial(a, b, c, transpose_a, transpose_b, accumulate):
-    """`gemm` on the calling thread, for kernels that are parallel themselves."""
-    m, n = c.shape
-    k = a.shape[0] if transpose_a else a.shape[1]
-    start = m - m
+def _gemm_part(worker, workers, a, b, extra, c, numbers):
+    """One worker's part of C."""
+    m, n, k, a_stride, b_stride = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    turn_a, turn_b, accumulate = numbers[5] != 0, numbers[6] != 0, numbers[7] != 0
+    tall, wide = numbers[8], numbers[9]
+    height, width = tile_sizes(a)
+    down, across = (m + height - 1) // height, (n + width - 1) // width
+    i, j = worker // wide * down // tall * height, worker % wide * across // wide * width
+    bottom = min(m, (worker // wide + 1) * down // tall * height)
+    right = min(n, (worker % wide + 1) * across // wide * width)
     multiply(
-        m,
-        n,
+        bottom - i,
+        right - j,
         k,
-        a.reshape(-1),
-        start,
-        a.shape[1],
-        transpose_a,
-        b.reshape(-1),
-        start,
-        b.shape[1],
-        transpose_b,
-        c.reshape(-1),
-        start,
+        a,
+        i if turn_a else i * a_stride,
+        a_stride,
+        turn_a,
+        b,
+        j * b_stride if turn_b else j,
+        b_stride,
+        turn_b,
+        c,
+        i * n + j,
         n,
         accumulate,
-        make_room(n, k, a),
     )
-
-
-def blocks(m, n, width, threads):
-    """The rows and columns of C that are one task: enough tasks for all threads, none narrow."""
-    wanted = 4 * threads
-    columns = ((n + wanted - 1) // wanted + width - 1) // width * width
-    columns = max(4 * width, min(PANELS * width, columns))
-    parts = (wanted + (n + columns - 1) // columns - 1) // ((n + columns - 1) // columns)
-    parts = max(1, min(parts, m // (4 * ROWS)))
-    rows = ((m + parts - 1) // parts + ROWS - 1) // ROWS * ROWS
-    return rows, columns
-
-
-@jit
-def _gemm_tasks(worker, workers, a, b, extra, c, numbers):
-    """A task: one block of C."""
-    m, n, k, a_stride, b_stride = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    transpose_a, transpose_b = numbers[5] != 0, numbers[6] != 0
-    accumulate, rows, columns, across = numbers[7] != 0, numbers[8], numbers[9], numbers[10]
-    room = make_room(columns, k, a)
-    for task in range(worker, numbers[11], workers):
-        i, j = task // across * rows, task % across * columns
-        multiply(
-            min(rows, m - i),
-            min(columns, n - j),
-            k,
-            a,
-            i if transpose_a else i * a_stride,
-            a_stride,
-            transpose_a,
-            b,
-            j * b_stride if transpose_b else j,
-            b_stride,
-            transpose_b,
-            c,
-            i * n + j,
-            n,
-            accumulate,
-            room,
-        )
 
 
 def gemm(a, b, c, transpose_a=False, transpose_b=False, accumulate=False):
@@ -331,17 +327,22 @@ def gemm(a, b, c, transpose_a=False, transpose_b=False, accumulate=False):
     a: (m, k), or (k, m) with `transpose_a`.  b: (k, n), or (n, k) with `transpose_b`.
     c: (m, n).  All C-contiguous, of one type, float32 or float64.  With k = 0 the product is 0.
     """
-    (m, n), k = c.shape, a.shape[0 if transpose_a else 1]
     if c.size == 0:
         return
-    threads = 1 if b.size * m <= SMALL else get_num_threads()
-    rows, columns = blocks(m, n, int(tile_sizes(a)[1]), threads)
-    across = -(-n // columns)
-    tasks = across * -(-m // rows)
-    settings = transpose_a, transpose_b, accumulate, rows, columns, across, tasks
-    numbers = np.array([m, n, k, a.shape[1], b.shape[1], *settings], np.int64)
-    flat = [array.reshape(-1) for array in (a, b, c)]
-    spread(_gemm_tasks, min(threads, tasks), flat[0], flat[1], flat[0][:0], flat[2], numbers)
+    turned = transpose_a, transpose_b, accumulate
+    workers, numbers = _plan(a.shape, b.shape, c.shape, turned, a.itemsize, get_num_threads())
+    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    spread(_gemm_part, workers, a, b, a[:0], c, numbers)
+
+
+@lru_cache(maxsize=1024)
+def _plan(a, b, c, turned, itemsize, threads):
+    """How many workers a product of such shapes takes, and what they need to know."""
+    m, n = c
+    k = a[0 if turned[0] else 1]
+    threads = 1 if m * n * k <= SMALL else threads
+    tall, wide = parts(m, n, ROWS, 2 * VECTOR_BYTES // itemsize, threads)
+    return tall * wide, np.array([m, n, k, a[1], b[1], *turned, tall, wide], np.int64)
 
 
 # -- what follows a product --------------------------------------------------------------------

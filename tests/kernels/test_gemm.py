@@ -9,7 +9,7 @@ import pytest
 
 from caffe_lite.kernels import gemm as kernel
 from caffe_lite.kernels._jit import jit
-from caffe_lite.kernels.gemm import gemm, gemm_serial
+from caffe_lite.kernels.gemm import gemm
 from tests.oracles import gemm as oracle
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
@@ -55,11 +55,19 @@ def test_large_ones_run_on_all_threads_with_the_same_bits(size) -> None:
             results.append(c.copy())
             gemm(a, b, results[-1], transpose_a, transpose_b, accumulate)
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-        serial = c.copy()
-        gemm_serial(a, b, serial, transpose_a, transpose_b, accumulate)
-        np.testing.assert_allclose(serial, wanted, atol=1e-3)
-        for result in results:
-            np.testing.assert_array_equal(result, serial)
+        np.testing.assert_allclose(results[0], wanted, atol=1e-3)
+        np.testing.assert_array_equal(results[1], results[0])
+
+
+@pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
+@pytest.mark.parametrize("shape", [(1100, 90, 70), (70, 90, 1100), (300, 50, 600)], ids=str)
+def test_a_part_of_the_product_has_the_same_bits_as_the_whole(shape) -> None:
+    a, b, whole = operands(*shape, False, False, np.float32)
+    gemm(a, b, whole)
+    rows, columns = slice(11, shape[0] - 20), slice(9, shape[1] - 30)
+    part = np.empty_like(whole[rows, columns])
+    gemm(a[rows].copy(), b[:, columns].copy(), part)
+    np.testing.assert_array_equal(part, whole[rows, columns])
 
 
 @pytest.mark.parametrize("size", [(0, 4, 3), (4, 0, 3), (0, 0, 0)], ids=str)
@@ -103,12 +111,17 @@ def test_the_memory_around_the_result_is_not_touched() -> None:
     np.testing.assert_array_equal(around[[0, -1]], 99)
 
 
-def test_blocks_cover_the_matrix_for_any_number_of_threads() -> None:
+def test_parts_are_no_more_than_threads_or_tiles_and_no_strips() -> None:
     for m, n, threads in itertools.product((1, 13, 300), (1, 70, 5000), (1, 2, 7, 64)):
-        rows, columns = kernel.blocks(m, n, COLUMNS, threads)
-        assert rows % ROWS == 0
-        assert columns % COLUMNS == 0
-        assert columns <= kernel.PANELS * COLUMNS
+        tall, wide = kernel.parts(m, n, ROWS, COLUMNS, threads)
+        assert 1 <= tall <= -(-m // ROWS)
+        assert 1 <= wide <= -(-n // COLUMNS)
+        assert tall * wide <= threads
+    tall, wide = kernel.parts(7000, 7000, ROWS, COLUMNS, 100)
+    assert tall * wide >= 50
+    assert 0.5 <= tall / wide <= 2
+    assert kernel.parts(100 * ROWS, COLUMNS, ROWS, COLUMNS, 4) == (4, 1)
+    assert kernel.parts(ROWS, 100 * COLUMNS, ROWS, COLUMNS, 4) == (1, 4)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8 * COLUMNS, 8 * COLUMNS + 9])
