@@ -57,15 +57,20 @@ SHARED = {  # files of a folder that its other files may import; the rest stand 
     "layers": {"base", "registry"},
 }
 ALSO = {  # one file in several parts, the others for the first alone
+    "kernels.batch_norm": {"kernels._rows"},
+    "kernels._rows": {"kernels._writer"},
     "kernels.classify": {"kernels._math"},
     "kernels.convolution": {
         "kernels._depthwise",
         "kernels._gradients",
         "kernels._patches",
         "kernels._winograd",
+        "kernels._winograd_gradient",
     },
     "kernels._vector": {"kernels._writer"},
     "kernels._winograd": {"kernels._winograd_transforms"},
+    "kernels._winograd_gradient": {"kernels._winograd_gradient_transforms"},
+    "kernels._winograd_gradient_transforms": {"kernels._winograd_transforms", "kernels._writer"},
     "kernels._winograd_transforms": {"kernels._writer"},
     "kernels._lanes": {"kernels._writer"},
     "kernels.pooling": {"kernels._lanes"},

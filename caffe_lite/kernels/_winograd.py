@@ -1,7 +1,8 @@
-"""Winograd's convolution, 3 x 3 with stride 1: 36 products for 16 outputs instead of 144.
+"""Winograd's convolution with stride 1: 36 products for several outputs.
 
-Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", F(4 x 4, 3 x 3).  The
-output is cut into tiles of 4 x 4, under each of which lie 6 x 6 numbers d of each channel:
+Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", F(4 x 4, 3 x 3) and
+F(2 x 2, 5 x 5): 16 outputs instead of the 144 products of 3 x 3, 4 instead of the 100 of 5 x 5.
+The output is cut into such tiles, under each of which lie 6 x 6 numbers d of each channel:
 
     Y = A' [(G g G') * (B' d B)] A          for one filter g, * being number by number
 
@@ -24,14 +25,19 @@ from numba import config
 
 from caffe_lite.kernels._jit import jit
 from caffe_lite.kernels._winograd_transforms import (
+    FINE,
     LIBRARY,
     PATCH,
     PRODUCTS,
     SIDE,
-    copy_first,
-    copy_inside,
     filters_to_vectors,
+    fine_filters_to_vectors,
+    fine_patches_to_vectors,
+    lines_to_rows,
     patches_to_vectors,
+    rows_to_fine_lines,
+    rows_to_lines,
+    vectors_to_fine_outputs,
     vectors_to_outputs,
 )
 from caffe_lite.kernels.gemm import (
@@ -51,15 +57,17 @@ SLACK = 16
 """Numbers after a row or a panel that writing whole vectors may touch."""
 AT_ONCE = 16
 """Channels whose filters are put into the order of vectors at once."""
-TAPS = (9 * AT_ONCE + VECTOR_BYTES // 4) * ROWS + SLACK
-"""Room for that; whole squares of a vector's side are written."""
+TAPS = 25 * (AT_ONCE * ROWS + SLACK) + SLACK
+"""Room for that; whole vectors are written, and up to 16 lines."""
+LINES = 3 * PATCH
+"""Lines of numbers under two vectors of tiles, at most."""
 
 
 # -- how the work is cut -----------------------------------------------------------------------
 
 
 class _Shape(NamedTuple):
-    """Sizes of a convolution with a window of 3 x 3; channels and outputs are those of a group."""
+    """Sizes of a convolution; channels and outputs are those of a group."""
 
     items: int
     group: int
@@ -71,6 +79,7 @@ class _Shape(NamedTuple):
     out_width: int
     top: int  # the padding
     left: int
+    side: int  # of a tile: 4 or 2
 
 
 class _Plan(NamedTuple):
@@ -92,7 +101,7 @@ FEW = 4
 """Pairs of vectors of tiles in a task that transforms its filters itself."""
 SHARED_BYTES = 12 << 20
 """Where there are more, transformed filters up to this size are kept for all tasks."""
-BLOCK_BYTES = 5 << 19
+BLOCK_BYTES = 1 << 18
 """What the transformed input of such a task should take."""
 
 
@@ -107,17 +116,17 @@ def _plan(shape: _Shape, itemsize: int, threads: int) -> _Plan:
     panels = -(-shape.outputs // ROWS)
     filters = PRODUCTS * (shape.channels * ROWS + SLACK)
     all_filters = shape.group * panels * filters
-    tiles = shape.items * -(-shape.out_height // SIDE) * -(-shape.out_width // SIDE)
+    tiles = shape.items * -(-shape.out_height // shape.side) * -(-shape.out_width // shape.side)
     pairs = -(-tiles // width)
     pair = PRODUCTS * (shape.channels * width + SLACK)
-    shared = int(pairs > FEW and all_filters * itemsize <= SHARED_BYTES)
+    shared = int(pairs > FEW * threads and all_filters * itemsize <= SHARED_BYTES)
     blocks = -(-pairs // (max(1, BLOCK_BYTES // (pair * itemsize)) if shared else FEW))
     if shared and blocks < 8 * threads:
         blocks = min(pairs, -(-blocks // threads) * threads)
     tasks = blocks * shape.group
     parts = 1 if tasks % threads == 0 or tasks >= 8 * threads else min(panels, threads)
     room = -(-pairs // blocks) * pair
-    room += PRODUCTS * ROWS * width + 2 * PATCH * (SIDE * width + SLACK)
+    room += PRODUCTS * ROWS * width + LINES * (SIDE * width + SLACK)
     room += TAPS if shared else TAPS + filters
     start = _round_up(2 * shape.group * shape.outputs + 3)
     rooms = start + shared * _round_up(all_filters)
@@ -134,49 +143,57 @@ def _round_up(numbers: int) -> int:
 
 
 @jit
-def _turn_filters(w, at, step, offsets, here, count, rows, work, to):
-    """work[to + (k 9 + t) rows + o] = w[at + k step + offsets[o] + t], for `count` channels k."""
+def _turn_filters(w, at, step, offsets, here, count, taps, rows, work, to):
+    """work[to + t line + k rows + o] = w[at + k step + offsets[o] + t], for `count` channels k."""
     lanes = VECTOR_BYTES // w.itemsize
-    if step == 9:
-        pack_across(w, at, offsets, here, 9 * count, rows, work, to)
-        return
+    line, last = AT_ONCE * rows + SLACK, (here - 1) // lanes * lanes
     for k in range(count):
-        start, place = at + k * step, to + k * 9 * rows
-        if lanes > 9 and start + offsets[here - 1] + lanes <= w.size:
-            for j in range((here - 1) // lanes * lanes, -1, -lanes):
-                turn_vectors(w, start, offsets, j, here, work, place + j, rows)
-        else:
-            pack_across(w, start, offsets, here, 9, rows, work, place)
+        start, place = at + k * step, to + k * rows
+        if start + offsets[here - 1] + max(lanes, taps) > w.size:
+            pack_across(w, start, offsets, here, taps, line, work, place)
+            continue
+        t, j = 0, last  # `range` would divide to know its length
+        while t < taps:
+            t = max(min(t, taps - lanes), 0)
+            while j >= 0:
+                turn_vectors(w, start + t, offsets, j, here, work, place + t * line + j, line)
+                j -= lanes
+            t, j = t + lanes, last
 
 
 @jit
-def _transform_filters(w, index, numbers, work, taps, to):
+def _transform_filters(w, index, numbers, work, turned, to):
     """36 panels of A for a panel of outputs; back, flipped filters go from outputs to channels."""
-    depth, outputs, panels, flipped = numbers[2], numbers[5], numbers[12], numbers[20]
+    depth, outputs, side = numbers[2], numbers[5], numbers[10]
+    panels, flipped = numbers[13], numbers[21]
     rows, width = tile_sizes(w)
+    taps = (PATCH + 1 - side) ** 2
     first, here = index % panels * rows, min(rows, outputs - index % panels * rows)
-    row, step = depth * 9, 9
+    row, step = depth * taps, taps
     if flipped:
-        row, step = 9, outputs * 9
-    at, stride = index // panels * outputs * depth * 9 + first * row, depth * rows + SLACK
-    last, pitch = (8 * rows, -rows) if flipped else (0, rows)
+        row, step = taps, outputs * taps
+    at, stride = index // panels * outputs * depth * taps + first * row, depth * rows + SLACK
+    line = AT_ONCE * rows + SLACK
+    source, pitch = (turned + (taps - 1) * line, -line) if flipped else (turned, line)
     offsets = np.arange(rows) * row
     for c in range(0, depth, AT_ONCE):
         count = min(AT_ONCE, depth - c)
-        _turn_filters(w, at + c * step, step, offsets, here, count, rows, work, taps)
-        for k in range(count):
-            source, place = taps + k * 9 * rows + last, to + (c + k) * rows
-            for i in range(0, rows, width // 2):
-                filters_to_vectors(work, source + i, pitch, work, place + i, stride)
+        _turn_filters(w, at + c * step, step, offsets, here, count, taps, rows, work, turned)
+        for i in range(0, count * rows, width // 2):
+            place = to + c * rows + i
+            if side == FINE:
+                fine_filters_to_vectors(work, source + i, pitch, work, place, stride)
+            else:
+                filters_to_vectors(work, source + i, pitch, work, place, stride)
 
 
 @jit
 def _filter_tasks(worker, workers, x, w, work, y, numbers):
     """All filters, once for all tasks.  The workers' rooms are free as yet."""
-    taps = numbers[17] + worker * numbers[18]
+    turned = numbers[18] + worker * numbers[19]
     size = PRODUCTS * (numbers[2] * tile_sizes(w)[0] + SLACK)
-    for index in range(worker, numbers[1] * numbers[12], workers):
-        _transform_filters(w, index, numbers, work, taps, numbers[16] + index * size)
+    for index in range(worker, numbers[1] * numbers[13], workers):
+        _transform_filters(w, index, numbers, work, turned, numbers[17] + index * size)
 
 
 # -- tiles ---------------------------------------------------------------------------------------
@@ -185,13 +202,14 @@ def _filter_tasks(worker, workers, x, w, work, y, numbers):
 @jit
 def _find_runs(first, count, numbers, runs):
     """The runs of tiles that lie side by side: image, row, column and number of tiles of each."""
-    tall, wide = (numbers[6] + SIDE - 1) // SIDE, (numbers[7] + SIDE - 1) // SIDE
+    side = numbers[10]
+    tall, wide = (numbers[6] + side - 1) // side, (numbers[7] + side - 1) // side
     found, done = 0, 0
     while done < count:
         at = first + done
         runs[found, 0] = at // (tall * wide)
-        runs[found, 1] = at // wide % tall * SIDE
-        runs[found, 2] = at % wide * SIDE
+        runs[found, 1] = at // wide % tall * side
+        runs[found, 2] = at % wide * side
         runs[found, 3] = min(wide - at % wide, count - done)
         done += runs[found, 3]
         found += 1
@@ -201,23 +219,26 @@ def _find_runs(first, count, numbers, runs):
 @jit
 def _transform_input(x, g, numbers, runs, found, vectors, work, lines, to):
     """The 36 panels of B for two vectors of tiles."""
-    group, depth, h, w = numbers[1], numbers[2], numbers[3], numbers[4]
+    group, depth, h, w, side = numbers[1], numbers[2], numbers[3], numbers[4], numbers[10]
     _, width = tile_sizes(x)
-    lanes, pitch, stride = width // 2, SIDE * width + SLACK, depth * width + SLACK
+    lanes, pitch, stride = width // 2, side * width + SLACK, depth * width + SLACK
     for c in range(depth):
         line = lines
         for r in range(found):
-            y0, x0, count = runs[r, 1] - numbers[8], runs[r, 2] - numbers[9], SIDE * runs[r, 3]
-            at = ((runs[r, 0] * group + g) * depth + c) * h * w + y0 * w + x0
-            for i in range(PATCH):
-                low, high = -x0, w - x0 if 0 <= y0 + i < h else 0
-                for q in range(0, 2 * SIDE, SIDE):
-                    place = line + (i + q // SIDE * PATCH) * pitch
-                    copy_inside(x, at + i * w + q, low - q, high - q, work, place, count)
+            y0, x0, count = runs[r, 1] - numbers[8], runs[r, 2] - numbers[9], side * runs[r, 3]
+            at = ((runs[r, 0] * group + g) * depth + c) * h * w
+            if side == FINE:
+                rows_to_fine_lines(x, at, h, w, y0, x0, work, line, pitch, count)
+            else:
+                rows_to_lines(x, at, h, w, y0, x0, work, line, pitch, count)
             line += count
         for v in range(vectors):
             place = to + c * width + v * lanes
-            patches_to_vectors(work, lines + v * SIDE * lanes, pitch, work, place, stride)
+            source = lines + v * side * lanes
+            if side == FINE:
+                fine_patches_to_vectors(work, source, pitch, work, place, stride)
+            else:
+                patches_to_vectors(work, source, pitch, work, place, stride)
 
 
 @jit
@@ -235,20 +256,23 @@ def _transform_block(x, g, first, count, numbers, runs, work, lines, inputs):
 @jit
 def _transform_outputs(work, m, o, numbers, runs, found, vectors, lines, y):
     """Output o of two vectors of tiles, from 36 products each that begin at `m`."""
-    total, oh, ow, extra = numbers[1] * numbers[5], numbers[6], numbers[7], numbers[15]
+    total, oh, ow, extra = numbers[1] * numbers[5], numbers[6], numbers[7], numbers[16]
+    side = numbers[10]
     rows, width = tile_sizes(y)
-    lanes, pitch = width // 2, SIDE * width + SLACK
+    lanes, pitch, stride = width // 2, side * width + SLACK, rows * width
     factor, summand = work[extra + o], work[extra + total + o]
     slope = work[extra + 2 * total + 2] if work[extra + 2 * total + 1] else y.dtype.type(1)
     for v in range(vectors):
-        source, to = m + v * lanes, lines + v * SIDE * lanes
-        vectors_to_outputs(work, source, rows * width, work, to, pitch, factor, summand, slope)
+        source, to = m + v * lanes, lines + v * side * lanes
+        if side == FINE:
+            vectors_to_fine_outputs(work, source, stride, work, to, pitch, factor, summand, slope)
+        else:
+            vectors_to_outputs(work, source, stride, work, to, pitch, factor, summand, slope)
     line = lines
     for r in range(found):
-        y0, x0, count = runs[r, 1], runs[r, 2], SIDE * runs[r, 3]
+        y0, x0, count = runs[r, 1], runs[r, 2], side * runs[r, 3]
         at = ((runs[r, 0] * total + o) * oh + y0) * ow + x0
-        for i in range(min(SIDE, oh - y0)):
-            copy_first(work, line + i * pitch, y, at + i * ow, min(count, ow - x0))
+        lines_to_rows(work, line, pitch, y, at, ow, min(side, oh - y0), min(count, ow - x0))
         line += count
 
 
@@ -278,28 +302,33 @@ def _multiply(height, vectors, depth, work, a, b, c):
 def _tile_tasks(worker, workers, x, w, work, y, numbers):
     """A task: some outputs of a group for a block of tiles."""
     group, depth, outputs = numbers[1], numbers[2], numbers[5]
-    pairs, blocks, panels, parts = numbers[10], numbers[11], numbers[12], numbers[13]
-    shared, filters = numbers[14], numbers[16]
+    pairs, blocks, panels, parts = numbers[11], numbers[12], numbers[13], numbers[14]
+    shared, filters = numbers[15], numbers[17]
     rows, width = tile_sizes(x)
-    tiles = (numbers[6] + SIDE - 1) // SIDE * ((numbers[7] + SIDE - 1) // SIDE) * numbers[0]
+    side = numbers[10]
+    tiles = (numbers[6] + side - 1) // side * ((numbers[7] + side - 1) // side) * numbers[0]
     a_size, b_size = PRODUCTS * (depth * rows + SLACK), PRODUCTS * (depth * width + SLACK)
-    inputs = numbers[17] + worker * numbers[18]
+    inputs = numbers[18] + worker * numbers[19]
     products = inputs + (pairs + blocks - 1) // blocks * b_size
     lines = products + PRODUCTS * rows * width
-    taps = lines + 2 * PATCH * (SIDE * width + SLACK)
-    own = taps + TAPS
+    turned = lines + LINES * (SIDE * width + SLACK)
+    own = turned + TAPS
     runs = np.empty((width, 4), np.int64)
-    for task in range(worker, blocks * group * parts, workers):
+    tasks, done = blocks * group * parts, -1
+    # Neighbours go to one worker: two would write to the same cache lines.
+    for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
         part, g, block = task % parts, task // parts % group, task // parts // group
         first = block * pairs // blocks * width
         count = min((block + 1) * pairs // blocks * width, tiles) - first
-        _transform_block(x, g, first, count, numbers, runs, work, lines, inputs)
+        if task // parts != done:
+            _transform_block(x, g, first, count, numbers, runs, work, lines, inputs)
+            done = task // parts
         for panel in range(part * panels // parts, (part + 1) * panels // parts):
             a, index = own, g * panels + panel
             if shared:
                 a = filters + index * a_size
             else:
-                _transform_filters(w, index, numbers, work, taps, own)
+                _transform_filters(w, index, numbers, work, turned, own)
             height = min(rows, outputs - panel * rows)
             for j in range(0, count, width):
                 here, b = min(width, count - j), inputs + j // width * b_size
@@ -315,7 +344,8 @@ def _tile_tasks(worker, workers, x, w, work, y, numbers):
 
 
 def _shape(x, w, y, group, pad):
-    return _Shape(x[0], group, x[1] // group, *x[2:], y[1] // group, *y[2:], *pad)
+    side = PATCH + 1 - w[2]
+    return _Shape(x[0], group, x[1] // group, *x[2:], y[1] // group, *y[2:], *pad, side)
 
 
 def _run(x, w, b, group, flipped, pad, work, y, epilogue):
@@ -349,8 +379,8 @@ def winograd_work_size(x, w, y, group, itemsize=4):
 def winograd_forward(x, w, b, group, window, work, y, epilogue=NO_EPILOGUE):
     """y = epilogue(the convolution of x with w, plus b).
 
-    x: (N, C, H, W).  w: (O, C / group, 3, 3).  b: (O,), or of size 0.  window: (3, 3, 1, 1, pad_h,
-    pad_w, 1, 1).  work: `winograd_work_size` numbers.  y: (N, O, H', W').
+    x: (N, C, H, W).  w: (O, C / group, k, k), k = 3 or 5.  b: (O,), or of size 0.  window: (k, k,
+    1, 1, pad_h, pad_w, 1, 1).  work: `winograd_work_size` numbers.  y: (N, O, H', W').
     """
     _run(x, w, b, group, False, window[4:6], work, y, epilogue)
 
@@ -360,5 +390,5 @@ def winograd_backward(dy, w, b, group, window, work, dx, epilogue=NO_EPILOGUE):
 
     It is the convolution of dy with the flipped filters, from outputs to channels.
     """
-    pad = 2 - window[4], 2 - window[5]
+    pad = window[0] - 1 - window[4], window[1] - 1 - window[5]
     _run(dy, w, b, group, True, pad, work, dx, epilogue)

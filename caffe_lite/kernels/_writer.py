@@ -4,7 +4,7 @@ A `Writer` writes it for vectors of one number type.  A `Library` is some functi
 LLVM compiles them once, to an object file in the cache folder, and kernels link to them by name:
 as a part of every kernel they took most of the time that compiling it takes.
 
-Only `_lanes`, `_vector` and `_winograd_transforms` import this file.
+Only `_lanes`, `_rows`, `_vector` and the transforms of Winograd import this file.
 """
 
 from __future__ import annotations
@@ -49,12 +49,15 @@ INDEX, BIT, _LANE = ir.IntType(64), ir.IntType(1), ir.IntType(32)
 
 
 class Writer:
-    """Writes LLVM code for vectors of one number type; a place is a pointer to a number."""
+    """Writes LLVM code for vectors of one number type; a place is a pointer to a number.
 
-    def __init__(self, bits: int, builder: Any) -> None:
+    With `lanes` a vector has so many numbers, else as many as the processor's.
+    """
+
+    def __init__(self, bits: int, builder: Any, lanes: int = 0) -> None:
         self.bits = bits
         self.builder = builder
-        self.lanes = 8 * VECTOR_BYTES // bits
+        self.lanes = lanes or 8 * VECTOR_BYTES // bits
         self.element = ir.FloatType() if bits == 32 else ir.DoubleType()
         self.vector = ir.VectorType(self.element, self.lanes)
         self.counts = ir.VectorType(_LANE, self.lanes)
@@ -158,8 +161,8 @@ class Library:
 
         kinds: a letter for each argument.  i: an integer.  b: a truth value.  f: a number of the
         arrays' type.  p: a place, given as a flat array and an index.  a: a flat array.  t: a flat
-        array of integers.  write(writer, *arguments) writes the code.  plain(*arguments) does the
-        same where nothing is compiled.
+        array of integers.  d: a flat array of float64.  write(writer, *arguments) writes the code.
+        plain(*arguments) does the same where nothing is compiled.
         """
         if config.DISABLE_JIT:
             return plain
@@ -222,7 +225,15 @@ def _native(kinds: str, bits: int) -> Any:
     """The type of a function as LLVM sees it."""
     number = ir.FloatType() if bits == 32 else ir.DoubleType()
     pointer = number.as_pointer()
-    native = {"p": pointer, "a": pointer, "t": INDEX.as_pointer(), "f": number, "b": BIT}
+    double = ir.DoubleType().as_pointer()
+    native = {
+        "p": pointer,
+        "a": pointer,
+        "t": INDEX.as_pointer(),
+        "d": double,
+        "f": number,
+        "b": BIT,
+    }
     return ir.FunctionType(ir.VoidType(), [native.get(kind, INDEX) for kind in kinds])
 
 
@@ -239,7 +250,7 @@ def _caller(name: str, kinds: str) -> Any:
             rest, native = list(zip(signature.args, args)), []
             for kind in kinds:
                 of_type, value = rest.pop(0)
-                if kind in "pat":
+                if kind in "patd":
                     value = context.make_array(of_type)(context, builder, value).data
                 if kind == "p":
                     value = builder.gep(value, [rest.pop(0)[1]])

@@ -2,7 +2,8 @@
 
 A convolution is given by a `Window`, by the number of groups, and by the shapes of its arrays,
 whose axes are (item, channel, *spatial).  `algorithm` says how it is computed, `turns` which way
-it goes back.  The planar ways are in `_patches`, `_gradients`, `_winograd` and `_depthwise`.
+it goes back.  The planar ways are in `_patches`, `_gradients`, `_winograd`, `_winograd_gradient`
+and `_depthwise`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels import _depthwise, _gradients, _patches, _winograd
+from caffe_lite.kernels import (
+    _depthwise,
+    _gradients,
+    _patches,
+    _winograd,
+    _winograd_gradient,
+)
 from caffe_lite.kernels._jit import jit
 from caffe_lite.kernels.gemm import (
     NO_EPILOGUE,
@@ -58,10 +65,12 @@ class Window(NamedTuple):
         return self._replace(pad=tuple(pads))
 
 
+WINOGRAD = {(3, 3): 4, (5, 5): 2}
+"""Kernels of Winograd's way, and the sides of its tiles: 36 multiplications for 4 x 4 or 2 x 2."""
 FEWEST_CHANNELS, FEWEST_TILES = 8, 8
-"""Channels on either side, and tiles of 4 x 4 outputs, below which Winograd's way is slower.
+"""Channels on either side, and tiles of outputs, below which Winograd's way is slower.
 
-It is also where less than a quarter of the tiles lies inside the output.
+It is also where so much of the tiles lies outside that it saves no multiplications.
 """
 
 
@@ -71,8 +80,9 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
     ``columns``     three or more spatial axes: whole columns, then a matrix product
     ``depthwise``   a group for every channel: planes by planes, there is no matrix in it
     ``pointwise``   1 x 1 without stride and padding: the image is the matrix
-    ``winograd``    3 x 3 without stride, not too small: a quarter of the multiplications
-    ``patches``     all others, and the weight's gradient also where it is ``winograd``
+    ``winograd``    3 x 3 or 5 x 5 without stride, not too small: a quarter of the
+                    multiplications, or a third
+    ``patches``     all others
     """
     channels, outputs = x[1], y[1]
     if len(window.kernel) > 2:
@@ -81,10 +91,13 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
         return "depthwise"
     if all(k == s == 1 and p == 0 for k, s, p in zip(window.kernel, window.stride, window.pad)):
         return "pointwise"
-    dense = window.stride == window.dilation == (1, 1) and max(window.pad) <= 2
-    if dense and window.kernel == (3, 3) and min(channels, outputs) >= group * FEWEST_CHANNELS:
-        tiles, pixels = (x[0] * math.prod(-(-n // side) for n in y[2:]) for side in (4, 1))
-        return "winograd" if FEWEST_TILES <= tiles <= pixels // 4 else "patches"
+    dense = window.stride == window.dilation == (1, 1)
+    side = WINOGRAD.get(window.kernel, 0)
+    if dense and side and max(window.pad) < window.kernel[0]:
+        tiles = x[0] * math.prod(-(-n // side) for n in y[2:])
+        saves = 36 * tiles <= x[0] * math.prod(y[2:]) * math.prod(window.kernel)
+        large = min(channels, outputs) >= group * FEWEST_CHANNELS and tiles >= FEWEST_TILES
+        return "winograd" if large and saves else "patches"
     return "patches"
 
 
@@ -101,7 +114,8 @@ def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
     """How many numbers the `work` argument of the functions below must have, from the shapes."""
     if algorithm(window, group, x, y) != "winograd":
         return 0
-    return max(_winograd.winograd_work_size(x, w, y, group, itemsize) for itemsize in (4, 8))
+    sizes = _winograd.winograd_work_size, _winograd_gradient.winograd_gradient_work_size
+    return max(size(x, w, y, group, itemsize) for size in sizes for itemsize in (4, 8))
 
 
 def convolution_forward(
@@ -117,7 +131,7 @@ def convolution_forward(
     """y[n, o, t] = sum over c, i of w[o, c, i] x[n, c, stride t + dilation i - pad] + b[o].
 
     Then the epilogue is applied to it.  NaN and infinity reach the outputs over them, and by
-    Winograd's way also the others of the same 4 x 4 tile.
+    Winograd's way also the others of the same tile.
 
     x: (N, C, *spatial).  w: (O, C / group, *kernel).  b: (O,), or of size 0 for none.
     work: `work_size` numbers of workspace.  y: (N, O, *window.output(spatial)).
@@ -177,10 +191,13 @@ def convolution_backward(
         _gradients.backward(dy, w, extra, group, numbers, dx)
 
 
-def convolution_backward_params(x: Any, dy: Any, group: int, window: Window, dw: Any) -> None:
+def convolution_backward_params(
+    x: Any, dy: Any, group: int, window: Window, work: Any, dw: Any
+) -> None:
     """dw += the gradient of `convolution_forward` by w.
 
-    x: (N, C, *spatial).  dy: (N, O, *window.output(spatial)).  dw: (O, C / group, *kernel).
+    x: (N, C, *spatial).  dy: (N, O, *window.output(spatial)).  work: `work_size` numbers of
+    workspace.  dw: (O, C / group, *kernel).
     """
     way = algorithm(window, group, x.shape, dy.shape)
     if dw.size == 0 or dy.size == 0:
@@ -191,6 +208,8 @@ def convolution_backward_params(x: Any, dy: Any, group: int, window: Window, dw:
     x, dy, dw, numbers = _planar(x), _planar(dy), _planar(dw), _numbers(window)
     if way == "depthwise":
         _depthwise.backward_params(x, dy, numbers, dw)
+    elif way == "winograd":
+        _winograd_gradient.winograd_backward_params(x, dy, group, numbers, work, dw)
     else:
         _gradients.backward_params(x, dy, group, numbers, dw)
 

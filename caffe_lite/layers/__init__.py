@@ -1,6 +1,7 @@
 """Every layer type, one file per family; importing this registers them all.
 
 arithmetic.py       Axpy Eltwise Reduction
+batch_norm.py       BatchNorm
 classify.py         Accuracy ArgMax Softmax
 convolution.py      Convolution Deconvolution DepthwiseConvolution Im2col
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
@@ -10,7 +11,7 @@ loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss Multino
                     SigmoidCrossEntropyLoss SoftmaxWithLoss
 neuron.py           AbsVal BNLL Clip Dropout ELU Exp Log PReLU Power ReLU Sigmoid Swish TanH
                     Threshold
-normalization.py    BatchNorm LRN MVN Normalize
+normalization.py    LRN MVN Normalize
 pooling.py          Pooling ROIPooling SPP
 python.py           Python
 recurrent.py        LSTM LSTMUnit RNN
@@ -25,6 +26,7 @@ from typing import Any
 from caffe_lite import net_spec
 from caffe_lite.layers import (
     arithmetic,
+    batch_norm,
     classify,
     convolution,
     data,
@@ -43,6 +45,7 @@ from caffe_lite.layers.registry import layer_types as layer_type_list
 
 __all__ = [
     "arithmetic",
+    "batch_norm",
     "classify",
     "convolution",
     "data",

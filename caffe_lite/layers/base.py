@@ -66,11 +66,13 @@ class Param:
 class Buffer:
     """An array kept from forward to backward, no longer: ``self.buf.<name>``.
 
-    `dtype` None is the net's.
+    `dtype` None is the net's.  One that is not `kept` is workspace within a call; afterwards other
+    layers may use its memory.
     """
 
     shape: Shape
     dtype: npt.DTypeLike | None = None
+    kept: bool = True
 
 
 class Layer:
@@ -94,6 +96,10 @@ class Layer:
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
+    bottom_copy: Blob | None = None
+    """Where it keeps a bottom that its top overwrites; whoever makes that may put it there."""
+    takes_back: bool = False
+    """Is there a `backward_with` for its `forward_with`?"""
     goes_backward: bool = True
     """False, from the net, before a forward whose backward will not come: keep nothing for it."""
     heeds: ClassVar[frozenset[str]] = frozenset()
@@ -115,6 +121,7 @@ class Layer:
         self.param_propagate_down: list[bool] = []
         self.loss_weights: list[float] = []
         self.buf = SimpleNamespace()
+        self.workspaces: list[str] = []
         self._shapes: list[Shape] | None = None
 
     # -- what it is ------------------------------------------------------------------------
@@ -187,14 +194,39 @@ class Layer:
         """`forward`, and the epilogue on every number of the top before it is stored."""
         raise NotImplementedError(f"{type(self).__name__} takes no epilogue")
 
+    def backward_with(
+        self,
+        top: list[Blob],
+        propagate_down: list[bool],
+        bottom: list[Blob],
+        epilogue: Epilogue,
+        params: tuple[Blob | None, Blob | None],
+    ) -> None:
+        """`backward` through the epilogue and the layer; reads only what the layer keeps.
+
+        params: the epilogue's scale and shift, whose diffs are added to; None for no gradient.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no epilogue back")
+
+    def forward_again(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Write what the last forward, without an epilogue, would have left in the top."""
+        raise NotImplementedError(f"{type(self).__name__} takes no epilogue back")
+
     def epilogue(self) -> Epilogue | None:
         """What `forward` does to each number, along axis 1, as of now; None if it is not such.
 
         Asked for before every forward that it replaces.  It leaves in the buffers what backward
         needs, but for a copy of the bottom: where `backward_reads` says BOTTOM, it is not used
-        unless backward never comes.
+        unless backward never comes, or the layer before takes it back.
         """
         return None
+
+    def epilogue_params(self) -> tuple[Blob | None, Blob | None] | None:
+        """The scale and the shift of `epilogue` that want gradients, for `backward_with`.
+
+        None: the layer learns something else.
+        """
+        return None if self.blobs else (None, None)
 
     def close(self) -> None:
         """Let go of threads and files.  Called when the net is closed; twice does no harm."""
@@ -345,7 +377,9 @@ class Layer:
         if answer is not None:
             for blob, shape in zip(top, answer, strict=True):
                 blob.reshape(*shape)
-        for name, buffer in cls.buffers(self, *shapes).items():
+        buffers = cls.buffers(self, *shapes)
+        self.workspaces = [name for name, buffer in buffers.items() if not buffer.kept]
+        for name, buffer in buffers.items():
             dtype = np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
             old = getattr(self.buf, name, None)
             if old is None or old.shape != buffer.shape or old.dtype != dtype:

@@ -175,7 +175,7 @@ class _Convolving(_Sliding):
         )
         window, weight = self.window(bottom_shape), self.weight.shape
         size = kernel.work_size(window, self.config.group, image, weight, output)
-        return {"work": Buffer((size,))}
+        return {"work": Buffer((size,), kept=False)}
 
     def image_and_output(self, bottom: Shape, top: Shape) -> tuple[Shape, Shape]:
         """Which of the two is the image of the convolution, and which its output."""
@@ -224,6 +224,7 @@ class _Convolving(_Sliding):
                 self.items(output),
                 self.config.group,
                 window,
+                self.buf.work,
                 self.weight.diff,
             )
 

@@ -308,6 +308,12 @@ class Scale(_Broadcast):
         shift = self.blobs[1].data if self.config.bias_term else NO_EPILOGUE.shift
         return Epilogue(self.blobs[0].data, shift, None)
 
+    def epilogue_params(self) -> tuple[Blob | None, Blob | None]:
+        """The scale and the bias."""
+        pairs = zip(self.blobs, self.param_propagate_down, strict=True)
+        wanted = [blob if flag else None for blob, flag in pairs]
+        return wanted[0], wanted[1] if self.config.bias_term else None
+
 
 @register("Bias")
 class Bias(_Broadcast):

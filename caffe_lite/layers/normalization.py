@@ -1,14 +1,11 @@
-"""Layers that bring numbers to a common scale: LRN, BatchNorm, MVN, Normalize."""
+"""Layers that bring the numbers of an item to a common scale: LRN, MVN, Normalize."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import normalization as kernels
-from caffe_lite.kernels.gemm import Epilogue
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -62,124 +59,6 @@ class LRN(Layer):
             kernels.lrn_channels_backward(x, dy, size, alpha, beta, config.k, dx)
         else:
             kernels.lrn_pixels_backward(x, dy, size, alpha, beta, dx)
-
-
-@register("BatchNorm")
-class BatchNorm(Layer):
-    """y = (x - mean) / sqrt(variance + eps) per channel (Ioffe, Szegedy 2015, arXiv:1502.03167).
-
-    In TRAIN, mean and variance are the batch's own; in TEST, or with `use_global_stats: true`,
-    the running ones.  A learned scale and shift are left to a Scale layer.
-
-    bottom[0], top[0]: (N, C, ...); a bottom of one axis is one channel.  params: mean (C,),
-    variance (C,), factor (1,), never learned whatever their `lr_mult`.  As in Caffe the first two
-    are running sums of which `factor` is the weight: each TRAIN forward multiplies all three by
-    `moving_average_fraction` and adds the batch's mean, its variance * m / (m - 1) with m the
-    numbers per channel, and 1.  A factor of 0 means that there are no statistics: both are 0.
-    """
-
-    config_field = "batch_norm_param"
-    in_place = True
-
-    mean: Blob
-    variance: Blob
-    factor: Blob
-    _copy: Array | None = None
-
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Only a batch's own statistics have a gradient that reads the bottom."""
-        config = self.config
-        chosen = config.HasField("use_global_stats")
-        self._global = config.use_global_stats if chosen else not self.training
-        self.backward_reads = Reads.NONE if self._global else Reads.BOTTOM
-
-    def check(self, *bottom: Shape) -> None:
-        """There must be something to average."""
-        (x,) = bottom
-        self.require(len(x) >= 1, ".bottom[0]", "needs a bottom of at least 1 axis, not a scalar")
-        if self.blobs:
-            self.require(
-                self._channels(x) == self.mean.count,
-                ".bottom[0]",
-                f"has statistics of {self.mean.count} channels, but the bottom is {x}",
-            )
-
-    @staticmethod
-    def _channels(x: Shape) -> int:
-        return x[1] if len(x) > 1 else 1
-
-    def params(self, *bottom: Shape) -> list[Param]:
-        """The running statistics."""
-        c = self._channels(bottom[0])
-        zero = caffe_pb2.FillerParameter(type="constant", value=0)
-        shapes = {"mean": (c,), "variance": (c,), "factor": (1,)}
-        return [Param(name, shape, zero, learnable=False) for name, shape in shapes.items()]
-
-    def top_shapes(self, *bottom: Shape) -> list[Shape]:
-        """The bottom's shape."""
-        return list(bottom)
-
-    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
-        """What the last forward used."""
-        c = self._channels(bottom[0])
-        return {name: Buffer((c,)) for name in ("mean", "variance", "deviation")}
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make room for a copy of a bottom that the top will overwrite."""
-        overwritten = top[0].shares_data_with(bottom[0]) and not self._global
-        self._copy = np.empty(bottom[0].shape, self.dtype) if overwritten else None
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See the class."""
-        x, y, buf = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.buf
-        if self._global:
-            self._read_statistics()
-            np.sqrt(buf.variance + self.config.eps, out=buf.deviation)
-            kernels.batch_normalize(x, buf.mean, buf.deviation, y)
-            return
-        kept = np.empty((0, 0, 0), self.dtype)
-        if self._copy is not None and self.goes_backward:
-            kept = self._as_rows(self._copy)
-        eps = self.config.eps
-        kernels.batch_norm_forward(x, eps, buf.mean, buf.variance, buf.deviation, kept, y)
-        self._update_statistics(x.size // x.shape[1])
-
-    def _read_statistics(self) -> None:
-        factor = float(self.factor.data[0])
-        weight = 1 / factor if factor != 0 else 0.0
-        np.multiply(self.mean.data, weight, out=self.buf.mean)
-        np.multiply(self.variance.data, weight, out=self.buf.variance)
-
-    def _update_statistics(self, m: int) -> None:
-        fraction = self.config.moving_average_fraction
-        correction = m / (m - 1) if m > 1 else 1.0
-        news = (self.buf.mean, self.buf.variance * correction, 1.0)
-        for blob, new in zip(self.blobs, news, strict=True):
-            blob.data[...] = blob.data * fraction + new
-
-    def _as_rows(self, a: Array) -> Array:
-        n, c = len(a), self._channels(a.shape)
-        return a.reshape(n, c, a.size // max(n * c, 1))
-
-    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Through mean and variance too, unless they are the running ones: then dy / deviation."""
-        if not propagate_down[0]:
-            return
-        dy, dx, buf = self._as_rows(top[0].diff), self._as_rows(bottom[0].diff), self.buf
-        if self._global:
-            kernels.batch_normalize(dy, np.zeros_like(buf.mean), buf.deviation, dx)
-        else:
-            x = self._as_rows(bottom[0].data if self._copy is None else self._copy)
-            kernels.batch_normalize_backward(x, dy, buf.mean, buf.deviation, dx)
-
-    def epilogue(self) -> Epilogue | None:
-        """The running statistics as a scale and a shift."""
-        if not self._global:
-            return None
-        self._read_statistics()
-        np.sqrt(self.buf.variance + self.config.eps, out=self.buf.deviation)
-        scale = 1 / self.buf.deviation
-        return Epilogue(scale, -self.buf.mean * scale, None)
 
 
 @register("MVN")

@@ -7,97 +7,97 @@ The values between the layers of such a chain are overwritten before anybody cou
 so nobody can tell.  Who looks nevertheless (hooks, `debug_info`, partial runs) gets the layers one
 by one.  A layer says itself what it takes and what it is: `Layer.epilogue_axis`, `forward_with`
 and `epilogue`.
+
+    BatchNorm in TRAIN, Scale, ReLU: backward computes what lies between from BatchNorm's bottom,
+    and is done in one go as well.
+
+Such a layer says `Layer.takes_back`, and those after it, `epilogue_params`, where their gradients
+go.  How chains run is in `net/chains.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-from caffe_lite.blob import Blob
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
-from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.layers.base import Reads
+from caffe_lite.net.chains import Chain, Link, ReturningChain, Step, fits, params_of
 from caffe_lite.net.wiring import Wires
 
-
-class Step(NamedTuple):
-    """Layers, by number, whose forward is done in one go."""
-
-    layers: tuple[int, ...]
-    run: Callable[[], object]
+Numbers = tuple[int, ...]
+"""Layers of a chain, by number."""
 
 
-class Link(NamedTuple):
-    """A layer with its blobs."""
+class Steps(NamedTuple):
+    """What runs in order, and in reverse order for backward; the chains that have a memory."""
 
-    layer: Layer
-    bottom: list[Blob]
-    top: list[Blob]
-
-    def prepare(self) -> bool:
-        """Whether the layer had to be shaped anew."""
-        return self.layer.prepare(self.bottom, self.top)
-
-    def run(self) -> None:
-        """Its forward."""
-        self.layer.prepare(self.bottom, self.top)
-        self.layer.forward(self.bottom, self.top)
+    forward: tuple[Step, ...]
+    backward: tuple[Step, ...]
+    returning: tuple[ReturningChain, ...] = ()
 
 
-class Chain:
-    """A layer that takes an epilogue, and the layers after it that are one together."""
-
-    def __init__(self, links: Sequence[Link]) -> None:
-        self._links = links
-        self._fits = True
-
-    def run(self) -> None:
-        """Their forward: one by one after a reshape to shapes that do not allow for better."""
-        first = self._links[0]
-        if sum(link.prepare() for link in self._links):  # each must be asked
-            self._fits = fits(self._links)
-        if self._fits and (epilogue := _joined(self._links[1:])):
-            first.layer.forward_with(first.bottom, first.top, epilogue)
-        else:
-            for link in self._links:
-                link.layer.forward(link.bottom, link.top)
+NO_STEPS = Steps((), ())
 
 
-def single_steps(links: Sequence[Link]) -> tuple[Step, ...]:
-    """Each layer by itself."""
-    return tuple(Step((index,), link.run) for index, link in enumerate(links))
+def single_steps(links: Sequence[Link], wanted: Sequence[Sequence[bool]]) -> Steps:
+    """Each layer by itself.  wanted: for each, which bottoms need a gradient."""
+    forward = [Step((index,), link.run) for index, link in enumerate(links)]
+    backward = [
+        Step((index,), partial(link.run_back, flags))
+        for index, (link, flags) in enumerate(zip(links, wanted, strict=True))
+    ]
+    return Steps(tuple(forward), tuple(backward))
 
 
-def fused_steps(wires: Wires, links: Sequence[Link]) -> tuple[Step, ...]:
+def fused_steps(wires: Wires, links: Sequence[Link], single: Steps) -> Steps:
     """The layers in order, those of a chain where its first one is.
 
     The layers between the first and the others do not touch the chain's blob.
     """
-    chains = {chain[0]: chain for chain in find_chains(wires, links)}
-    inside = {index for chain in chains.values() for index in chain[1:]}
-    steps = []
-    for index, link in enumerate(links):
-        if index in chains:
-            chain = chains[index]
-            steps.append(Step(chain, Chain([links[i] for i in chain]).run))
-        elif index not in inside:
-            steps.append(Step((index,), link.run))
-    return tuple(steps)
+    chains = find_chains(wires, links)
+    forward, backward = {}, {}
+    returning = []
+    for numbers in chains:
+        members = [links[i] for i in numbers]
+        if not returns(members[0]):
+            forward[numbers] = Step(numbers, Chain(members).run)
+            continue
+        before = _before(wires, links, numbers[0])
+        chain = ReturningChain(members, None if before is None else links[before])
+        returning.append(chain)
+        longer = numbers if before is None else (before, *numbers)
+        forward[longer] = Step(longer, chain.run)
+        backward[numbers] = Step(numbers, chain.run_back)
+    return Steps(
+        _merged(single.forward, forward), _merged(single.backward, backward), tuple(returning)
+    )
 
 
-def find_chains(wires: Wires, links: Sequence[Link]) -> list[tuple[int, ...]]:
-    """The chains of two layers or more, by number; no layer is in two of them."""
-    chains: list[tuple[int, ...]] = []
+def _merged(single: tuple[Step, ...], fused: dict[Numbers, Step]) -> tuple[Step, ...]:
+    """The steps of the layers, those of a chain in the place of its first layer's."""
+    begins = {numbers[0]: step for numbers, step in fused.items()}
+    inside = {index for numbers in fused for index in numbers[1:]}
+    return tuple(
+        begins.get(index, step) for index, step in enumerate(single) if index not in inside
+    )
+
+
+def find_chains(wires: Wires, links: Sequence[Link]) -> list[Numbers]:
+    """The chains of two layers or more; no layer is in two of them."""
+    chains: list[Numbers] = []
     inside: set[int] = set()
     for first in range(len(links)):
         if first in inside or not _may_begin(links[first]):
             continue
-        chain: tuple[int, ...] = (first,)
+        chain: Numbers = (first,)
         for index in _readers(wires, first):
             longer = (*chain, index)
             in_place = wires.bottoms[index] == wires.tops[index] == wires.tops[first]
-            if not (in_place and _may_follow(links[index]) and fits([links[i] for i in longer])):
+            if not (in_place and _may_follow([links[i] for i in longer])):
                 break
+            if returns(links[first]) and index != chain[-1] + 1:
+                break  # its gradient would be there before its turn
             chain = longer
         if len(chain) > 1:
             chains.append(chain)
@@ -121,45 +121,31 @@ def _may_begin(link: Link) -> bool:
     )
 
 
-def _may_follow(link: Link) -> bool:
-    """It is an epilogue, and its gradient does not miss the values that were never stored."""
-    layer = link.layer
-    misses = layer.goes_backward and layer.backward_reads & Reads.BOTTOM
-    return not misses and not any(layer.loss_weights) and layer.epilogue() is not None
+def _may_follow(links: Sequence[Link]) -> bool:
+    """The last is an epilogue, and its gradient does not miss the values that were never stored.
 
-
-def fits(links: Sequence[Link]) -> bool:
-    """Whether the layers after the first are one epilogue, along the axis of the first's top."""
-    epilogue = _joined(links[1:])
-    if epilogue is None:
-        return False
-    along = epilogue.scale.size or epilogue.shift.size
-    return not along or links[0].layer.epilogue_axis(links[0].top[0].shape) == 1
-
-
-def _joined(links: Sequence[Link]) -> Epilogue | None:
-    """One epilogue that does what these layers do one after the other; None if there is none."""
-    joined: Epilogue | None = NO_EPILOGUE
-    for link in links:
-        epilogue = link.layer.epilogue()
-        if joined is None or epilogue is None:
-            return None
-        joined = then(joined, epilogue)
-    return joined
-
-
-def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
-    """Both as one; None if something comes after an activation.
-
-    a (s x + t) + b = (a s) x + (a t + b).
+    Or the first makes up for them.
     """
-    scale, shift, slope = first
-    if slope is not None:
-        nothing = not second.scale.size and not second.shift.size and second.slope is None
-        return first if nothing else None
-    if second.scale.size:
-        scale = scale * second.scale if scale.size else second.scale
-        shift = shift * second.scale if shift.size else shift
-    if second.shift.size:
-        shift = shift + second.shift if shift.size else second.shift
-    return Epilogue(scale, shift, second.slope)
+    first, layer = links[0], links[-1].layer
+    if any(layer.loss_weights) or not fits(links):
+        return False
+    if returns(first):
+        return params_of(links[1:]) is not None
+    return not (layer.goes_backward and layer.backward_reads & Reads.BOTTOM)
+
+
+def returns(first: Link) -> bool:
+    """Whether a chain that this layer begins is done in one go in backward, too.
+
+    Such a layer learns nothing, so it goes backward only where those after it do.
+    """
+    return first.layer.takes_back and first.layer.goes_backward
+
+
+def _before(wires: Wires, links: Sequence[Link], first: int) -> int | None:
+    """The layer right before, if the chain overwrites the one blob that it makes."""
+    before = first - 1
+    if before < 0 or wires.tops[before] == wires.bottoms[before]:
+        return None
+    overwritten = wires.tops[before] == wires.bottoms[first] == wires.tops[first]
+    return before if overwritten and _may_begin(links[before]) else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite.blob import Blob, Storage
-from caffe_lite.layers.base import Reads
-from caffe_lite.net.fuse import Link
+from caffe_lite.blob import Array, Blob, Storage
+from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.net.chains import Link
 from caffe_lite.net.plan import Plan
 
 ALIGNMENT = 64
@@ -32,6 +33,8 @@ class Life:
     """The most numbers that it holds."""
     first: int = -1
     last: int = -1
+    pause: tuple[int, int] | None = None
+    """When it is put down in between, and taken up again with nothing left in it."""
     lasting: bool = False
     """Somebody looks at it between runs, or reads what no layer has written."""
     at: int = field(default=0, compare=False)
@@ -48,9 +51,19 @@ class Life:
         self.lasting = self.lasting or self.first < 0
         self.last = max(self.last, time)
 
+    def spans(self) -> list[tuple[int, int]]:
+        """The times from which and up to which it is in use."""
+        if self.pause is None:
+            return [(self.first, self.last)]
+        return [(self.first, self.pause[0]), (self.pause[1], self.last)]
+
     def meets(self, other: Life) -> bool:
         """Whether both are in use at some time."""
-        return self.first <= other.last and other.first <= self.last
+        return any(
+            first <= other_last and other_first <= last
+            for first, last in self.spans()
+            for other_first, other_last in other.spans()
+        )
 
 
 Lives = dict[Storage, Life]
@@ -109,17 +122,40 @@ def _watched(link: Link) -> Iterator[Blob]:
             yield blob
 
 
-def _buffer_times(
-    links: Sequence[Link], plan: Plan, backward: bool
-) -> Iterator[tuple[int, int] | tuple[()]]:
-    """For each layer when its buffers are in use: from its forward to its backward."""
+def _buffers(
+    links: Sequence[Link], plan: Plan, dtype: np.dtype[Any], backward: bool
+) -> Iterator[tuple[Layer, str, Array, Life]]:
+    """The layers' buffers and when they are in use: from a layer's forward to its backward.
+
+    In a chain they are filled as soon as the chain's first layer runs.  Workspaces are put down
+    when the chain has run.
+    """
+    steps = (*plan.steps.forward, *plan.steps.backward)
+    begin = {index: step.layers[0] for step in plan.steps.forward for index in step.layers}
+    end = dict.fromkeys(begin, 0)
+    for step in steps:
+        end.update({index: max(end[index], *step.layers) for index in step.layers})
     for time, link in enumerate(links):
-        if not link.bottom or link.layer.dynamic or link.layer.type == "Python":
-            yield ()
-        elif backward and plan.layers[time]:
-            yield time, 2 * len(links) - 1 - time
-        else:
-            yield time, time
+        layer, backward_time = link.layer, 2 * len(links) - 1 - time
+        if not link.bottom or layer.dynamic or layer.type == "Python":
+            continue
+        for name, array in vars(layer.buf).items():
+            life = Life(-(-array.nbytes // dtype.itemsize), begin[time], time)
+            if backward and plan.layers[time]:
+                life.last = backward_time
+                if name in layer.workspaces:
+                    life.pause = end[time], 2 * len(links) - 1 - end[time]
+            yield layer, name, array, life
+
+
+def share_workspaces(layers: Sequence[Layer]) -> None:
+    """Let the layers' workspaces lie in one place, as they are used one after another."""
+    arrays = [(layer.buf, name) for layer in layers for name in layer.workspaces]
+    sizes = [getattr(buffers, name).nbytes for buffers, name in arrays]
+    room = np.empty(max(sizes, default=0), np.uint8)
+    for (buffers, name), size in zip(arrays, sizes, strict=True):
+        old = getattr(buffers, name)
+        setattr(buffers, name, room[:size].view(old.dtype).reshape(old.shape))
 
 
 def place(items: Sequence[Life], alignment: int) -> int:
@@ -160,14 +196,10 @@ def share(
         for memory, life in (*data.items(), *diffs.items())
         if life.first >= 0 and not life.lasting and memory not in kept
     }
-    itemsize = np.dtype(dtype).itemsize
-    buffers = [
-        (link.layer, name, array, Life(-(-array.nbytes // itemsize), *times))
-        for link, times in zip(links, _buffer_times(links, plan, backward), strict=True)
-        for name, array in (vars(link.layer.buf).items() if times else ())
-    ]
+    number = np.dtype(dtype)
+    buffers = list(_buffers(links, plan, number, backward))
     lives_of_all = [*shared.values(), *(life for *_, life in buffers)]
-    arena = np.zeros(place(lives_of_all, ALIGNMENT // itemsize), dtype)
+    arena = np.zeros(place(lives_of_all, ALIGNMENT // number.itemsize), number)
     for memory, life in shared.items():
         memory.array = arena[life.at : life.at + life.count]
     for layer, name, array, life in buffers:

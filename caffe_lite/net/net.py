@@ -19,6 +19,7 @@ from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
 from caffe_lite.net import (
     batches,
+    chains,
     fuse,
     learnable,
     log,
@@ -96,14 +97,14 @@ class Net:
         classes = [_class_of(node, python_layers) for node in self.nodes]
         self.wires = wiring.connect(self.nodes, classes)
         self.blob_list = [Blob((), self.dtype) for _ in self.wires.blobs]
-        self.links: list[fuse.Link] = []
+        self.links: list[chains.Link] = []
         streams = rng.streams()
         for index, (node, cls) in enumerate(zip(self.nodes, classes, strict=True)):
             layer = cls(node.param, self.dtype, streams.stream(node.name))
             bottom = [self.blob_list[i] for i in self.wires.bottoms[index]]
             top = [self.blob_list[i] for i in self.wires.tops[index]]
             self.layers.append(layer)
-            self.links.append(fuse.Link(layer, bottom, top))
+            self.links.append(chains.Link(layer, bottom, top))
             try:
                 layer.build(bottom, top)
                 self._check_memory()
@@ -111,6 +112,7 @@ class Net:
                 raise located(error, node, layer.config_field) from None
             report_ignored(node, layer)
             log.log_layer(self, index)
+        memory.share_workspaces(self.layers)
         self.learnable = learnable.collect(self.nodes, self.layers)
         self._plan(source.param.force_backward)
         self._index()
@@ -125,11 +127,12 @@ class Net:
             layer.goes_backward = self.plan.layers[index]
         data = [blob.data_memory for blob in self.blob_list]
         plan.check_in_place(self.nodes, self.layers, self.wires, self.plan, data)
-        self._single_steps = fuse.single_steps(self.links)
+        self._single = fuse.single_steps(self.links, self.plan.bottoms)
         self._fuse()
 
     def _fuse(self) -> None:
-        self.plan = replace(self.plan, steps=fuse.fused_steps(self.wires, self.links))
+        steps = fuse.fused_steps(self.wires, self.links, self._single)
+        self.plan = replace(self.plan, steps=steps)
 
     def _check_memory(self) -> None:
         numbers = sum(blob.count for blob in self.blob_list)
@@ -180,14 +183,14 @@ class Net:
         `overwritten` then has the names of the blobs whose data do not last through a forward.
         """
         lasting = [self.blobs[name] for name in self.outputs] + [self._blob(name) for name in keep]
-        memories = memory.share(self.links, self.plan, lasting, self.dtype, backward)
-        shown = self.blobs.items()
-        self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
         if not backward:
             self._forward_only = True
             for layer in self.layers:
                 layer.goes_backward = False
             self._fuse()
+        memories = memory.share(self.links, self.plan, lasting, self.dtype, backward)
+        shown = self.blobs.items()
+        self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
 
     # -- running ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer, Reads
-from caffe_lite.net.fuse import Step
+from caffe_lite.net.fuse import NO_STEPS, Steps
 from caffe_lite.net.wiring import Wires
 from caffe_lite.proto.nodes import Node
 
@@ -24,8 +24,8 @@ class Plan:
     layers: Flags
     bottoms: tuple[Flags, ...]
     params: tuple[Flags, ...]
-    steps: tuple[Step, ...] = ()
-    """What a whole forward runs, in order."""
+    steps: Steps = NO_STEPS
+    """What a whole forward and a whole backward run."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from caffe_lite.errors import CaffeError, NetError, NotDifferentiable
+from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.net import log
-from caffe_lite.net.fuse import Step
+from caffe_lite.net.chains import Step
 from caffe_lite.proto import nodes
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ def forward(net: Net, start: int, end: int) -> float:
     before, after, debug = net._before_forward, net._after_forward, net.debug_info
     watched = before or after or debug
     whole = start == 0 and end == len(net.layers) - 1
-    steps = net.plan.steps if whole and not watched else net._single_steps[start : end + 1]
+    fused = whole and not watched
     loss = 0.0
     with computing:
-        for step in steps:
+        if not fused:
+            _unfold(net)
+        for step in net.plan.steps.forward if fused else net._single.forward[start : end + 1]:
             index = step.layers[-1]
             for hook in before:
                 hook(index)
@@ -47,11 +49,17 @@ def forward(net: Net, start: int, end: int) -> float:
     return loss
 
 
+def _unfold(net: Net) -> None:
+    """Before layers are run one by one: let them have what such a run leaves in them."""
+    for chain in net.plan.steps.returning:
+        chain.unfold()
+
+
 def _refuse(net: Net, step: Step, error: CaffeError) -> NoReturn:
     """Raise the error of a step; of a fused one, by running its layers one by one."""
     if len(step.layers) > 1:
         for index in step.layers:
-            single = net._single_steps[index]
+            single = net._single.forward[index]
             try:
                 single.run()
             except CaffeError as its_own:
@@ -61,34 +69,33 @@ def _refuse(net: Net, step: Step, error: CaffeError) -> NoReturn:
 
 
 def backward(net: Net, start: int, end: int) -> None:
-    """Run layers `start` down to `end`, both included, where the plan says so."""
+    """Run layers `start` down to `end`, both included, where the plan says so.
+
+    Fused as `forward` is.
+    """
     if net._forward_only:
         raise NetError("this net was set to run forward only: share_memory(backward=False)")
+    before, after, debug = net._before_backward, net._after_backward, net.debug_info
+    watched = before or after or debug
+    fused = start == len(net.layers) - 1 and end == 0 and not watched
+    steps = net.plan.steps.backward if fused else net._single.backward[end : start + 1]
     with computing:
-        for index in range(start, end - 1, -1):
-            for hook in net._before_backward:
+        if not fused:
+            _unfold(net)
+        for step in reversed(steps):
+            index = step.layers[0]
+            for hook in before:
                 hook(index)
             if net.plan.layers[index]:
-                _layer_backward(net, index)
-                if net.debug_info:
+                try:
+                    step.run()
+                except CaffeError as error:
+                    field = net.layers[index].config_field
+                    raise located(error, net.nodes[index], field) from None
+                if debug:
                     log.debug_backward(net, index)
-            for hook in net._after_backward:
+            for hook in after:
                 hook(index)
-
-
-def _layer_backward(net: Net, index: int) -> None:
-    link, flags = net.links[index], net.plan.bottoms[index]
-    try:
-        for bottom in link.layer.no_gradient:
-            if bottom < len(flags) and flags[bottom]:
-                raise NotDifferentiable(
-                    f"bottom {bottom} gets no gradient, but something below it learns; put "
-                    f"propagate_down: false for it",
-                    f".bottom[{bottom}]",
-                )
-        link.layer.backward(link.top, list(flags), link.bottom)
-    except CaffeError as error:
-        raise located(error, net.nodes[index], link.layer.config_field) from None
 
 
 def reshape(net: Net) -> None:

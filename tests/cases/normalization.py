@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from caffe_lite.testing import Case, Refusal, uniform
+from caffe_lite.testing import Case, Refusal
 from tests.oracles import normalization as oracle
 
 X = (2, 7, 3, 5)
-FRACTION = float(np.float32(0.999))  # the field is a float
-POSITIVE = {1: uniform(0.5, 2), 2: uniform(0.5, 2)}
 
 
 def given(type_, field, config, expect, shape=X, **more):
@@ -35,53 +31,6 @@ CASES = [
         oracle.lrn_pixels(5, 1.5, 1.25),
         (2, 3, 3, 7),
     ),
-    Case(
-        "BatchNorm",
-        [(4, 3, 2, 5)],
-        "",
-        oracle.batch_norm(),
-        params_after=oracle.batch_norm_after(FRACTION),
-    ),
-    given(
-        "BatchNorm",
-        "batch_norm_param",
-        "eps: 0.25 moving_average_fraction: 0.75",
-        oracle.batch_norm(0.25),
-        (6, 5),
-        params_after=oracle.batch_norm_after(0.75),
-    ),
-    Case(
-        "BatchNorm",
-        [(6,)],
-        "",
-        oracle.batch_norm(),
-        params_after=oracle.batch_norm_after(FRACTION),
-    ),
-    Case(
-        "BatchNorm",
-        [(4, 3, 2, 5)],
-        "",
-        oracle.batch_norm_global(),
-        phase="TEST",
-        params=POSITIVE,
-        params_after=lambda x, *statistics: statistics,
-    ),
-    Case(
-        "BatchNorm",
-        [(4, 3, 5)],
-        "batch_norm_param { use_global_stats: true eps: 0.5 }",
-        oracle.batch_norm_global(0.5),
-        params={1: uniform(0.5, 2), 2: lambda rng, shape: rng.uniform(0, 0, shape)},
-    ),
-    given(
-        "BatchNorm",
-        "batch_norm_param",
-        "use_global_stats: false",
-        oracle.batch_norm(),
-        (4, 3, 2, 5),
-        phase="TEST",
-        params_after=oracle.batch_norm_after(FRACTION),
-    ),
     Case("MVN", [(2, 3, 4, 5)], "", oracle.mvn()),
     given("MVN", "mvn_param", "across_channels: true", oracle.mvn(True), (3, 2, 4, 5)),
     given("MVN", "mvn_param", "normalize_variance: false", oracle.mvn(False, False), (2, 3, 4)),
@@ -102,7 +51,6 @@ CASES = [
 REFUSALS = [
     Refusal("LRN", [X], "lrn_param { local_size: 4 }", "local_size", "odd, not 4"),
     Refusal("LRN", [X[:3]], "", ".bottom[0]", r"\(N, C, H, W\), not \(2, 7, 3\)"),
-    Refusal("BatchNorm", [()], "", ".bottom[0]", "at least 1 axis"),
     Refusal("MVN", [(2, 3, 4, 5, 6)], "", ".bottom[0]", "1 to 4 axes"),
     Refusal("Normalize", [(3,)], "", ".bottom[0]", r"at least 2 axes .* not \(3,\)"),
 ]

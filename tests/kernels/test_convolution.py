@@ -82,7 +82,7 @@ def run(case, dtype=np.float32):
     y, dx, dw = np.full_like(dy, np.nan), np.full_like(x, np.nan), np.zeros_like(w)
     kernel.convolution_forward(x, w, b, group, window, work, y)
     kernel.convolution_backward(dy, w, b[:0], group, window, work, dx)
-    kernel.convolution_backward_params(x, dy, group, window, dw)
+    kernel.convolution_backward_params(x, dy, group, window, work, dw)
     return y, dx, dw
 
 
@@ -315,10 +315,10 @@ def test_the_deconvolution_oracle_rejects_swapped_strides() -> None:
 
 
 def test_the_weight_gradient_oracle_rejects_another_sample() -> None:
-    drawn, group, window, _ = setting(2, 2, (5, 6), 3, 1, *PLAIN, dtype=np.float64)
+    drawn, group, window, work = setting(2, 2, (5, 6), 3, 1, *PLAIN, dtype=np.float64)
     x, w, _, dy = drawn.values()
     dw = np.zeros_like(w)
-    kernel.convolution_backward_params(x, dy, group, window, dw)
+    kernel.convolution_backward_params(x, dy, group, window, work, dw)
     assert not np.allclose(dw, oracle.weight_gradient(x[::-1], dy, w.shape, 1, window))
 
 

@@ -16,25 +16,31 @@ from tests.oracles import convolution as oracle
 ROOT = Path(__file__).resolve().parents[2]
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 
-# items, channels, height, width, outputs, groups, pad_h, pad_w
+# side of the kernel, items, channels, height, width, outputs, groups, pad_h, pad_w
 CASES = [
-    (1, 1, 4, 4, 1, 1, 1, 1),
-    (2, 3, 5, 9, 5, 1, 0, 1),
-    (3, 6, 7, 6, 34, 2, 1, 2),  # several panels of outputs, several images in a vector
-    (1, 2, 3, 40, 3, 1, 2, 0),
-    (2, 20, 2, 3, 17, 1, 1, 1),  # a plane smaller than a tile
+    (3, 1, 1, 4, 4, 1, 1, 1, 1),
+    (3, 2, 3, 5, 9, 5, 1, 0, 1),
+    (3, 3, 6, 7, 6, 34, 2, 1, 2),  # several panels of outputs, several images in a vector
+    (3, 1, 2, 3, 40, 3, 1, 2, 0),
+    (3, 2, 20, 2, 3, 17, 1, 1, 1),  # a plane smaller than a tile
+    (5, 1, 1, 6, 6, 1, 1, 0, 0),
+    (5, 2, 3, 5, 9, 7, 1, 1, 2),
+    (5, 3, 6, 7, 6, 34, 2, 3, 4),
+    (5, 1, 2, 5, 40, 3, 1, 2, 0),
+    (5, 2, 20, 1, 2, 17, 1, 2, 3),
 ]
 
 
 def setting(case, dtype):
-    items, channels, height, width, outputs, group, *pad = case
+    side, items, channels, height, width, outputs, group, *pad = case
     rng = np.random.default_rng(0)
     x = rng.standard_normal((items, channels, height, width)).astype(dtype)
-    w = rng.standard_normal((outputs, channels // group, 3, 3)).astype(dtype)
+    w = rng.standard_normal((outputs, channels // group, side, side)).astype(dtype)
     b = rng.standard_normal(outputs).astype(dtype)
-    y = np.full((items, outputs, height + 2 * pad[0] - 2, width + 2 * pad[1] - 2), np.nan, dtype)
+    spatial = (n + 2 * p + 1 - side for n, p in zip((height, width), pad))
+    y = np.full((items, outputs, *spatial), np.nan, dtype)
     size = kernel.winograd_work_size(x.shape, w.shape, y.shape, group, y.itemsize)
-    return x, w, b, group, (3, 3, 1, 1, *pad, 1, 1), np.full(size, np.nan, dtype), y
+    return x, w, b, group, (side, side, 1, 1, *pad, 1, 1), np.full(size, np.nan, dtype), y
 
 
 def wide(*arrays):
@@ -45,7 +51,7 @@ def wide(*arrays):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_both_ways_are_the_definition(case, dtype) -> None:
     x, w, b, group, window, work, y = setting(case, dtype)
-    plain = ((3, 3), (1, 1), window[4:6], (1, 1))
+    plain = (window[:2], (1, 1), window[4:6], (1, 1))
     close = {"atol": 5e-5 if dtype == np.float32 else 1e-12, "rtol": 0}
     kernel.winograd_forward(x, w, b, group, window, work, y)
     wanted = oracle.convolution(*wide(x, w, b), group, plain)
@@ -56,15 +62,17 @@ def test_both_ways_are_the_definition(case, dtype) -> None:
     np.testing.assert_allclose(dx, back, atol=close["atol"] * np.abs(dy).max(), rtol=0)
 
 
-def test_the_oracle_rejects_flipped_filters() -> None:
-    x, w, b, group, window, work, y = setting(CASES[1], np.float64)
+@pytest.mark.parametrize("case", [CASES[1], CASES[6]], ids=str)
+def test_the_oracle_rejects_flipped_filters(case) -> None:
+    x, w, b, group, window, work, y = setting(case, np.float64)
     kernel.winograd_forward(x, w, b, group, window, work, y)
-    plain = ((3, 3), (1, 1), window[4:6], (1, 1))
+    plain = (window[:2], (1, 1), window[4:6], (1, 1))
     assert not np.allclose(y, oracle.convolution(x, w[:, :, ::-1, ::-1], b, group, plain))
 
 
-def test_epilogue() -> None:
-    x, w, b, group, window, work, y = setting(CASES[1], np.float64)
+@pytest.mark.parametrize("case", [CASES[1], CASES[6]], ids=str)
+def test_epilogue(case) -> None:
+    x, w, b, group, window, work, y = setting(case, np.float64)
     kernel.winograd_forward(x, w, b[:0], group, window, work, y)
     scale, shift, found = b + 3, b - 1, np.empty_like(y)
     kernel.winograd_forward(x, w, b, group, window, work, found, Epilogue(scale, shift, 0.1))
@@ -72,24 +80,35 @@ def test_epilogue() -> None:
     np.testing.assert_allclose(found, np.where(wanted > 0, wanted, 0.1 * wanted), atol=1e-12)
 
 
-def test_nan_spreads_over_its_tiles_only() -> None:
-    x, w, b, group, window, work, y = setting((1, 2, 11, 12, 3, 1, 1, 1), np.float32)
-    x[0, 1, 5, 6] = np.nan  # under the tiles of rows 4 .. 8 and columns 4 .. 8
+@pytest.mark.parametrize(
+    ("side", "rows", "columns"),
+    [
+        (3, slice(4, 8), slice(4, 8)),  # the tile of 4 x 4 around it
+        (5, slice(3, 8), slice(4, 9)),  # of the tiles of 2 x 2, only outputs over it
+    ],
+)
+def test_nan_spreads_over_its_tiles_only(side, rows, columns) -> None:
+    pad = side // 2
+    x, w, b, group, window, work, y = setting((side, 1, 2, 11, 12, 3, 1, pad, pad), np.float32)
+    x[0, 1, 5, 6] = np.nan
     kernel.winograd_forward(x, w, b, group, window, work, y)
     reached = np.zeros(y.shape, bool)
-    reached[:, :, 4:8, 4:8] = True
+    reached[:, :, rows, columns] = True
     np.testing.assert_array_equal(np.isnan(y), reached)
 
 
 @pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
 @pytest.mark.parametrize("channels", [64, 512])
-def test_error_against_float64(channels) -> None:
+@pytest.mark.parametrize("side", [3, 5])
+def test_error_against_float64(side, channels) -> None:
     """Seen were 1.1e-6 to 3.7e-6 of the largest output; the bound of the project is 1e-4."""
-    x, w, b, group, window, work, y = setting((1, channels, 14, 13, 64, 1, 1, 1), np.float32)
-    w *= np.float32((2 / (9 * channels)) ** 0.5)
+    case = (side, 1, channels, 14, 13, 64, 1, side // 2, side // 2)
+    x, w, b, group, window, work, y = setting(case, np.float32)
+    w *= np.float32((2 / w[0].size) ** 0.5)
     kernel.winograd_forward(x, w, b[:0], group, window, work, y)
-    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
+    around = (side // 2, side // 2)
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), around, around))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (2, 3))
     wanted = np.einsum("nchwij,ocij->nohw", patches, w.astype(np.float64), optimize=True)
     assert np.abs(y - wanted).max() < 5e-6 * np.abs(wanted).max()
 
@@ -97,7 +116,13 @@ def test_error_against_float64(channels) -> None:
 @pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
 @pytest.mark.parametrize(
     "case",
-    [(2, 64, 28, 27, 40, 1, 1, 1), (1, 256, 9, 8, 256, 1, 1, 0), (1, 64, 72, 68, 40, 1, 1, 1)],
+    [
+        (3, 2, 64, 28, 27, 40, 1, 1, 1),
+        (3, 1, 256, 9, 8, 256, 1, 1, 0),
+        (3, 1, 64, 72, 68, 40, 1, 1, 1),
+        (3, 3, 80, 30, 28, 40, 1, 1, 1),  # an odd number of blocks, each for both threads
+        (5, 2, 64, 28, 27, 40, 2, 2, 1),
+    ],
 )
 def test_bit_equal_for_any_number_of_threads(case) -> None:
     *inputs, y = setting(case, np.float32)
@@ -119,8 +144,9 @@ def test_bit_equal_for_any_number_of_threads(case) -> None:
     ],
     ids=str,
 )
-def test_the_bits_are_the_same_however_the_work_is_cut(cut, monkeypatch) -> None:
-    case = (2, 3, 22, 25, 17, 1, 1, 1)
+@pytest.mark.parametrize("side", [3, 5])
+def test_the_bits_are_the_same_however_the_work_is_cut(side, cut, monkeypatch) -> None:
+    case = (side, 2, 3, 22, 25, 17, 1, 1, 1)
     x, w, b, group, window, work, y = setting(case, np.float32)
     kernel.winograd_forward(x, w, b, group, window, work, y)
     for name, value in cut.items():
@@ -137,12 +163,12 @@ import numpy as np
 from caffe_lite.kernels import _winograd as kernel
 
 draws = np.random.default_rng(0)
-for channels, size in ((9, 12), (16, 76)):
+for channels, size, side in ((9, 12, 3), (16, 76, 3), (9, 12, 5)):
     x = draws.standard_normal((1, channels, size, size)).astype(np.float32)
-    w = draws.standard_normal((channels, channels, 3, 3)).astype(np.float32)
+    w = draws.standard_normal((channels, channels, side, side)).astype(np.float32)
     y, dx, none = np.empty_like(x), np.empty_like(x), np.empty(0, np.float32)
     work = np.empty(kernel.winograd_work_size(x.shape, w.shape, y.shape, 1), np.float32)
-    window = 3, 3, 1, 1, 1, 1, 1, 1
+    window = side, side, 1, 1, side // 2, side // 2, 1, 1
     kernel.winograd_forward(x, w, none, 1, window, work, y)
     kernel.winograd_backward(y, w, none, 1, window, work, dx)
     print(hashlib.sha256(y.tobytes() + dx.tobytes()).hexdigest())

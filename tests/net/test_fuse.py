@@ -8,7 +8,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite.errors import LayerError
 from caffe_lite.kernels.gemm import Epilogue
-from caffe_lite.net.fuse import then
+from caffe_lite.net.chains import then
 from tests.net import source
 
 SPREAD = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "uniform" }'
@@ -52,7 +52,7 @@ def net_of(
 
 
 def chains(net: caffe.Net) -> list[tuple[int, ...]]:
-    return [step.layers for step in net.plan.steps if len(step.layers) > 1]
+    return [step.layers for step in net.plan.steps.forward if len(step.layers) > 1]
 
 
 def one_by_one(net: caffe.Net) -> np.ndarray:
@@ -100,6 +100,8 @@ def test_activations_are_fused_bit_for_bit(layers: list[str]) -> None:
         [CONV, NORM, RELU],
         [CONV, NORM],
         [CONV, SCALE, NORM, SCALE],
+        [NORM, SCALE, RELU],
+        [NORM, LEAKY],
         [CONV, BIAS, SCALE, BIAS, LEAKY],
         [group(6, "DepthwiseConvolution"), NORM, SCALE, RELU],
         [group(2, "Deconvolution"), NORM, SCALE],
@@ -166,7 +168,7 @@ def test_layers_between_do_not_matter() -> None:
     for name in "ab":
         text += f'layer {{ name: "relu{name}" bottom: "{name}" top: "{name}" {RELU} }}'
     net = caffe.Net(source(text), caffe.TEST)
-    assert [step.layers for step in net.plan.steps] == [(0,), (1,), (2, 4), (3, 5)]
+    assert [step.layers for step in net.plan.steps.forward] == [(0,), (1,), (2, 4), (3, 5)]
 
 
 def test_edits_of_the_weights_are_seen() -> None:
@@ -237,7 +239,6 @@ FROZEN = NORM + " batch_norm_param { use_global_stats: true }"
         ([CONV, FROZEN, BIAS, RELU], (1, 2, 3, 4)),
         ([INNER, RELU, DROPOUT], (1, 2)),
         ([CONV, FROZEN, SCALE, RELU], (1, 2)),
-        ([CONV, NORM, SCALE, RELU], ()),
         ([CONV, 'type: "ReLU" relu_param { negative_slope: -0.5 }'], ()),
     ],
 )

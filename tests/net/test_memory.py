@@ -124,6 +124,30 @@ def test_forward_only_takes_less_and_refuses_to_go_backward() -> None:
         ahead.backward()
 
 
+def test_a_chain_fills_its_buffers_before_its_first_layer_reads() -> None:
+    """So BatchNorm's statistics may not lie where the convolution's bottom still is."""
+    text = """layer { name: "x" type: "Input" top: "x"
+      input_param { shape { dim: 2 dim: 6 dim: 5 dim: 7 } } }
+    """
+    for top, bottom, kernel in (("a", "x", 1), ("y", "a", 3), ("z", "y", 1)):
+        text += f"""layer {{ name: "{top}" type: "Convolution" bottom: "{bottom}" top: "{top}"
+          convolution_param {{ num_output: 6 kernel_size: {kernel}
+          weight_filler {{ type: "gaussian" std: 1 }} }} }}
+        layer {{ name: "norm{top}" type: "BatchNorm" bottom: "{top}" top: "{top}" }}
+        layer {{ name: "scale{top}" type: "Scale" bottom: "{top}" top: "{top}" }}
+        """
+    apart, shared = build(text, caffe.TEST), build(text, caffe.TEST)
+    shared.share_memory(backward=False)
+    for net in (apart, shared):
+        draws = np.random.default_rng(0)
+        for top in "ayz":
+            for blob in net.params[f"norm{top}"]:
+                blob.data[...] = draws.uniform(1, 2, blob.shape)
+        net.blobs["x"].data[...] = draws.standard_normal((2, 6, 5, 7))
+        net.forward()
+    np.testing.assert_array_equal(shared.blobs["z"].data, apart.blobs["z"].data)
+
+
 def test_running_forward_takes_no_memory_for_gradients() -> None:
     net = build()
     net.compute_loss()

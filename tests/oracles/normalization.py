@@ -34,53 +34,6 @@ def lrn_pixels(size=5, alpha=1.0, beta=0.75):
     return normalize
 
 
-def _channels(x):
-    """x as (C, everything of that channel)."""
-    if x.ndim == 1:
-        return x.reshape(1, -1)
-    return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
-
-
-def _spread(values, x):
-    """One value for each channel, shaped to be combined with x."""
-    return values if x.ndim == 1 else values.reshape(1, -1, *[1] * (x.ndim - 2))
-
-
-def batch_norm(eps=1e-5):
-    """With the batch's own mean and variance; the statistics are not used."""
-
-    def normalize(x, *statistics):
-        mean, variance = _channels(x).mean(axis=1), _channels(x).var(axis=1)
-        return (x - _spread(mean, x)) / np.sqrt(_spread(variance, x) + eps)
-
-    return normalize
-
-
-def batch_norm_global(eps=1e-5):
-    """With the running mean and variance, stored as sums with a weight."""
-
-    def normalize(x, mean, variance, factor):
-        weight = 0 if factor[0] == 0 else 1 / factor[0]
-        return (x - _spread(mean * weight, x)) / np.sqrt(_spread(variance * weight, x) + eps)
-
-    return normalize
-
-
-def batch_norm_after(fraction):
-    """The running sums after one batch."""
-
-    def update(x, mean, variance, factor):
-        rows = _channels(x)
-        unbiased = rows.var(axis=1, ddof=1 if rows.shape[1] > 1 else 0)
-        return (
-            fraction * mean + rows.mean(axis=1),
-            fraction * variance + unbiased,
-            fraction * factor + 1,
-        )
-
-    return update
-
-
 def mvn(across_channels=False, normalize_variance=True, eps=1e-9):
     """Zero mean and unit variance for each row of an item, eps outside of the root."""
 
@@ -100,6 +53,6 @@ def normalize(across_spatial=True, eps=1e-10):
     def run(x, scale):
         axes = tuple(range(1, x.ndim)) if across_spatial else (1,)
         length = np.sqrt(eps + (x**2).sum(axis=axes, keepdims=True))
-        return x / length * (scale if scale.ndim == 0 else _spread(scale, x))
+        return x / length * (scale if scale.ndim == 0 else scale.reshape(-1, *[1] * (x.ndim - 2)))
 
     return run

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import caffe_lite.layers.batch_norm  # noqa: F401  registers the type
+from caffe_lite.kernels import batch_norm
+from caffe_lite.layers.base import Reads
+from caffe_lite.testing import Case, Rig, normal
+from tests.oracles import batch_norm as oracle
+
+NONE = np.empty(0)
+EPS = 0.25
+SHAPES = [(3, 5, p) for p in (1, 3, 16, 31, 49, 100)] + [(2, 3, 196), (4, 2, 2065), (1, 2, 7)]
+"""Rows shorter than a vector, of whole vectors only, with some numbers left; longer than CHUNK."""
+
+
+def far_from_zero(shape: tuple[int, int, int], dtype: type = np.float64) -> np.ndarray:
+    """Channels whose means are 1, -2, 3, ... times as large as their deviations."""
+    x = np.random.default_rng(7).standard_normal(shape)
+    means = np.arange(1, shape[1] + 1) * (-1) ** np.arange(shape[1])
+    return (x + means[:, None]).astype(dtype)
+
+
+def settings_of(channels: int, dtype: type = np.float64) -> tuple[np.ndarray, np.ndarray]:
+    """A scale and a shift, of both signs."""
+    scale, shift = np.random.default_rng(8).uniform(-2, 2, (2, channels)).astype(dtype)
+    return scale, shift
+
+
+def run_forward(x, scale, shift, slope, in_place=False):
+    """y, mean, variance, deviation, kept."""
+    statistics = np.empty((3, x.shape[1]), x.dtype)
+    kept = np.full_like(x, np.nan) if in_place else x[:0]
+    y = x.copy() if in_place else np.full_like(x, np.nan)
+    bottom = y if in_place else x
+    batch_norm.batch_norm_forward(bottom, EPS, scale, shift, slope, *statistics, kept, y)
+    return y, *statistics, kept
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("slope", [1.0, 0.0, 0.1, -0.5])
+def test_forward_is_that_of_the_definition(shape, slope: float) -> None:
+    x = far_from_zero(shape)
+    scale, shift = settings_of(shape[1])
+    wanted = oracle.chain(EPS, scale, shift, slope)(x)
+    for in_place in (False, True):
+        y, mean, variance, deviation, kept = run_forward(x, scale, shift, slope, in_place)
+        np.testing.assert_allclose(y, wanted, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(mean, x.mean(axis=(0, 2)), rtol=1e-13)
+        np.testing.assert_allclose(variance, x.var(axis=(0, 2)), rtol=1e-11, atol=1e-15)
+        np.testing.assert_array_equal(deviation, np.sqrt(variance + EPS))
+        np.testing.assert_array_equal(kept, x if in_place else x[:0])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("slope", [1.0, 0.0, 0.1, -0.5])
+def test_backward_is_that_of_the_definition(shape, slope: float) -> None:
+    x, dy = far_from_zero(shape), np.random.default_rng(9).standard_normal(shape)
+    scale, shift = settings_of(shape[1])
+    statistics = x.mean(axis=(0, 2)), np.sqrt(x.var(axis=(0, 2)) + EPS)
+    wanted = oracle.chain_gradients(EPS, scale, shift, slope)(x, dy)
+    middle = np.where(oracle.chain(EPS, scale, shift, 1.0)(x) > 0, dy, slope * dy)
+    for in_place in (True, False):
+        above = dy.copy()
+        dn, dx = (above[:0], above) if in_place else (above, np.full_like(x, np.nan))
+        found = np.ones(shape[1]), np.full(shape[1], 2.0), dn, dx
+        batch_norm.batch_norm_backward(x, above, scale, shift, slope, *statistics, *found)
+        np.testing.assert_allclose(found[0] - 1, wanted[0], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found[1] - 2, wanted[1], rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(dx, wanted[2], rtol=1e-10, atol=1e-10)
+        if not in_place:
+            np.testing.assert_allclose(dn, middle * scale[:, None], rtol=1e-10, atol=1e-10)
+
+
+def test_a_scale_and_gradients_may_be_missing() -> None:
+    shape = 3, 4, 49
+    x, dy = far_from_zero(shape), np.random.default_rng(9).standard_normal(shape)
+    y, mean, _, deviation, _ = run_forward(x, NONE, NONE, 1.0)
+    np.testing.assert_allclose(y, oracle.batch_norm(EPS)(x), atol=1e-12)
+    dx = np.empty_like(x)
+    batch_norm.batch_norm_backward(x, dy, NONE, NONE, 1.0, mean, deviation, NONE, NONE, x[:0], dx)
+    wanted = oracle.chain_gradients(EPS, np.ones(4), np.zeros(4), 1.0)(x, dy)[2]
+    np.testing.assert_allclose(dx, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("p", [5, 49, 784])
+def test_normalising_with_given_statistics_is_the_same_to_the_bit(p: int) -> None:
+    """So what a fused forward did not keep can be computed afterwards, for any order of layers."""
+    x = far_from_zero((3, 4, p), np.float32)
+    scale, shift = settings_of(4, np.float32)
+    y, mean, _, deviation, _ = run_forward(x, scale, shift, 0.1)
+    again, alone = np.empty_like(x), np.empty_like(x)
+    batch_norm.batch_normalize(x, mean, deviation, scale, shift, 0.1, again)
+    np.testing.assert_array_equal(again, y)
+    none = np.empty(0, np.float32)
+    batch_norm.batch_normalize(x, mean, deviation, none, none, 1.0, alone)
+    z = alone * scale[:, None] + shift[:, None]
+    np.testing.assert_array_equal(np.maximum(z, 0) + np.float32(0.1) * np.minimum(z, 0), y)
+
+
+@pytest.mark.parametrize("shape", [(8, 5, 49), (8, 3, 3001), (32, 6, 1)])
+def test_float32_is_as_accurate_as_its_rounding(shape) -> None:
+    x = far_from_zero(shape, np.float32)
+    dy = np.random.default_rng(9).standard_normal(shape).astype(np.float32)
+    scale, shift = settings_of(shape[1], np.float32)
+    y, mean, _, deviation, _ = run_forward(x, scale, shift, 0.0)
+    wide = [a.astype(np.float64) for a in (x, dy, scale, shift)]
+    wanted = oracle.chain(EPS, *wide[2:], 0.0)(wide[0])
+    assert np.abs(y - wanted).max() <= 2e-6 * np.abs(wanted).max()
+    found = *np.zeros((2, shape[1]), np.float32), np.empty_like(x)
+    outputs = *found[:2], x[:0], found[2]
+    batch_norm.batch_norm_backward(x, dy, scale, shift, 0.0, mean, deviation, *outputs)
+    gradients = oracle.chain_gradients(EPS, *wide[2:], 0.0)(*wide[:2])
+    for got, right in zip(found, gradients, strict=True):
+        assert np.abs(got - right).max() <= 3e-6 * np.abs(right).max()
+
+
+def test_moments_far_from_zero_are_accurate_in_float32() -> None:
+    x = np.random.default_rng(0).standard_normal((8, 3, 100)) * 0.01 + [[[1000], [0], [-300]]]
+    x = x.astype(np.float32)
+    none = np.empty(0, np.float32)
+    _, mean, variance, *_ = run_forward(x, none, none, 1.0)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean(axis=(0, 2)), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(variance, exact.var(axis=(0, 2)), rtol=1e-6)
+
+
+def test_a_channel_of_one_value_has_no_variance() -> None:
+    x = np.full((3, 2, 49), 0.1, np.float32)
+    none = np.empty(0, np.float32)
+    y, mean, variance, *_ = run_forward(x, none, none, 1.0)
+    np.testing.assert_array_equal(mean, x[0, :, 0])
+    assert not variance.any()
+    assert not y.any()
+
+
+def test_nan_stays_in_its_channel() -> None:
+    x = far_from_zero((2, 3, 50), np.float32)
+    x[1, 1, 4] = np.nan
+    scale, shift = settings_of(3, np.float32)
+    y, *_ = run_forward(x, scale, shift, 0.0)
+    assert np.isnan(y[:, 1]).all()
+    assert not np.isnan(y[:, ::2]).any()
+
+
+def test_batch_norm_without_statistics_takes_them_as_zero() -> None:
+    rig = Rig(Case("BatchNorm", [(4, 3, 5)], "batch_norm_param { eps: 0.25 }", phase="TEST"))
+    rig.layer.factor.data[...] = 0
+    (y,) = rig.forward()
+    np.testing.assert_allclose(y, rig.bottom[0].data * 2)
+
+
+def test_batch_norm_statistics_are_saved_but_never_learned() -> None:
+    rig = Rig(Case("BatchNorm", [(4, 3, 5)], "param { lr_mult: 1 }"))
+    assert rig.layer.learnable == [False, False, False]
+    assert [blob.shape for blob in rig.layer.blobs] == [(3,), (3,), (1,)]
+
+
+def test_batch_norm_running_statistics_become_those_of_the_data() -> None:
+    rig = Rig(Case("BatchNorm", [(50, 2, 9)], "batch_norm_param { moving_average_fraction: 0.9 }"))
+    rng = np.random.default_rng(0)
+    for blob in rig.layer.blobs:
+        blob.data[...] = 0
+    for _ in range(60):
+        rig.bottom[0].data[...] = rng.standard_normal((50, 2, 9)) * [[[3], [0.5]]] + [[[1], [-2]]]
+        rig.forward()
+    mean, variance, factor = (blob.data for blob in rig.layer.blobs)
+    np.testing.assert_allclose(mean / factor, [1, -2], atol=0.1)
+    np.testing.assert_allclose(variance / factor, [9, 0.25], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("phase", "config", "reads"),
+    [
+        ("TRAIN", "", Reads.BOTTOM),
+        ("TEST", "", Reads.NONE),
+        ("TRAIN", "batch_norm_param { use_global_stats: true }", Reads.NONE),
+        ("TEST", "batch_norm_param { use_global_stats: false }", Reads.BOTTOM),
+    ],
+)
+def test_batch_norm_reads_the_bottom_only_for_its_own_statistics(phase, config, reads) -> None:
+    assert Rig(Case("BatchNorm", [(4, 3)], config, phase=phase)).layer.backward_reads == reads
+
+
+X = normal(np.random.default_rng(1), (2, 7, 3, 5))
+STATISTICS = np.arange(7.0), np.arange(1, 8.0), np.array([2.0])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (oracle.batch_norm()(X), oracle.batch_norm(0.5)(X)),
+        (
+            oracle.batch_norm_global()(X, *STATISTICS),
+            oracle.batch_norm_global()(X, *STATISTICS[:2], np.ones(1)),
+        ),
+        (
+            oracle.batch_norm_after(0.5)(X, *STATISTICS)[1],
+            0.5 * STATISTICS[1] + X.var(axis=(0, 2, 3)),  # without m / (m - 1)
+        ),
+        (
+            oracle.chain(0.1, *settings_of(7), 0.0)(X),
+            oracle.chain(0.1, *settings_of(7), 0.1)(X),
+        ),
+        (
+            oracle.chain_gradients(0.1, *settings_of(7), 0.0)(X, X)[2],
+            oracle.chain_gradients(0.1, *settings_of(7), 1.0)(X, X)[2],
+        ),
+        (
+            oracle.chain_gradients(0.1, np.ones(7), np.zeros(7), 1.0)(X, X)[2],
+            X / np.sqrt(X.var(axis=(0, 2, 3), keepdims=True) + 0.1),  # of fixed statistics
+        ),
+    ],
+)
+def test_oracles_reject_a_wrong_variant(right, wrong) -> None:
+    assert np.abs(right - wrong).max() > 0.01

@@ -1,0 +1,81 @@
+"""Batch normalisation as its definition, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _channels(x):
+    """x as (C, everything of that channel)."""
+    if x.ndim == 1:
+        return x.reshape(1, -1)
+    return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
+
+
+def _spread(values, x):
+    """One value for each channel, shaped to be combined with x."""
+    return values if x.ndim == 1 else values.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def batch_norm(eps=1e-5):
+    """With the batch's own mean and variance; the statistics are not used."""
+
+    def normalize(x, *statistics):
+        mean, variance = _channels(x).mean(axis=1), _channels(x).var(axis=1)
+        return (x - _spread(mean, x)) / np.sqrt(_spread(variance, x) + eps)
+
+    return normalize
+
+
+def batch_norm_global(eps=1e-5):
+    """With the running mean and variance, stored as sums with a weight."""
+
+    def normalize(x, mean, variance, factor):
+        weight = 0 if factor[0] == 0 else 1 / factor[0]
+        return (x - _spread(mean * weight, x)) / np.sqrt(_spread(variance * weight, x) + eps)
+
+    return normalize
+
+
+def batch_norm_after(fraction):
+    """The running sums after one batch."""
+
+    def update(x, mean, variance, factor):
+        rows = _channels(x)
+        unbiased = rows.var(axis=1, ddof=1 if rows.shape[1] > 1 else 0)
+        return (
+            fraction * mean + rows.mean(axis=1),
+            fraction * variance + unbiased,
+            fraction * factor + 1,
+        )
+
+    return update
+
+
+def chain(eps, scale, shift, slope):
+    """Normalised, scaled, shifted, and times `slope` where that is not positive."""
+
+    def run(x):
+        z = batch_norm(eps)(x) * _spread(scale, x) + _spread(shift, x)
+        return np.where(z > 0, z, slope * z)
+
+    return run
+
+
+def chain_gradients(eps, scale, shift, slope):
+    """The chain rule step by step, as in Ioffe and Szegedy 2015, section 3: dscale, dshift, dx."""
+
+    def run(x, dy):
+        normal = batch_norm(eps)(x)
+        z = normal * _spread(scale, x) + _spread(shift, x)
+        dz = np.where(z > 0, dy, slope * dy)
+        d_normal = dz * _spread(scale, x)
+        mean, variance = _channels(x).mean(axis=1), _channels(x).var(axis=1)
+        centered, m = x - _spread(mean, x), _channels(x).shape[1]
+        d_variance = _channels(d_normal * centered).sum(axis=1) * -0.5 * (variance + eps) ** -1.5
+        d_mean = -_channels(d_normal).sum(axis=1) / np.sqrt(variance + eps)
+        dx = d_normal / np.sqrt(_spread(variance, x) + eps)
+        dx = dx + _spread(d_variance, x) * 2 * centered / m + _spread(d_mean, x) / m
+        return _channels(dz * normal).sum(axis=1), _channels(dz).sum(axis=1), dx
+
+    return run
