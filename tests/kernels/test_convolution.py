@@ -222,6 +222,7 @@ def test_no_items_give_no_outputs() -> None:
 
 
 SAME = Window((3, 3), (1, 1), (1, 1), (1, 1))
+WIDE = Window((5, 5), (1, 1), (2, 2), (1, 1))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,16 @@ SAME = Window((3, 3), (1, 1), (1, 1), (1, 1))
         (SAME._replace(stride=(1, 2)), 1, (1, 8, 20, 20), 8, "patches"),
         (SAME._replace(dilation=(2, 1)), 1, (1, 8, 20, 20), 8, "patches"),
         (SAME._replace(kernel=(3, 5)), 1, (1, 8, 20, 20), 8, "patches"),
+        (WIDE, 1, (1, 8, 9, 13), 8, "winograd"),
+        (WIDE, 1, (1, 8, 4, 7), 8, "winograd"),
+        (WIDE, 1, (1, 8, 4, 6), 8, "patches"),  # six tiles
+        (WIDE, 1, (9, 8, 2, 1), 8, "winograd"),
+        (WIDE, 1, (9, 8, 1, 1), 8, "patches"),  # a quarter of nine tiles
+        (WIDE, 1, (1, 7, 20, 20), 8, "patches"),
+        (WIDE, 2, (1, 16, 20, 20), 16, "winograd"),
+        (WIDE._replace(pad=(0, 4)), 1, (1, 8, 20, 20), 8, "winograd"),
+        (WIDE._replace(pad=(1, 5)), 1, (1, 8, 20, 20), 8, "patches"),
+        (WIDE._replace(stride=(2, 1)), 1, (1, 8, 20, 20), 8, "patches"),
         (Window((1, 1), (1, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "pointwise"),
         (Window((1, 1), (1, 1), (0, 0), (3, 3)), 2, (1, 4, 5, 6), 6, "pointwise"),
         (Window((1, 1), (2, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "patches"),

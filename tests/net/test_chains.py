@@ -104,6 +104,7 @@ NETS = {
     "inner product": ([INNER, NORM, SCALE, RELU], (1, 2, 3, 4), (2, 3, 4)),
     "own top": ([CONV, ">" + NORM, SCALE, RELU], (2, 3, 4), (2, 3, 4)),
     "norm before": ([CONV, ">" + NORM, NORM, SCALE], (2, 3, 4), (3, 4)),
+    "norm in place before": ([CONV, NORM, NORM, SCALE], (3, 4), (3, 4)),
     "scale before": ([CONV, SCALE, NORM, SCALE, RELU], (3, 4, 5), (3, 4, 5)),
     "two scales": ([CONV, NORM, SCALE, SCALE, RELU], (1, 2, 3), (2, 3)),
     "bias": ([CONV, NORM, BIAS, RELU], (), ()),

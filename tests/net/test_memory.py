@@ -148,6 +148,25 @@ def test_a_chain_fills_its_buffers_before_its_first_layer_reads() -> None:
     np.testing.assert_array_equal(shared.blobs["z"].data, apart.blobs["z"].data)
 
 
+def test_workspaces_lie_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = NET.replace("dim: 2 dim: 9 dim: 9", "dim: 8 dim: 17 dim: 17")
+    text = text.replace("num_output: 4 kernel_size: 3", "num_output: 12 kernel_size: 3")
+    text = text.replace("num_output: 4 kernel_size: 1", "num_output: 12 kernel_size: 3 pad: 1")
+    together, shared = build(text), build(text)
+    shared.share_memory()
+    monkeypatch.setattr("caffe_lite.net.memory.share_workspaces", lambda layers: None)
+    apart = build(text)
+    works = [
+        [net.layer_dict[name].buf.work for name in ("conv1", "left")] for net in (apart, together)
+    ]
+    assert min(work.nbytes for work in works[0]) > 0
+    assert [np.shares_memory(*pair) for pair in works] == [False, True]
+    wanted = train(apart)
+    for net in (together, shared):
+        for one, other in zip(wanted, train(net), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_running_forward_takes_no_memory_for_gradients() -> None:
     net = build()
     net.compute_loss()
@@ -176,15 +195,24 @@ def test_a_reshape_leaves_the_shared_memory() -> None:
             np.testing.assert_array_equal(got, wanted)
 
 
+def test_a_life_meets_nobody_while_it_pauses() -> None:
+    life = Life(1, 2, 9, pause=(3, 8))
+    meeting = [time for time in range(12) if life.meets(Life(1, time, time))]
+    assert meeting == [2, 3, 8, 9]
+
+
 def test_lives_that_meet_never_overlap() -> None:
     draws = np.random.default_rng(6)
     for count in (0, 1, 30):
         lives = []
         for _ in range(count):
-            first, last = np.sort(draws.integers(0, 40, 2))
-            lives.append(Life(int(draws.integers(1, 100)), int(first), int(last)))
+            pauses = bool(draws.integers(2))
+            first, *pause, last = map(int, np.sort(draws.integers(0, 40, 4 if pauses else 2)))
+            life = Life(int(draws.integers(1, 100)), first, last)
+            life.pause = (pause[0], pause[1]) if pauses else None
+            lives.append(life)
         size = place(lives, 16)
-        busiest = max(sum(x.count for x in lives if x.first <= t <= x.last) for t in range(40))
+        busiest = max(sum(x.count for x in lives if x.meets(Life(0, t, t))) for t in range(40))
         assert busiest <= size <= sum(life.count + 16 for life in lives)
         for i, one in enumerate(lives):
             assert one.at % 16 == 0
@@ -209,6 +237,8 @@ def spoil(layer: Layer, rig: Rig) -> None:
     for blob in [*rig.bottom, *rig.top]:
         if blob.data_memory not in memories:
             blob.data.fill(np.nan)
+    for name in layer.workspaces:
+        getattr(layer.buf, name).fill(np.nan)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.bottoms], ids=label)
