@@ -100,17 +100,17 @@ class _Plan(NamedTuple):
 FEW = 4
 """Pairs of vectors of tiles in a task that transforms its filters itself."""
 SHARED_BYTES = 12 << 20
-"""Where there are more, transformed filters up to this size are kept for all tasks."""
+"""Where there are more for each thread, filters up to this size are transformed for all tasks."""
 BLOCK_BYTES = 1 << 18
-"""What the transformed input of such a task should take."""
+"""What the transformed input of such a task should take: it stays in the second-level cache."""
 
 
 def _plan(shape: _Shape, itemsize: int, threads: int) -> _Plan:
     """A task needs the transformed input of all channels: 36 vectors each, for 16 tiles.
 
-    That is 2.4 MB for a pair of vectors and 512 channels, 10.6 MB for FEW pairs with a panel of
-    filters, or 21 MB on two threads.  Cutting the channels instead would save nothing: products
-    of a part of them would have to be kept for all outputs.
+    With vectors of 64 bytes that is 2.4 MB for a pair of them and 512 channels, 10.6 MB for FEW
+    pairs with a panel of filters, or 21 MB on two threads.  Cutting the channels instead would
+    save nothing: products of a part of them would have to be kept for all outputs.
     """
     width = 2 * VECTOR_BYTES // itemsize
     panels = -(-shape.outputs // ROWS)
