@@ -4,7 +4,8 @@ A `Writer` writes it for vectors of one number type.  A `Library` is some functi
 LLVM compiles them once, to an object file in the cache folder, and kernels link to them by name:
 as a part of every kernel they took most of the time that compiling it takes.
 
-Only `_lanes`, `_rows`, `_vector` and the transforms of Winograd import this file.
+Only `_lanes`, `_row_tiles`, `_rows`, `_vector` and the transforms of Winograd import this
+file.
 """
 
 from __future__ import annotations

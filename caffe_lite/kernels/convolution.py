@@ -2,8 +2,8 @@
 
 A convolution is given by a `Window`, by the number of groups, and by the shapes of its arrays,
 whose axes are (item, channel, *spatial).  `algorithm` says how it is computed, `turns` which way
-it goes back.  The planar ways are in `_patches`, `_gradients`, `_winograd`, `_winograd_gradient`
-and `_depthwise`.
+it goes back.  The planar ways are in `_patches`, `_gradients`, `_weight_gradient`, `_winograd`,
+`_winograd_gradient` and `_depthwise`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from caffe_lite.kernels import (
     _depthwise,
     _gradients,
     _patches,
+    _weight_gradient,
     _winograd,
     _winograd_gradient,
 )
@@ -211,7 +212,7 @@ def convolution_backward_params(
     elif way == "winograd":
         _winograd_gradient.winograd_backward_params(x, dy, group, numbers, work, dw)
     else:
-        _gradients.backward_params(x, dy, group, numbers, dw)
+        _weight_gradient.backward_params(x, dy, group, numbers, dw)
 
 
 def bias_backward(dy: Any, db: Any) -> None:
