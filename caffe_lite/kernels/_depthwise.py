@@ -1,10 +1,10 @@
 """Planar convolution in which every channel is a group: planes by planes, no matrices.
 
-A plane is copied once, padded with zeros and cut into *phases*: for strides s_h and s_w, phase
-(p, q) holds the rows p, p + s_h, ... and of them the columns q, q + s_w, ...  All phases have rows
-of one length, `reach`, so what a tap meets at all pixels is one stretch of memory that begins
-where the tap says.  The outputs are computed with rows of that length too; what lies between the
-end of an output row and `reach` is not used.
+A plane goes in bands of rows.  What the outputs of a band look at is copied into a *frame* (see
+`_planes`); vectors along an output row are weighted sums of stretches of the frame.
+
+Back by a stride of s, the rows e, e + s, ... of dX are a convolution of dY by some of the taps,
+and so are the columns.  For s = 2 the vectors of both kinds of columns are merged when stored.
 
 `window` is eight numbers: kernel, stride, pad and dilation, each for the height and the width.
 Only `convolution` imports this file.
@@ -15,15 +15,9 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit
-from caffe_lite.kernels.gemm import (
-    BUNDLE,
-    VECTOR_BYTES,
-    complete,
-    dot,
-    get_num_threads,
-    slide,
-    spread,
-)
+from caffe_lite.kernels._planes import band_rows, frame, frame_reach, pack_rows
+from caffe_lite.kernels._slides import GROUP, correlate, weigh, weigh_pairs
+from caffe_lite.kernels.gemm import VECTOR_BYTES, get_num_threads, spread
 
 SMALL = 1 << 16
 """Multiply-adds below which a second thread costs more than it brings."""
@@ -63,151 +57,266 @@ def backward_params(x, dy, window, dw):
 
 
 @jit
-def _phase_sizes(oh, ow, window):
-    """Rows of a phase and their length."""
+def _lookup(window, reach, shifts):
+    """Where in a frame each tap meets the first pixel.  Returns whether they are `nine`."""
     kh, kw, sh, sw, _, _, dh, dw = window
-    return oh + (kh - 1) * dh // sh, ow + (kw - 1) * dw // sw
+    for t in range(kh * kw):
+        i, j = t // kw, t % kw
+        shifts[t] = (i * dh * sw + j * dw % sw) * reach + j * dw // sw
+    return kh == 3 and kw == 3 and dh == 1 and sh <= 2
 
 
 @jit
-def _shifts(window, rows, reach, shifts):
-    """Where in the phases each tap meets the first pixel."""
-    kh, kw, sh, sw, _, _, dh, dw = window
-    for i in range(kh):
-        for j in range(kw):
-            phase = i * dh % sh * sw + j * dw % sw
-            shifts[i * kw + j] = (phase * rows + i * dh // sh) * reach + j * dw // sw
-
-
-@jit
-def _cut(plane, h, w, rows, reach, window, phases):
-    """phases[p, q, r, c] = plane[r s_h + p - pad, c s_w + q - pad]; 0 outside the plane."""
-    kh, kw, sh, sw, ph, pw, dh, dw = window
-    for p in range(min(sh, (kh - 1) * dh + 1)):
-        for q in range(min(sw, (kw - 1) * dw + 1)):
-            low = min(reach, max(0, (pw - q + sw - 1) // sw))
-            high = max(low, min(reach, (w - 1 - q + pw) // sw + 1))
-            for r in range(rows):
-                place = ((p * sw + q) * rows + r) * reach
-                line, y = phases[place : place + reach], r * sh + p - ph
-                if y < 0 or y >= h or low == high:
-                    line[:] = 0
-                    continue
-                for c in range(low):
-                    line[c] = 0
-                for c in range(high, reach):
-                    line[c] = 0
-                begin = y * w + low * sw + q - pw
-                source, inside = plane[begin : begin + (high - low - 1) * sw + 1], line[low:high]
-                if sw == 1:
-                    for c in range(inside.size):
-                        inside[c] = source[c]
-                else:
-                    for c in range(inside.size):
-                        inside[c] = source[c * sw]
-
-
-@jit
-def _copy_rows(source, pitch, rows, columns, target, at, step):
-    """target[at + r step + c] = source[r pitch + c]."""
-    for r in range(rows):
-        from_row = source[r * pitch : r * pitch + columns]
-        to_row = target[at + r * step : at + r * step + columns]
-        for c in range(columns):
-            to_row[c] = from_row[c]
+def _set_ending(extra, o, outputs, ending):
+    """What becomes of output o, as `weigh` takes it, from `gemm.completion`."""
+    ending[0], ending[1] = extra[o], extra[outputs + o]
+    ending[2], ending[3] = extra[2 * outputs + 2], extra[2 * outputs + 1]
 
 
 @jit
 def _forward(worker, workers, x, w, extra, y, numbers):
+    """Outputs after each other.
+
+    The last vector of a row may reach over its end, the next row is written over that.  But not
+    over what the next worker writes.
+    """
     items, channels, h, wide = numbers[0], numbers[1], numbers[2], numbers[3]
     outputs, oh, ow = numbers[5], numbers[6], numbers[7]
     kh, kw, sh, sw = numbers[8], numbers[9], numbers[10], numbers[11]
-    window = kh, kw, sh, sw, numbers[12], numbers[13], numbers[14], numbers[15]
-    rows, reach = _phase_sizes(oh, ow, window)
-    taps, slack = kh * kw, BUNDLE * (VECTOR_BYTES // x.itemsize)
-    phases = np.zeros(sh * sw * rows * reach + slack + reach, x.dtype)
-    result = np.empty(oh * reach + slack, x.dtype)
-    shifts = np.empty(taps, np.int64)
-    _shifts(window, rows, reach, shifts)
-    tasks, start, each = items * outputs, worker - worker, outputs // channels
-    for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
-        item, o = task // outputs, task % outputs
-        at = (item * channels + o // each) * h * wide
-        _cut(x[at : at + h * wide], h, wide, rows, reach, window, phases)
-        slide(phases, start, shifts, taps, w, o * taps, result, start, oh * reach, worker < 0)
-        to = task * oh * ow
-        _copy_rows(result, reach, oh, ow, y, to, ow)
-        complete(y, to, oh * ow, 1, oh * ow, o, outputs, extra)
+    ph, pw, dh, dw = numbers[12], numbers[13], numbers[14], numbers[15]
+    window = kh, kw, sh, sw, ph, pw, dh, dw
+    taps, lanes, each = kh * kw, VECTOR_BYTES // x.itemsize, outputs // channels
+    start, zero = worker - worker, x.dtype.type(0)
+    reach = frame_reach(ow, wide, kw, sw, pw, dw, lanes)
+    line, looked_at = sw * reach, (kh - 1) * dh + 1
+    band = band_rows(oh, line, looked_at, sh, x.itemsize)
+    room = np.zeros(((band - 1) * sh + looked_at) * line + lanes, x.dtype)
+    result = np.empty(band * lanes if ow < lanes else 0, x.dtype)
+    shape, shifts = np.array([h, wide, pw, sw, reach]), np.empty(taps, np.int64)
+    ending = np.empty(4, x.dtype)
+    nine = _lookup(window, reach, shifts)
+    first, stop = worker * items * outputs // workers, (worker + 1) * items * outputs // workers
+    o = first % outputs
+    for task in range(first, stop):
+        _set_ending(extra, o, outputs, ending)
+        at = (task if each == 1 else task // each) * h * wide
+        direct = ow >= lanes or (task + 1) * oh * ow + lanes <= stop * oh * ow
+        target, pitch = (y, ow) if direct else (result, lanes)
+        top = start
+        while top < oh:
+            rows, to = min(band, oh - top), (task * oh + top) * ow
+            frame(x, at, shape, top * sh - ph, (rows - 1) * sh + looked_at, zero, room, start)
+            place = to if direct else start
+            weigh(
+                nine,
+                room,
+                start,
+                sh * line,
+                shifts,
+                start,
+                taps,
+                w,
+                o * taps,
+                ending,
+                rows,
+                ow,
+                target,
+                place,
+                pitch,
+            )
+            if not direct:
+                pack_rows(result, start, pitch, rows, ow, y, to)
+            top += band
+        o = o + 1 if o + 1 < outputs else start
 
 
 @jit
-def _spread_out(plane, oh, ow, window, rows, reach, target):
-    """target[r, c] = the number of plane whose first tap falls there: dY with 0 for the strides.
+def _sort_taps(window, each, top, left, reach, size, order, shifts, bounds):
+    """The taps by the phases of dX that they reach: those of phase e are bounds[e] to bounds[e+1].
 
-    Its row 0 is as far above the image as the last tap reaches.
+    order: the tap, of all of `each` outputs.  shifts: where in the frames, `size` apart, it meets
+    the phase's first pixel; frames begin `top` and `left` before dY.
     """
     kh, kw, sh, sw, ph, pw, dh, dw = window
-    target[: rows * reach] = 0
-    top, left = (kh - 1) * dh - ph, (kw - 1) * dw - pw
-    low = max(0, (-left + sw - 1) // sw)
-    high = min(ow, (reach - 1 - left) // sw + 1)
-    for y in range(oh):
-        r = y * sh + top
-        if 0 <= r < rows:
-            line, source = target[r * reach : (r + 1) * reach], plane[y * ow : (y + 1) * ow]
-            for c in range(low, high):
-                line[c * sw + left] = source[c]
+    count = 0
+    for e in range(sh * sw):
+        bounds[e] = count
+        for t in range(each * kh * kw):
+            o, k = t // (kh * kw), kh * kw - 1 - t % (kh * kw)
+            y, x = e // sw + ph - k // kw * dh, e % sw + pw - k % kw * dw
+            if y % sh == 0 and x % sw == 0:
+                order[count] = o * kh * kw + k
+                shifts[count] = o * size + (y // sh + top) * reach + x // sw + left
+                count += 1
+    bounds[sh * sw] = count
+
+
+@jit
+def _weigh_phases(room, reach, shifts, weights, bounds, ending, stride, rows, columns, sheet):
+    """All phases of some rows, where a stride is more than 2: `sheet` holds one at a time.
+
+    sheet[r, c, q] = the number of phase q.
+    """
+    pitch, start, zero = sheet.shape[1], reach - reach, ending[1]
+    single = np.full(rows * pitch, zero)
+    for q in range(stride):
+        low, high = bounds[q], bounds[q + 1]
+        weigh(
+            False,
+            room,
+            start,
+            reach,
+            shifts,
+            low,
+            high,
+            weights,
+            start,
+            ending,
+            rows,
+            columns,
+            single,
+            start,
+            pitch,
+        )
+        for r in range(rows):
+            for c in range(columns):
+                sheet[r, c, q] = single[r * pitch + c]
 
 
 @jit
 def _backward(worker, workers, dy, w, extra, dx, numbers):
+    """Planes of dX after each other; see `_forward`."""
     items, outputs, oh, ow = numbers[0], numbers[1], numbers[2], numbers[3]
     channels, h, wide = numbers[5], numbers[6], numbers[7]
-    kh, kw, dh, dw = numbers[8], numbers[9], numbers[14], numbers[15]
-    window = kh, kw, numbers[10], numbers[11], numbers[12], numbers[13], dh, dw
-    rows, reach = h + (kh - 1) * dh, wide + (kw - 1) * dw
-    taps, slack = kh * kw, BUNDLE * (VECTOR_BYTES // dy.itemsize)
-    spaced = np.zeros(rows * reach + slack + reach, dy.dtype)
-    result = np.empty(h * reach + slack, dy.dtype)
-    flipped = np.empty(taps, dy.dtype)
-    shifts = np.empty(taps, np.int64)
-    for t in range(taps):
-        shifts[t] = t // kw * dh * reach + t % kw * dw
-    tasks, start, each = items * channels, worker - worker, outputs // channels
-    for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
-        item, c = task // channels, task % channels
-        for o in range(c * each, (c + 1) * each):
-            at = (item * outputs + o) * oh * ow
-            _spread_out(dy[at : at + oh * ow], oh, ow, window, rows, reach, spaced)
-            for t in range(taps):
-                flipped[t] = w[(o + 1) * taps - 1 - t]
-            more = o > c * each
-            slide(spaced, start, shifts, taps, flipped, start, result, start, h * reach, more)
-        to = task * h * wide
-        _copy_rows(result, reach, h, wide, dx, to, wide)
-        complete(dx, to, h * wide, 1, h * wide, c, channels, extra)
+    kh, kw, sh, sw = numbers[8], numbers[9], numbers[10], numbers[11]
+    ph, pw, dh, dw = numbers[12], numbers[13], numbers[14], numbers[15]
+    window = kh, kw, sh, sw, ph, pw, dh, dw
+    lanes, start, each = VECTOR_BYTES // dy.itemsize, worker - worker, outputs // channels
+    taps, zero = each * kh * kw, dy.dtype.type(0)
+    top, left = max(0, ((kh - 1) * dh - ph) // sh), max(0, ((kw - 1) * dw - pw) // sw)
+    tall, broad = (h + sh - 1) // sh, (wide + sw - 1) // sw  # rows and columns of a phase of dX
+    whole = (max(broad, lanes) + lanes - 1) // lanes * lanes
+    looked_at = top + (ph + sh - 1) // sh + 1
+    reach = left + max(whole + (pw + sw - 1) // sw, (ow + lanes - 1) // lanes * lanes)
+    band = band_rows(tall, reach * each, looked_at, start + 1, dy.itemsize)
+    size = (band - 1 + looked_at) * reach
+    room, shape = np.zeros(each * size + lanes, dy.dtype), np.array([oh, ow, left, 1, reach])
+    fits = broad >= lanes and (sw == 1 or (sw == 2 and wide % 2 == 0))
+    result = np.empty(0 if fits else band * sh * whole * sw, dy.dtype)
+    order, shifts = np.empty((2, taps), np.int64)
+    bounds, heights = np.empty(sh * sw + 1, np.int64), (h - np.arange(sh) + sh - 1) // sh
+    weights, ending = np.empty(taps, dy.dtype), np.empty(4, dy.dtype)
+    _sort_taps(window, each, top, left, reach, size, order, shifts, bounds)
+    nine = kh == 3 and kw == 3 and each == 1 and dh == 1 and sh == 1 and sw == 1
+    first, stop = worker * items * channels // workers, (worker + 1) * items * channels // workers
+    c = first % channels
+    for task in range(first, stop):
+        _set_ending(extra, c, channels, ending)
+        for t in range(taps):
+            weights[t] = w[c * taps + order[t]]
+        spills = sw == 1 and sh == 1 and (task + 1) * h * wide + lanes <= stop * h * wide
+        direct = fits or spills
+        target, pitch = (dx, wide) if direct else (result, whole * sw)
+        a = start
+        while a < tall:
+            rows, to = min(band, tall - a), (task * h + a * sh) * wide
+            for o in range(each):
+                at = (task * each + o) * oh * ow
+                frame(dy, at, shape, a - top, rows - 1 + looked_at, zero, room, o * size)
+            for e in range(sh):
+                here, place = min(rows, heights[e] - a), (to if direct else start) + e * pitch
+                low, high = bounds[e * sw], bounds[e * sw + sw]
+                if sw == 1:
+                    weigh(
+                        nine,
+                        room,
+                        start,
+                        reach,
+                        shifts,
+                        low,
+                        high,
+                        weights,
+                        start,
+                        ending,
+                        here,
+                        broad,
+                        target,
+                        place,
+                        sh * pitch,
+                    )
+                elif sw == 2:
+                    half = bounds[e * sw + 1]
+                    weigh_pairs(
+                        room,
+                        start,
+                        reach,
+                        shifts,
+                        low,
+                        half,
+                        high,
+                        weights,
+                        start,
+                        ending,
+                        here,
+                        broad,
+                        target,
+                        place,
+                        sh * pitch,
+                    )
+                else:
+                    sheet = result.reshape(band, sh, whole, sw)[:, e]
+                    some = bounds[e * sw : e * sw + sw + 1]
+                    rest = shifts, weights, some, ending, sw, here, broad
+                    _weigh_phases(room, reach, *rest, sheet)
+            if not direct:
+                pack_rows(result, start, pitch, min(rows * sh, h - a * sh), wide, dx, to)
+            a += band
+        c = c + 1 if c + 1 < channels else start
 
 
 @jit
 def _backward_params(worker, workers, x, dy, extra, dw, numbers):
+    """Outputs after each other, each with the planes of all items; sums of a vector's lanes."""
     items, channels, h, wide = numbers[0], numbers[1], numbers[2], numbers[3]
     outputs, oh, ow = numbers[5], numbers[6], numbers[7]
     kh, kw, sh, sw = numbers[8], numbers[9], numbers[10], numbers[11]
-    window = kh, kw, sh, sw, numbers[12], numbers[13], numbers[14], numbers[15]
-    rows, reach = _phase_sizes(oh, ow, window)
-    taps = kh * kw
-    phases = np.zeros(sh * sw * rows * reach + reach, x.dtype)
-    spaced = np.zeros(oh * reach, x.dtype)
-    shifts = np.empty(taps, np.int64)
-    total = np.empty(1, x.dtype)
-    _shifts(window, rows, reach, shifts)
-    start, each = worker - worker, outputs // channels
+    ph, pw, dh, across = numbers[12], numbers[13], numbers[14], numbers[15]
+    window = kh, kw, sh, sw, ph, pw, dh, across
+    taps, lanes, each = kh * kw, VECTOR_BYTES // x.itemsize, outputs // channels
+    start, zero = worker - worker, x.dtype.type(0)
+    groups = (taps + GROUP - 1) // GROUP
+    reach = frame_reach(ow, wide, kw, sw, pw, across, lanes)
+    line, looked_at = sw * reach, (kh - 1) * dh + 1
+    band = band_rows(oh, line, looked_at, sh, x.itemsize)
+    room = np.zeros(((band - 1) * sh + looked_at) * line + lanes, x.dtype)
+    shape, shifts = np.array([h, wide, pw, sw, reach]), np.zeros(groups * GROUP, np.int64)
+    sums = np.empty(groups * GROUP * lanes, x.dtype)
+    nine = _lookup(window, reach, shifts)
     for o in range(worker * outputs // workers, (worker + 1) * outputs // workers):
+        sums[:] = 0
         for item in range(items):
-            at = (item * channels + o // each) * h * wide
-            _cut(x[at : at + h * wide], h, wide, rows, reach, window, phases)
-            at = (item * outputs + o) * oh * ow
-            _copy_rows(dy[at : at + oh * ow], ow, oh, ow, spaced, start, reach)
-            for t in range(taps):
-                dot(phases, shifts[t], spaced, start, oh * reach - reach + ow, total, start)
-                dw[o * taps + t] += total[0]
+            at, given = (item * channels + o // each) * h * wide, (item * outputs + o) * oh * ow
+            top = start
+            while top < oh:
+                rows = min(band, oh - top)
+                frame(x, at, shape, top * sh - ph, (rows - 1) * sh + looked_at, zero, room, start)
+                for g in range(groups):
+                    correlate(
+                        nine,
+                        room,
+                        start,
+                        sh * line,
+                        shifts,
+                        g * GROUP,
+                        dy,
+                        given + top * ow,
+                        rows,
+                        ow,
+                        sums,
+                    )
+                top += band
+        for t in range(taps):
+            total = zero
+            for lane in range(lanes):
+                total += sums[t * lanes + lane]
+            dw[o * taps + t] += total

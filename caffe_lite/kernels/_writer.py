@@ -4,8 +4,8 @@ A `Writer` writes it for vectors of one number type.  A `Library` is some functi
 LLVM compiles them once, to an object file in the cache folder, and kernels link to them by name:
 as a part of every kernel they took most of the time that compiling it takes.
 
-Only `_lanes`, `_row_tiles`, `_rows`, `_vector` and the transforms of Winograd import this
-file.
+Only `_lanes`, `_planes` and what stands on it, `_row_tiles`, `_rows`, `_vector` and the
+transforms of Winograd import this file.
 """
 
 from __future__ import annotations
@@ -162,8 +162,9 @@ class Library:
 
         kinds: a letter for each argument.  i: an integer.  b: a truth value.  f: a number of the
         arrays' type.  p: a place, given as a flat array and an index.  a: a flat array.  t: a flat
-        array of integers.  d: a flat array of float64.  write(writer, *arguments) writes the code.
-        plain(*arguments) does the same where nothing is compiled.
+        array of integers.  d: a flat array of float64.  n: a place in an array of integers of 32
+        bits.  write(writer, *arguments) writes the code.  plain(*arguments) does the same where
+        nothing is compiled.
         """
         if config.DISABLE_JIT:
             return plain
@@ -232,6 +233,7 @@ def _native(kinds: str, bits: int) -> Any:
         "a": pointer,
         "t": INDEX.as_pointer(),
         "d": double,
+        "n": _LANE.as_pointer(),
         "f": number,
         "b": BIT,
     }
@@ -240,7 +242,7 @@ def _native(kinds: str, bits: int) -> Any:
 
 def _caller(name: str, kinds: str) -> Any:
     """The intrinsic by which kernels call a function of a library."""
-    letters = kinds.replace("p", "pi")  # a place is two arguments of the kernel's
+    letters = kinds.replace("p", "pi").replace("n", "ni")  # a place is two of the kernel's
 
     def typed(typingctx: Any, *given: Any) -> Any:
         number = given[letters.index("p")].dtype
@@ -251,9 +253,9 @@ def _caller(name: str, kinds: str) -> Any:
             rest, native = list(zip(signature.args, args)), []
             for kind in kinds:
                 of_type, value = rest.pop(0)
-                if kind in "patd":
+                if kind in "patdn":
                     value = context.make_array(of_type)(context, builder, value).data
-                if kind == "p":
+                if kind in "pn":
                     value = builder.gep(value, [rest.pop(0)[1]])
                 native.append(builder.trunc(value, BIT) if kind == "b" else value)
             module, whole = builder.module, f"{name}_{number.bitwidth}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
+from caffe_lite.kernels.gemm import get_num_threads, spread
 
 # The compiler rounds the last few numbers of a loop, which fill no vector, in its own way.  Loops
 # of a fixed length keep the result independent of how many threads share the work.
 BLOCK = 4096
+
+SMALL = 1 << 15  # numbers below which a second thread costs more than it brings
 
 LANES = 64  # sums of a row that go on side by side, if it is LONG
 LONG = 256
@@ -32,6 +35,31 @@ def weighted_sum(a, alpha, b, beta, y):
     for block in prange((a.size + BLOCK - 1) // BLOCK):
         start, stop = block * BLOCK, min(a.size, (block + 1) * BLOCK)
         _weighted_sum(a[start:stop], s, b[start:stop], t, y[start:stop])
+
+
+@jit
+def _hand_out(worker, workers, dy, dx, factors, other, numbers):
+    """dx = factors[0] dy and, unless it is of size 0, other = factors[1] dy."""
+    first, stop = worker * dy.size // workers, (worker + 1) * dy.size // workers
+    given, taken, s, t = dy[first:stop], dx[first:stop], factors[0], factors[1]
+    if other.size == 0:
+        for i in range(given.size):
+            taken[i] = s * given[i]
+        return
+    also = other[first:stop]
+    for i in range(given.size):
+        taken[i] = s * given[i]
+        also[i] = t * given[i]
+
+
+def weighted_sum_backward(dy, factors, dxs):
+    """dxs[k] = factors[k] dy, two of them in one pass over memory.  dy, dxs: (count,)."""
+    workers = get_num_threads() if dy.size > SMALL else 1
+    none = np.empty(0, np.int64)
+    for k in range(0, len(dxs), 2):
+        pair = np.array([*factors[k : k + 2], 0][:2], dy.dtype)
+        other = dxs[k + 1] if k + 1 < len(dxs) else dy[:0]
+        spread(_hand_out, workers, dy, dxs[k], pair, other, none)
 
 
 @pjit

@@ -11,160 +11,31 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels._lanes import maxima
-from caffe_lite.kernels.gemm import VECTOR_BYTES, copy_vector
+from caffe_lite.kernels._maxima import max_planes
+from caffe_lite.kernels._planes import band_rows, frame, frame_reach, line_lookup, pack_rows
+from caffe_lite.kernels._windows import sums, total
+from caffe_lite.kernels.gemm import VECTOR_BYTES, get_num_threads, spread
 
-CHUNK = 4096
-"""Outputs of a task, at most, where planes are smaller than that."""
-TASKS = 32
-"""Tasks that there are at least, if there are as many planes."""
-
-
-@jit
-def _pad(x, at, height, width, top, left, padded, down, along):
-    """padded (down, along) = the plane (height, width) at x[at] with -infinity around it.
-
-    What a row's last vector leaves beyond its end is written over.
-    """
-    lanes = VECTOR_BYTES // x.itemsize
-    infinity = x.dtype.type(np.inf)
-    height, width, pitch = min(height, down - top), min(width, along - left), width
-    padded[: top * along] = -infinity
-    for h in range(height):
-        start, line = at + h * pitch, (top + h) * along
-        for w in range(left):
-            padded[line + w] = -infinity
-        if start + width + lanes <= x.size:
-            for w in range(0, width, lanes):
-                copy_vector(x, start + w, padded, line + left + w)
-        else:
-            for w in range(width):
-                padded[line + left + w] = x[start + w]
-        for w in range(left + width, along):
-            padded[line + w] = -infinity
-    padded[(top + height) * along : down * along] = -infinity
-
-
-@jit
-def _list_taps(window, pitch, width, offsets, steps):
-    """Where the numbers of a window are, from its first: in rows of `pitch`, and of `width`."""
-    kernel_h, kernel_w = window[:2]
-    for h in range(kernel_h):
-        for w in range(kernel_w):
-            offsets[h * kernel_w + w] = h * pitch + w
-            steps[h * kernel_w + w] = h * width + w
-
-
-@jit
-def _find_places(y, argmax, to, count, top, window, width):
-    """No padding is a maximum: where all is -infinity, the first number inside the plane is."""
-    _, _, _, pad_w, _, stride_w = window
-    infinity = y.dtype.type(np.inf)
-    for j in range(count if top < 0 else min(count, (pad_w + stride_w - 1) // stride_w)):
-        if y[to + j] == -infinity:
-            argmax[to + j] = max(top, 0) * width + max(j * stride_w - pad_w, 0)
-
-
-@jit
-def _plane_maxima(
-    x, at, pitch, offsets, steps, window, width, y, argmax, first, last, shape, room
-):
-    """The maxima of a plane in rows of `pitch` from x[at] on, by vectors, row by row.
-
-    A row's last vector reaches over its end, the next row is written over that.  But not over
-    y[last]: `room`, two arrays of a row, is taken there.
-    """
-    _, _, pad_h, pad_w, stride_h, stride_w = window
-    rows, columns = shape
-    best, found = room
-    for i in range(rows):
-        top = i * stride_h - pad_h
-        base, start, to = top * width - pad_w, at + i * stride_h * pitch, first + i * columns
-        if to + best.size <= last:
-            maxima(x, start, offsets, steps, steps.size, stride_w, y, argmax, to, base, columns)
-        else:
-            maxima(
-                x, start, offsets, steps, steps.size, stride_w, best, found, to - to, base, columns
-            )
-            for j in range(columns):
-                y[to + j] = best[j]
-            if argmax.size:
-                for j in range(columns):
-                    argmax[to + j] = found[j]
-        if argmax.size and (top < 0 or pad_w > 0):
-            _find_places(y, argmax, to, columns, top, window, width)
-
-
-@jit
-def _window_maxima(plane, window, y, argmax):
-    """The maxima of windows, one by one."""
-    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
-    height, width = plane.shape
-    for i in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            top, left = i * stride_h - pad_h, j * stride_w - pad_w
-            bottom, right = min(top + kernel_h, height), min(left + kernel_w, width)
-            at_h, at_w = max(top, 0), max(left, 0)
-            best = plane[at_h, at_w]
-            for h in range(max(top, 0), bottom):
-                for w in range(max(left, 0), right):
-                    if plane[h, w] > best or (plane[h, w] != plane[h, w] and best == best):
-                        best, at_h, at_w = plane[h, w], h, w
-            y[i, j] = best
-            if argmax.size:
-                argmax[i * y.shape[1] + j] = at_h * width + at_w
+SMALL = 1 << 13
+"""Numbers below which a second thread costs more than it brings."""
 
 
 @pjit
+def _max_planes_on_threads(workers, x, window, y, argmax):
+    for worker in prange(workers):
+        max_planes(np.int64(worker), workers, x, window, y, argmax)
+
+
 def max_pool_forward(x, window, y, argmax):
     """y = the greatest number of each window; of equal ones the first in reading order.
 
     NaN counts as greater than all numbers.  argmax: of y's shape, or of size 0 if not wanted.
     """
-    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
-    height, width = x.shape[2:]
-    planes, rows, columns = x.shape[0] * x.shape[1], y.shape[2], y.shape[3]
-    down = max(height + pad_h, (rows - 1) * stride_h + kernel_h)
-    along = max(width + pad_w, (columns - 1) * stride_w + kernel_w)
-    lanes = VECTOR_BYTES // x.itemsize
-    whole = (columns + lanes - 1) // lanes * lanes
-    vector = 1 if stride_w <= 2 else lanes // 2  # taking it costs as much as so many numbers
-    few = whole // lanes * vector >= columns
-    size, outputs, slack = height * width, rows * columns, (lanes + 1) * stride_w
-    chunk = max(1, min(CHUNK // outputs, planes // TASKS))
-    padded = down > height or along > width
-    flat, out, places = x.reshape(-1), y.reshape(-1), argmax.reshape(-1)
-    for task in prange((planes + chunk - 1) // chunk):
-        offsets, steps = np.empty((2, kernel_h * kernel_w), np.int64)
-        _list_taps(window, along, width, offsets, steps)
-        room = np.empty(whole, x.dtype), np.empty(whole if places.size else 0, np.int32)
-        copy = np.empty(down * along + slack, x.dtype)
-        stop = min(planes, (task + 1) * chunk)
-        for p in range(task * chunk, stop):
-            to, plane = p * outputs, flat[p * size : (p + 1) * size].reshape(height, width)
-            if few:
-                result = out[to : to + outputs].reshape(rows, columns)
-                _window_maxima(plane, window, result, places[to : to + outputs])
-                continue
-            source, at = flat, p * size
-            if padded or at + size + slack > flat.size:
-                _pad(flat, at, height, width, pad_h, pad_w, copy, down, along)
-                source, at = copy, 0
-            _plane_maxima(
-                source,
-                at,
-                along,
-                offsets,
-                steps,
-                window,
-                width,
-                out,
-                places,
-                to,
-                stop * outputs,
-                (rows, columns),
-                room,
-            )
+    if x.size == 0:
+        return
+    x, y = (array.reshape(-1, *array.shape[2:]) for array in (x, y))
+    workers = min(len(x), get_num_threads()) if x.size > SMALL else 1
+    _max_planes_on_threads(workers, x, tuple(window), y, argmax.reshape(-1))
 
 
 @pjit
@@ -179,61 +50,127 @@ def max_pool_backward(dy, argmax, dx):
             dx[p, argmax[p, i]] += dy[p, i]
 
 
+def _run(work, source, window, target):
+    """Spread a worker over the planes of two arrays (N, C, H, W)."""
+    planes = source.shape[0] * source.shape[1]
+    if source.size == 0 or target.size == 0:
+        return
+    numbers = np.array([planes, *source.shape[2:], *target.shape[2:], *window], np.int64)
+    workers = min(planes, get_num_threads()) if source.size + target.size > SMALL else 1
+    flat = source.reshape(-1)
+    spread(work, workers, flat, flat[:0], flat[:0], target.reshape(-1), numbers)
+
+
 @jit
-def _window_columns(plane, top, bottom, columns):
-    """columns[w] = sum of plane[top:bottom, w]."""
-    columns[:] = 0
-    for h in range(top, bottom):
-        for w in range(plane.shape[1]):
-            columns[w] += plane[h, w]
+def _window_length(number, stride, kernel, pad, size):
+    """How long a window along one axis is, cut at the far padding."""
+    start = number * stride - pad
+    return min(start + kernel, size + pad) - start
 
 
-@pjit
+@jit
+def _mean_planes(worker, workers, x, none, extra, y, numbers):
+    """The means of a worker's planes, in bands of rows."""
+    planes, height, width, rows, columns = numbers[:5]
+    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = numbers[5:]
+    lanes, start, zero = VECTOR_BYTES // x.itemsize, worker - worker, x.dtype.type(0)
+    reach = frame_reach(columns, width, kernel_w, stride_w, pad_w, start + 1, lanes)
+    pitch, line = (columns + lanes - 1) // lanes * lanes, stride_w * reach
+    band = band_rows(rows, line + pitch, kernel_h, stride_h, x.itemsize)
+    lines = (band - 1) * stride_h + kernel_h
+    room, work = np.zeros(lines * line + lanes, x.dtype), np.empty(lines * pitch, x.dtype)
+    result, shifts = np.empty(band * pitch, x.dtype), line_lookup(kernel_w, stride_w, reach)
+    lengths = np.empty(columns, x.dtype)
+    for j in range(columns):
+        lengths[j] = _window_length(j, stride_w, kernel_w, pad_w, width)
+    plane = np.array([height, width, pad_w, stride_w, reach])
+    shape = np.array([kernel_h, kernel_w, stride_h, stride_w, line, pitch, columns, width])
+    for p in range(worker * planes // workers, (worker + 1) * planes // workers):
+        first = start
+        while first < rows:
+            here, top = min(band, rows - first), first * stride_h - pad_h
+            lines = (here - 1) * stride_h + kernel_h
+            frame(x, p * height * width, plane, top, lines, zero, room, start)
+            sums(room, start, shifts, shape, here, work, result, start, pitch)
+            for i in range(here):
+                down = x.dtype.type(_window_length(first + i, stride_h, kernel_h, pad_h, height))
+                given, to = result[i * pitch : (i + 1) * pitch], (p * rows + first + i) * columns
+                row = y[to : to + columns]
+                for j in range(columns):
+                    row[j] = given[j] / (down * lengths[j])
+            first += band
+
+
+@jit
+def _mean_of_planes(worker, workers, x, none, extra, y, numbers):
+    """The mean of each of a worker's planes."""
+    planes, size = numbers[0], numbers[1] * numbers[2]
+    for p in range(worker * planes // workers, (worker + 1) * planes // workers):
+        total(x, p * size, size, y, p)
+        y[p] /= x.dtype.type(size)
+
+
+def _is_whole(window, x, y):
+    """Whether there is one window, and that the plane."""
+    kernel_h, kernel_w, pad_h, pad_w, *_ = window
+    covers = kernel_h >= x.shape[2] and kernel_w >= x.shape[3]
+    return covers and pad_h == pad_w == 0 and y.shape[2] == y.shape[3] == 1
+
+
 def average_pool_forward(x, window, y):
     """y = the sum of each window, divided by its size cut at the far padding."""
-    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
-    height, width = x.shape[2:]
-    x = x.reshape(-1, height, width)
-    y = y.reshape(x.shape[0], y.shape[2], y.shape[3])
-    for p in prange(x.shape[0]):
-        columns = np.empty(width, x.dtype)
-        for i in range(y.shape[1]):
-            top = i * stride_h - pad_h
-            bottom = min(top + kernel_h, height + pad_h)
-            rows = bottom - top
-            _window_columns(x[p], max(top, 0), min(bottom, height), columns)
-            for j in range(y.shape[2]):
-                left = j * stride_w - pad_w
-                right = min(left + kernel_w, width + pad_w)
-                total = x.dtype.type(0)
-                for w in range(max(left, 0), min(right, width)):
-                    total += columns[w]
-                y[p, i, j] = total / x.dtype.type(rows * (right - left))
+    _run(_mean_of_planes if _is_whole(window, x, y) else _mean_planes, x, window, y)
 
 
-@pjit
+@jit
+def _spread_means(worker, workers, dy, none, extra, dx, numbers):
+    """dx = the sum of what is in a window around it, on planes with 0 between the outputs' shares.
+
+    The shares lie in a frame, as far apart as the windows do.
+    """
+    planes, rows, columns, height, width = numbers[:5]
+    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = numbers[5:]
+    lanes, start, zero = VECTOR_BYTES // dx.itemsize, worker - worker, dx.dtype.type(0)
+    pitch, one = (width + lanes - 1) // lanes * lanes, start + 1
+    top, left = kernel_h - 1 - pad_h, kernel_w - 1 - pad_w
+    line = max(pitch + kernel_w, left + columns * stride_w)
+    band = band_rows(height, line + pitch, kernel_h, one, dx.itemsize)
+    lines = band - 1 + kernel_h
+    room, work = np.zeros(lines * line + lanes, dx.dtype), np.empty(lines * pitch, dx.dtype)
+    result, shifts = np.empty(band * pitch, dx.dtype), line_lookup(kernel_w, one, line)
+    lengths = np.empty(columns, dx.dtype)
+    for j in range(columns):
+        lengths[j] = _window_length(j, stride_w, kernel_w, pad_w, width)
+    shape = np.array([kernel_h, kernel_w, 1, 1, line, pitch, width, width])
+    for p in range(worker * planes // workers, (worker + 1) * planes // workers):
+        first = start
+        while first < height:
+            here = min(band, height - first)
+            for i in range(max(start, (first - top + stride_h - 1) // stride_h), rows):
+                row = i * stride_h + top - first
+                if row >= here - 1 + kernel_h:
+                    break
+                down = dx.dtype.type(_window_length(i, stride_h, kernel_h, pad_h, height))
+                given, at = dy[(p * rows + i) * columns :], row * line + left
+                for j in range(columns):
+                    room[at + j * stride_w] = given[j] / (down * lengths[j])
+            sums(room, start, shifts, shape, here, work, result, start, pitch)
+            pack_rows(result, start, pitch, here, width, dx, (p * height + first) * width)
+            room[:] = zero
+            first += band
+
+
+@jit
+def _spread_mean(worker, workers, dy, none, extra, dx, numbers):
+    """The gradient of `_mean_of_planes`."""
+    planes, size = numbers[0], numbers[3] * numbers[4]
+    for p in range(worker * planes // workers, (worker + 1) * planes // workers):
+        dx[p * size : (p + 1) * size] = dy[p] / dx.dtype.type(size)
+
+
 def average_pool_backward(dy, window, dx):
     """dx = at each place the sum of dy / window size over the windows that hold it."""
-    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
-    height, width = dx.shape[2:]
-    dx = dx.reshape(-1, height, width)
-    dy = dy.reshape(dx.shape[0], dy.shape[2], dy.shape[3])
-    for p in prange(dx.shape[0]):
-        columns = np.empty(width, dx.dtype)
-        dx[p] = 0
-        for i in range(dy.shape[1]):
-            top = i * stride_h - pad_h
-            bottom = min(top + kernel_h, height + pad_h)
-            columns[:] = 0
-            for j in range(dy.shape[2]):
-                left = j * stride_w - pad_w
-                right = min(left + kernel_w, width + pad_w)
-                share = dy[p, i, j] / dx.dtype.type((bottom - top) * (right - left))
-                for w in range(max(left, 0), min(right, width)):
-                    columns[w] += share
-            for h in range(max(top, 0), min(bottom, height)):
-                for w in range(width):
-                    dx[p, h, w] += columns[w]
+    _run(_spread_mean if _is_whole(window, dx, dy) else _spread_means, dy, window, dx)
 
 
 @pjit

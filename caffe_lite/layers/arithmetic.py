@@ -137,13 +137,17 @@ class Eltwise(Layer):
         """See the class."""
         dy = top[0].diff.reshape(-1)
         operation = self.config.operation
+        if operation == self.config.SUM:
+            c = list(self.config.coeff) or [1.0] * len(bottom)
+            chosen = [i for i, wanted in enumerate(propagate_down) if wanted]
+            diffs = [bottom[i].diff.reshape(-1) for i in chosen]
+            kernels.weighted_sum_backward(dy, [c[i] for i in chosen], diffs)
+            return
         for i, wanted in enumerate(propagate_down):
             if not wanted:
                 continue
             dx = bottom[i].diff.reshape(-1)
-            if operation == self.config.SUM:
-                np.multiply(dy, self.config.coeff[i] if self.config.coeff else 1.0, out=dx)
-            elif operation == self.config.MAX:
+            if operation == self.config.MAX:
                 kernels.take_masked(dy, self.buf.mask, i, dx)
             elif self.config.stable_prod_grad:
                 self._multiply_others(i, bottom, dy, dx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from caffe_lite.kernels import arithmetic as kernels
 from caffe_lite.kernels.arithmetic import (
     ASUM,
     SUM,
@@ -17,6 +18,7 @@ from caffe_lite.kernels.arithmetic import (
     take_larger,
     take_masked,
     weighted_sum,
+    weighted_sum_backward,
 )
 from tests.oracles import arithmetic as oracle
 
@@ -50,6 +52,17 @@ def test_sums_and_products_may_overwrite_an_input():
     y = a.copy()
     product(y, b, y)
     np.testing.assert_array_equal(y, oracle.eltwise_product(a, b))
+
+
+@pytest.mark.parametrize("factors", [[1.0], [1.0, 1.0], [2.0, -0.5, 3.0]])
+def test_the_gradients_of_a_sum_are_multiples(factors, monkeypatch):
+    dy = np.random.default_rng(4).standard_normal(103).astype(np.float32)
+    for bound in (1 << 15, 0):  # on the calling thread and on all
+        monkeypatch.setattr(kernels, "SMALL", bound)
+        dxs = [np.full(dy.shape, 9, np.float32) for _ in factors]
+        weighted_sum_backward(dy, factors, dxs)
+        for factor, dx in zip(factors, dxs):
+            np.testing.assert_array_equal(dx, np.float32(factor) * dy)
 
 
 @pytest.mark.parametrize(("operation", "name"), [(SUM, "SUM"), (ASUM, "ASUM"), (SUMSQ, "SUMSQ")])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
@@ -93,6 +94,115 @@ def test_a_plane_of_several_bands() -> None:
     wanted, places = oracle.maximum_and_place((3, 3), (1, 1), (2, 2))(x)
     np.testing.assert_array_equal(y, wanted)
     np.testing.assert_array_equal(argmax, places)
+
+
+PLANES = [
+    # items and channels, height, width, kernel, pad, stride, whether shapes are rounded down
+    ((3, 50), 8, 8, (2, 2), (0, 0), (2, 2), False),
+    ((2, 70), 5, 6, (3, 3), (1, 1), (1, 1), False),
+    ((2, 35), 7, 50, (3, 3), (1, 1), (3, 3), False),
+    ((1, 3), 70, 71, (3, 3), (1, 1), (2, 2), False),
+    ((5, 9), 3, 2, (2, 2), (0, 0), (1, 1), False),
+    ((2, 9), 14, 14, (3, 3), (1, 1), (1, 1), False),
+    ((2, 9), 7, 7, (3, 3), (1, 1), (1, 1), False),
+    ((2, 5), 28, 56, (3, 3), (0, 0), (2, 2), False),  # the last windows reach over the edge
+    ((2, 5), 27, 55, (3, 3), (0, 0), (2, 2), False),
+    ((1, 4), 14, 15, (3, 3), (0, 0), (2, 2), False),
+    ((1, 4), 19, 21, (3, 3), (0, 0), (1, 1), False),
+    ((1, 2), 66, 131, (3, 3), (1, 0), (2, 2), False),  # a last band of two rows
+    ((1, 2), 10, 33, (2, 2), (1, 1), (2, 2), False),
+    ((1, 3), 45, 30, (5, 4), (2, 1), (1, 1), False),
+    ((1, 2), 37, 21, (4, 7), (1, 3), (3, 5), False),
+    ((1, 2), 40, 21, (3, 2), (0, 0), (4, 3), True),  # numbers that no window holds
+    ((2, 3), 5, 9, (3, 3), (0, 0), (4, 9), True),
+    ((2, 3), 6, 7, (6, 7), (0, 0), (1, 1), False),  # all of the plane
+    ((2, 3), 3, 3, (5, 5), (1, 1), (1, 1), False),  # more than it
+]
+
+
+def pool_one_by_one(x, out, window):
+    """Maxima, their places and means, window by window."""
+    kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w = window
+    height, width = x.shape[2:]
+    y, places = np.empty((*x.shape[:2], *out), x.dtype), np.empty((*x.shape[:2], *out), np.int64)
+    means, spread = np.empty(y.shape), np.zeros((*out, height, width))
+    for i in range(out[0]):
+        for j in range(out[1]):
+            top, left = i * stride_h - pad_h, j * stride_w - pad_w
+            size = min(kernel_h, height + pad_h - top) * min(kernel_w, width + pad_w - left)
+            rows = slice(max(top, 0), top + kernel_h)
+            columns = slice(max(left, 0), left + kernel_w)
+            part = x[..., rows, columns].reshape(*x.shape[:2], -1)
+            first = part.argmax(axis=-1)  # NumPy's, too, is the first NaN or else the first of all
+            wide = min(left + kernel_w, width) - columns.start
+            places[..., i, j] = (rows.start + first // wide) * width + columns.start + first % wide
+            y[..., i, j] = np.take_along_axis(part, first[..., None], axis=-1)[..., 0]
+            means[..., i, j] = part.sum(axis=-1, dtype=np.float64) / size
+            spread[i, j, rows, columns] = 1 / size
+    return y, places, means, spread
+
+
+def guarded(shape, dtype):
+    """An array of fives, and the memory that it lies in, full of sevens."""
+    memory = np.full(200 + int(np.prod(shape)), 7, dtype)
+    memory[100:-100] = 5
+    return memory[100:-100].reshape(shape), memory
+
+
+@pytest.mark.parametrize("case", PLANES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("wild", [False, True])
+def test_planes_of_any_size_and_nothing_beside_them(case, dtype, wild: bool) -> None:
+    planes, height, width, *sizes, floor = case
+    window = caffe_lite.layers.pooling.Window(*(n for pair in sizes for n in pair))
+    rng, out = np.random.default_rng(0), window.output(height, width, floor)
+    x, _ = guarded((*planes, height, width), dtype)
+    x[...] = rng.integers(-5, 5, x.shape)
+    if wild:
+        x[rng.random(x.shape) < 0.3] = -np.inf
+        x[-1, -1, -2:, -2:] = np.nan
+    (y, _), (unplaced, _), (argmax, _), (mean, _), (dx, _) = found = [
+        guarded(shape, kind)
+        for shape, kind in [((*planes, *out), dtype)] * 2
+        + [((*planes, *out), np.int32), ((*planes, *out), dtype), (x.shape, dtype)]
+    ]
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    with np.errstate(all="ignore"):
+        pooling.max_pool_forward(x, window, y, argmax)
+        pooling.max_pool_forward(x, window, unplaced, argmax[:0])
+        pooling.average_pool_forward(x, window, mean)
+        pooling.average_pool_backward(dy, window, dx)
+        wanted, places, means, spread = pool_one_by_one(x, out, window)
+    for _, memory in found:
+        np.testing.assert_array_equal(np.concatenate([memory[:100], memory[-100:]]), 7)
+    np.testing.assert_array_equal(y, wanted)
+    np.testing.assert_array_equal(unplaced, wanted)
+    np.testing.assert_array_equal(argmax, places)
+    close = {"rtol": 0, "atol": 1e-5 if dtype == np.float32 else 1e-13}
+    np.testing.assert_allclose(dx, np.einsum("ncij,ijhw->nchw", dy, spread), **close)
+    if not wild:
+        np.testing.assert_allclose(mean, means, **close)
+
+
+@pytest.mark.parametrize("case", PLANES, ids=str)
+def test_the_number_of_threads_changes_no_bit(case, monkeypatch) -> None:
+    monkeypatch.setattr(pooling, "SMALL", 0)
+    planes, height, width, *sizes, floor = case
+    window = caffe_lite.layers.pooling.Window(*(n for pair in sizes for n in pair))
+    shape = (*planes, *window.output(height, width, floor))
+    rng, results = np.random.default_rng(0), []
+    x, dy = (rng.standard_normal(s).astype(np.float32) for s in ((*planes, height, width), shape))
+    for threads in (1, 2):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        y, mean, dx = np.empty_like(dy), np.empty_like(dy), np.empty_like(x)
+        argmax = np.empty(shape, np.int32)
+        pooling.max_pool_forward(x, window, y, argmax)
+        pooling.average_pool_forward(x, window, mean)
+        pooling.average_pool_backward(dy, window, dx)
+        results.append((y, argmax, mean, dx))
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for one, two in zip(*results):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_infinities_and_nan_have_a_place() -> None:

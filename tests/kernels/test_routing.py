@@ -8,6 +8,7 @@ from google.protobuf import text_format
 
 from caffe_lite.blob import Blob
 from caffe_lite.errors import NotDifferentiable
+from caffe_lite.kernels import routing as kernels
 from caffe_lite.kernels.routing import add_all, take_items, take_items_backward
 from caffe_lite.layers import registry, routing, shape
 from caffe_lite.proto import caffe_pb2
@@ -24,12 +25,15 @@ def test_take_items_and_back():
     np.testing.assert_allclose(dx, oracle.batch_reindex_backward(y, index, 4))
 
 
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_add_all(n):
-    arrays = list(np.random.default_rng(2).standard_normal((n, 3, 4)))
-    total = np.full((3, 4), 9.0)
-    add_all(arrays, total)
-    np.testing.assert_allclose(total, sum(arrays))
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_add_all(n, dtype, monkeypatch):
+    arrays = list(np.random.default_rng(2).standard_normal((n, 3, 4, 67)).astype(dtype))
+    for bound in (1 << 15, 0):  # on the calling thread and on all
+        monkeypatch.setattr(kernels, "SMALL", bound)
+        total = np.full((3, 4, 67), 9, dtype)
+        add_all(arrays, total)
+        np.testing.assert_array_equal(total, sum(arrays[1:], arrays[0]))
 
 
 def test_the_oracles_reject_wrong_variants():

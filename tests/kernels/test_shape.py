@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from caffe_lite.kernels import shape as kernels
 from caffe_lite.kernels.shape import (
     crop_backward,
     crop_forward,
@@ -34,6 +35,20 @@ def test_join_and_cut(axis):
     np.testing.assert_array_equal(y, oracle.concat(*xs, axis=axis))
     parts = [np.empty(x.shape) for x in xs]
     cut(y, axis, [(1, parts[0]), (2, None), (3, parts[2])])
+    np.testing.assert_array_equal(parts[0], xs[0])
+    np.testing.assert_array_equal(parts[2], xs[2])
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((4, 7, 9, 11), 1), ((1, 5, 60), 2), ((3, 8), 0)])
+def test_large_arrays_are_moved_by_all_threads(shape, axis, monkeypatch):
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    lengths = (1, shape[axis] - 3, 2)
+    xs = [np.random.default_rng(n).random((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths]
+    y = np.full(shape, np.nan)
+    join(xs, axis, y)
+    np.testing.assert_array_equal(y, np.concatenate(xs, axis))
+    parts = [np.empty(x.shape) for x in xs]
+    cut(y, axis, [(lengths[0], parts[0]), (lengths[1], None), (lengths[2], parts[2])])
     np.testing.assert_array_equal(parts[0], xs[0])
     np.testing.assert_array_equal(parts[2], xs[2])
 
