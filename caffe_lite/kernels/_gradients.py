@@ -6,6 +6,9 @@ That is where the stride is not 1: columns, scattered to where they came from.  
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 from caffe_lite.kernels._jit import jit
@@ -66,18 +69,24 @@ def backward(dy, w, extra, group, window, dx):
     dy: (N, O, H', W').  w: (O, C / group, kh, kw).  extra: of `gemm.completion`.
     dx: (N, C, H, W).
     """
-    items, channels, depth, pixels = len(dx), w.shape[1], len(w) // group, dy[0, 0].size
-    width = int(tile_sizes(dy)[1])
-    threads = 1 if dy.size * w[0].size <= SMALL else get_num_threads()
+    shapes, threads = (dy.shape, w.shape, dx.shape), get_num_threads()
+    workers, numbers = _plan(*shapes, group, window, dy.itemsize, threads)
+    spread(_backward, workers, dy.reshape(-1), w.reshape(-1), extra, dx.reshape(-1), numbers)
+
+
+@lru_cache(maxsize=1024)
+def _plan(dy, w, dx, group, window, itemsize, threads):
+    """How many workers arrays of such shapes take, and what they need to know."""
+    items, channels, depth, pixels = dx[0], w[1], w[0] // group, math.prod(dy[2:])
+    width = 2 * VECTOR_BYTES // itemsize
+    threads = 1 if math.prod(dy) * math.prod(w[1:]) <= SMALL else threads
     panels, whole = max(1, min(PANELS, PANELS * DEPTH // max(1, depth))), -(-pixels // width)
     images = max(1, min(panels // whole, items * group // (4 * threads), items))
     tasks = -(-items // images) * group
     share = -(-channels // parts_for(tasks, channels, threads))
     parts = -(-channels // share)
     plan = parts, share, min(panels, whole) * width, images
-    numbers = np.array([*dx.shape, *dy.shape, group, *window, *plan], np.int64)
-    flat = (array.reshape(-1) for array in (dy, w, extra, dx))
-    spread(_backward, min(threads, tasks * parts), *flat, numbers)
+    return min(threads, tasks * parts), np.array([*dx, *dy, group, *window, *plan], np.int64)
 
 
 @jit

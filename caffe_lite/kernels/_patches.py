@@ -15,12 +15,17 @@ Only `convolution` and `_gradients` import this file.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 from caffe_lite.kernels._jit import jit
 from caffe_lite.kernels.gemm import (
     DEPTH,
     PANELS,
+    ROWS,
+    VECTOR_BYTES,
     block_times_panel,
     complete,
     copy_vector,
@@ -183,9 +188,16 @@ def forward(x, w, flipped, extra, group, window, y):
     x: (N, C, H, W).  w: (O, C / group, kh, kw), or flipped (C, O / group, kh, kw).
     extra: of `gemm.completion`.  y: (N, O, H', W').
     """
-    items, outputs, oh, ow = y.shape
-    pixels = oh * ow
-    height, width = (int(size) for size in tile_sizes(x))
+    shapes, threads = (x.shape, w.shape, y.shape), get_num_threads()
+    workers, numbers = _plan(*shapes, flipped, group, window, x.itemsize, threads)
+    spread(_forward, workers, x.reshape(-1), w.reshape(-1), extra, y.reshape(-1), numbers)
+
+
+@lru_cache(maxsize=1024)
+def _plan(x, w, y, flipped, group, window, itemsize, threads):
+    """How many workers arrays of such shapes take, and what they need to know."""
+    items, outputs, oh, ow = y
+    pixels, width = oh * ow, 2 * VECTOR_BYTES // itemsize
     pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1)
     most = PANELS * width
     images = max(1, min(items, most // pixels))
@@ -195,14 +207,12 @@ def forward(x, w, flipped, extra, group, window, y):
     block = pixels if blocks == 1 else -(-pixels // (blocks * width)) * width
     blocks = -(-pixels // block)
     tasks = groups_of_images * group * blocks
-    work = y.size * w.size // w.shape[1 if flipped else 0] // (group if flipped else 1)
-    threads = 1 if work <= SMALL else get_num_threads()
-    parts = parts_for(tasks, -(-outputs // group // height), threads)
+    work = math.prod(y) * math.prod(w) // w[1 if flipped else 0] // (group if flipped else 1)
+    threads = 1 if work <= SMALL else threads
+    parts = parts_for(tasks, -(-outputs // group // ROWS), threads)
     tasks *= parts
     plan = flipped, pointwise, block, blocks, images, parts, tasks
-    numbers = np.array([*x.shape, *y.shape, group, *window, *plan], np.int64)
-    flat = (array.reshape(-1) for array in (x, w, extra, y))
-    spread(_forward, min(threads, tasks), *flat, numbers)
+    return min(threads, tasks), np.array([*x, *y, group, *window, *plan], np.int64)
 
 
 @jit

@@ -14,6 +14,8 @@ not lose what is small against the whole.  Only `convolution` imports this file.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from caffe_lite.kernels._jit import jit
@@ -52,17 +54,23 @@ def backward_params(x, dy, group, window, dw):
     if window[:6] == (1, 1, 1, 1, 0, 0):
         x, dy = (array.reshape(*array.shape[:2], 1, -1) for array in (x, dy))
     threads = 1 if dy.size * dw[0].size <= SMALL else get_num_threads()
-    plan = _plan(x.shape, dy.shape, group, window, x.itemsize, threads)
-    *_, slices, tall, wide = plan
-    rows, reach, _, across = plan[:4]
-    numbers = *x.shape, *dy.shape, group, *window, *plan, *_tap_places(window, rows, reach, across)
+    workers, slices, numbers = _numbers(x.shape, dy.shape, group, window, x.itemsize, threads)
     sums = np.zeros((slices, *dw.shape), dw.dtype) if slices > 1 else dw
     flat = [array.reshape(-1) for array in (x, dy, sums)]
-    workers = min(threads, slices * group * tall * wide)
-    spread(_task, workers, flat[0], flat[1], flat[1][:0], flat[2], np.array(numbers, np.int64))
+    spread(_task, workers, flat[0], flat[1], flat[1][:0], flat[2], numbers)
     if slices > 1:
         for part in sums:
             dw += part
+
+
+@lru_cache(maxsize=1024)
+def _numbers(x, dy, group, window, itemsize, threads):
+    """How many workers arrays of such shapes take, slices, and what the workers need to know."""
+    plan = _plan(x, dy, group, window, itemsize, threads)
+    rows, reach, _, across, *_, slices, tall, wide = plan
+    places = _tap_places(window, rows, reach, across)
+    workers = min(threads, slices * group * tall * wide)
+    return workers, slices, np.array([*x, *dy, group, *window, *plan, *places], np.int64)
 
 
 def _plan(x, dy, group, window, itemsize, threads):

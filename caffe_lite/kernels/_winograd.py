@@ -18,6 +18,7 @@ Only `convolution` imports this file.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -348,16 +349,22 @@ def _shape(x, w, y, group, pad):
     return _Shape(x[0], group, x[1] // group, *x[2:], y[1] // group, *y[2:], *pad, side)
 
 
-def _run(x, w, b, group, flipped, pad, work, y, epilogue):
-    LIBRARY.link(8 * x.itemsize)
-    shape = _shape(x.shape, w.shape, y.shape, group, pad)
-    plan = _plan(shape, x.itemsize, get_num_threads())
-    start = -work.ctypes.data % VECTOR_BYTES // x.itemsize
+@lru_cache(maxsize=1024)
+def _numbers(shape, flipped, start, itemsize, threads):
+    """The plan in a workspace that begins at `start`, and all that the workers need to know."""
+    plan = _plan(shape, itemsize, threads)
     places = {name: start + getattr(plan, name) for name in ("extra", "filters", "rooms")}
     plan = plan._replace(**places)
+    return plan, np.array([*shape, *plan, flipped], np.int64)
+
+
+def _run(x, w, b, group, flipped, pad, work, y, epilogue):
+    LIBRARY.link(8 * x.itemsize)
+    start = -work.ctypes.data % VECTOR_BYTES // x.itemsize
+    shape = _shape(x.shape, w.shape, y.shape, group, pad)
+    plan, numbers = _numbers(shape, flipped, start, x.itemsize, get_num_threads())
     extra = completion(b, epilogue, y.shape[1], y.dtype)
     work[plan.extra : plan.extra + extra.size] = extra
-    numbers = np.array([*shape, *plan, flipped], np.int64)
     x, w, y = x.reshape(-1), w.reshape(-1), y.reshape(-1)
     if plan.shared:
         spread(_filter_tasks, plan.workers, x, w, work, y, numbers)

@@ -24,6 +24,7 @@ Only `convolution` imports this file.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -365,6 +366,14 @@ def winograd_gradient_work_size(x, w, dy, group, itemsize=4):
     return max(plan.rooms + plan.room * plan.workers for plan in plans) + SLACK
 
 
+@lru_cache(maxsize=1024)
+def _numbers(shape, start, itemsize, threads):
+    """The plan in a workspace that begins at `start`, and all that the workers need to know."""
+    plan = _plan(shape, itemsize, threads)
+    plan = plan._replace(sums=plan.sums + start, rooms=plan.rooms + start)
+    return plan, np.array([*shape, *plan], np.int64)
+
+
 def winograd_backward_params(x, dy, group, window, work, dw):
     """dW += the gradient of `_winograd.winograd_forward` by w.
 
@@ -374,10 +383,8 @@ def winograd_backward_params(x, dy, group, window, work, dw):
     LIBRARY.link(8 * x.itemsize)
     threads = 1 if dy.size * dw[0].size <= SMALL else get_num_threads()
     shape = _shape(x.shape, dy.shape, group, window[0], window[4:6])
-    plan = _plan(shape, x.itemsize, threads)
     start = -work.ctypes.data % VECTOR_BYTES // x.itemsize
-    plan = plan._replace(sums=plan.sums + start, rooms=plan.rooms + start)
-    numbers = np.array([*shape, *plan], np.int64)
+    plan, numbers = _numbers(shape, start, x.itemsize, threads)
     x, dy, dw = x.reshape(-1), dy.reshape(-1), dw.reshape(-1)
     spread(_tasks, plan.workers, x, dy, work, dw, numbers)
     if plan.portions > 1:

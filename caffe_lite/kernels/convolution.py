@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,6 +76,7 @@ It is also where so much of the tiles lies outside that it saves no multiplicati
 """
 
 
+@lru_cache(maxsize=1024)
 def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
     """The way to compute a convolution of an array of shape `x` into one of shape `y`, and back.
 
@@ -276,9 +278,12 @@ def _taps(
 
 def _planar(x: Any) -> Any:
     """`x` with two spatial axes: those that it lacks get size 1, in front."""
+    if x.ndim == 4:
+        return x
     return x.reshape(*x.shape[:2], *(1,) * (4 - x.ndim), *x.shape[2:])
 
 
+@lru_cache(maxsize=1024)
 def _numbers(window: Window) -> tuple[int, ...]:
     """Kernel, stride, pad and dilation of a planar convolution as eight numbers."""
     missing = 2 - len(window.kernel)

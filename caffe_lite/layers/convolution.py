@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -25,6 +25,11 @@ class _Sliding(Layer):
 
     config_field = "convolution_param"
 
+    @cached_property
+    def _windows(self) -> dict[int, Window]:
+        """The windows that were asked for, by the number of spatial axes."""
+        return {}
+
     def channel_axis(self, x: Shape) -> int:
         """The axis of the channels; the spatial axes follow it."""
         return self.canonical_axis(self.config.axis, x)
@@ -32,12 +37,14 @@ class _Sliding(Layer):
     def window(self, x: Shape) -> Window:
         """How the kernel slides over a bottom of shape `x`."""
         axes = len(x) - self.channel_axis(x) - 1
-        return Window(
-            self._setting("kernel_size", "kernel", axes, None),
-            self._setting("stride", "stride", axes, 1),
-            self._setting("pad", "pad", axes, 0),
-            self._each("dilation", axes, 1),
-        )
+        if axes not in self._windows:  # asked in every pass, and reading it takes long
+            self._windows[axes] = Window(
+                self._setting("kernel_size", "kernel", axes, None),
+                self._setting("stride", "stride", axes, 1),
+                self._setting("pad", "pad", axes, 0),
+                self._each("dilation", axes, 1),
+            )
+        return self._windows[axes]
 
     def _setting(self, field: str, pair: str, axes: int, default: int | None) -> Shape:
         """A setting given as `field`, once or for each axis, or as `pair`_h and `pair`_w."""

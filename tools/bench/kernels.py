@@ -44,13 +44,18 @@ PRODUCTS = (  # outputs, pixels of one image (or items of a batch), channels tim
     Product("square", 2048, 2048, 2048),
 )
 """Shapes of every kind that the nets have: wide, tall, deep, thin."""
+WAYS = ("A B", "A' B", "A B'")
 
 
-def products(seconds: float = 0.06) -> list[dict[str, Any]]:
-    """Milliseconds of ours and of np.matmul, for C = A B, A^T B and A B^T of each product."""
+def products(ours: bool, seconds: float = 0.06) -> list[float]:
+    """Milliseconds of C = A B, A^T B and A B^T for each product, of `gemm` or of np.matmul.
+
+    Each wants a process of its own: for a while after a product its threads wait for the next one,
+    and take the cores from whoever comes meanwhile.
+    """
     found = []
     for product in PRODUCTS:
-        for way in ("A B", "A' B", "A B'"):
+        for way in WAYS:
             a, b, c = _operands(product, way)
             left, right = (a.T if "A'" in way else a), (b.T if "B'" in way else b)
 
@@ -60,8 +65,7 @@ def products(seconds: float = 0.06) -> list[dict[str, Any]]:
             def theirs(left: Any = left, right: Any = right, c: Any = c) -> None:
                 np.matmul(left, right, out=c)
 
-            times = [1e3 * measure.best(run, seconds) for run in (mine, theirs)]
-            found.append({**product._asdict(), "way": way, "ours": times[0], "matmul": times[1]})
+            found.append(1e3 * measure.best(mine if ours else theirs, seconds))
     return found
 
 
@@ -147,7 +151,15 @@ def _build(single: Single) -> tuple[Layer, list[Blob], list[Blob]]:
 
 def section(options: Options) -> Section:
     """Both tables."""
-    matrices = isolated.call("tools.bench.kernels:products", threads=options.threads)
+    sides = [
+        isolated.call("tools.bench.kernels:products", threads=options.threads, ours=ours)
+        for ours in (True, False)
+    ]
+    names = [(product, way) for product in PRODUCTS for way in WAYS]
+    matrices = [
+        {**product._asdict(), "way": way, "ours": mine, "matmul": theirs}
+        for (product, way), mine, theirs in zip(names, *sides, strict=True)
+    ]
     layers = isolated.call("tools.bench.kernels:singles", threads=options.threads)
     text = "\n\n".join(
         [
