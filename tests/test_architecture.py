@@ -64,6 +64,7 @@ ALSO = {  # one file in several parts, the others for the first alone
         "kernels._depthwise",
         "kernels._gradients",
         "kernels._patches",
+        "kernels._strides",
         "kernels._weight_gradient",
         "kernels._winograd",
         "kernels._winograd_gradient",

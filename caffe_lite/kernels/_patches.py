@@ -31,7 +31,7 @@ from caffe_lite.kernels.gemm import (
     copy_vector,
     get_num_threads,
     pack_across,
-    pack_along,
+    pack_panels,
     spread,
     tile_sizes,
 )
@@ -40,6 +40,9 @@ SLACK = 16
 """Numbers after a packed panel that writing whole vectors may touch."""
 SMALL = 1 << 18
 """Multiply-adds below which a second thread costs more than it brings."""
+TURNED = 8
+"""Panels of a 1 x 1 weight that are packed at once on the way back: a line of the weight holds a
+few numbers of each, and would be fetched for each again."""
 
 
 # -- stripes -----------------------------------------------------------------------------------
@@ -162,10 +165,6 @@ def _pack_flipped(w, at, channels, taps, rows, depth, height, a):
 
     w: from `at` on (any, channels, taps).
     """
-    if taps == 1:
-        start = depth - depth  # 0, but no constant to numba, which would compile a callee for it
-        pack_along(w, at, channels, rows, depth, height, a, start)
-        return
     for o in range(depth // taps):
         source = w[at + o * channels * taps : at + (o * channels + rows) * taps]
         panel = a[o * taps * height : (o + 1) * taps * height]
@@ -236,7 +235,9 @@ def _forward(worker, workers, x, w, extra, y, numbers):
         depth_most, most, reach = min(k, DEPTH), 0, 0
     b_panel = depth_most * taps * width + SLACK
     room = np.empty(span * b_panel + SLACK, x.dtype)
-    a = np.empty(depth_most * taps * height + SLACK, x.dtype)
+    across = flipped and taps == 1
+    a_panel = depth_most * taps * height + SLACK
+    a = np.empty((TURNED if across else 1) * a_panel, x.dtype)
     stripe = np.empty(depth_most * images * most * sw * reach + 2 * SLACK, x.dtype)
     spare = np.empty(height * (span * width if aside else width), x.dtype)
     offsets = np.empty(0 if pointwise else depth_most * taps, np.int64)
@@ -286,7 +287,13 @@ def _forward(worker, workers, x, w, extra, y, numbers):
                 _pack_runs(stripe, offsets, zero, zero, depth, runs, length, width, room)
             for i in range(low, high):
                 lines = min(height, rows - i * height)
-                if flipped:
+                a_at = (i - low) % TURNED * a_panel if across else zero
+                if across:
+                    if a_at == 0:
+                        lot = min(TURNED * height, rows - i * height)
+                        at = (g * channels + c) * rows + i * height
+                        pack_panels(w, at, rows, lot, depth, height, a_panel, a)
+                elif flipped:
                     at = ((g * channels + c) * rows + i * height) * taps
                     _pack_flipped(w, at, rows, taps, lines, depth, height, a)
                 else:
@@ -301,6 +308,7 @@ def _forward(worker, workers, x, w, extra, y, numbers):
                         here,
                         depth,
                         a,
+                        a_at,
                         room,
                         b_panel,
                         y,
@@ -312,7 +320,7 @@ def _forward(worker, workers, x, w, extra, y, numbers):
                     )
                 else:
                     block_times_panel(
-                        lines, columns, depth, a, zero, room, b_panel, y, to, pixels, added, spare
+                        lines, columns, depth, a, a_at, room, b_panel, y, to, pixels, added, spare
                     )
                 if c + deep == channels:
                     for n in range(count):
@@ -323,7 +331,9 @@ def _forward(worker, workers, x, w, extra, y, numbers):
 
 
 @jit
-def _aside(lines, images, here, depth, a, room, b_panel, y, to, image_step, pixels, added, spare):
+def _aside(
+    lines, images, here, depth, a, a_at, room, b_panel, y, to, image_step, pixels, added, spare
+):
     """`block_times_panel` for pixels of several images, or for few: through whole tiles."""
     _, width = tile_sizes(y)
     zero = lines - lines
@@ -337,7 +347,7 @@ def _aside(lines, images, here, depth, a, room, b_panel, y, to, image_step, pixe
                     target[t] = source[t]
     even = (lines + 1) // 2 * 2
     block_times_panel(
-        even, columns, depth, a, zero, room, b_panel, spare, zero, columns, added, spare
+        even, columns, depth, a, a_at, room, b_panel, spare, zero, columns, added, spare
     )
     for i in range(lines):
         for n in range(images):

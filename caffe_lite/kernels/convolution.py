@@ -3,7 +3,7 @@
 A convolution is given by a `Window`, by the number of groups, and by the shapes of its arrays,
 whose axes are (item, channel, *spatial).  `algorithm` says how it is computed, `turns` which way
 it goes back.  The planar ways are in `_patches`, `_gradients`, `_weight_gradient`, `_winograd`,
-`_winograd_gradient` and `_depthwise`.
+`_winograd_gradient`, `_strides` and `_depthwise`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from caffe_lite.kernels import (
     _depthwise,
     _gradients,
     _patches,
+    _strides,
     _weight_gradient,
     _winograd,
     _winograd_gradient,
@@ -83,6 +84,7 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
     ``columns``     three or more spatial axes: whole columns, then a matrix product
     ``depthwise``   a group for every channel: planes by planes, there is no matrix in it
     ``pointwise``   1 x 1 without stride and padding: the image is the matrix
+    ``strided``     1 x 1 with a stride, without padding: the pixels under it are the matrix
     ``winograd``    3 x 3 or 5 x 5 without stride, not too small: a quarter of the
                     multiplications, or a third
     ``patches``     all others
@@ -92,8 +94,8 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> str:
         return "columns"
     if group == channels > 1:
         return "depthwise"
-    if all(k == s == 1 and p == 0 for k, s, p in zip(window.kernel, window.stride, window.pad)):
-        return "pointwise"
+    if all(k == 1 and p == 0 for k, p in zip(window.kernel, window.pad)):
+        return "pointwise" if set(window.stride) <= {1} else "strided"
     dense = window.stride == window.dilation == (1, 1)
     side = WINOGRAD.get(window.kernel, 0)
     if dense and side and max(window.pad) < window.kernel[0]:
@@ -115,7 +117,10 @@ def turns(window: Window, spatial: Sizes, output: Sizes) -> bool:
 
 def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
     """How many numbers the `work` argument of the functions below must have, from the shapes."""
-    if algorithm(window, group, x, y) != "winograd":
+    way = algorithm(window, group, x, y)
+    if way == "strided":
+        return x[0] * x[1] * math.prod(y[2:])
+    if way != "winograd":
         return 0
     sizes = _winograd.winograd_work_size, _winograd_gradient.winograd_gradient_work_size
     return max(size(x, w, y, group, itemsize) for size in sizes for itemsize in (4, 8))
@@ -151,6 +156,10 @@ def convolution_forward(
         _winograd.winograd_forward(x, w, b, group, numbers, work, y, epilogue)
         return
     extra = completion(b, epilogue, y.shape[1], y.dtype)
+    if way == "strided":
+        seen = _seen(work, x, y)
+        _strides.gather(x, numbers[2:4], seen)
+        x, numbers = seen, POINT
     if way == "depthwise":
         _depthwise.forward(x, w, extra, numbers, y)
     else:
@@ -186,7 +195,11 @@ def convolution_backward(
         _winograd.winograd_backward(dy, w, b, group, numbers, work, dx, epilogue)
         return
     extra = completion(b, epilogue, dx.shape[1], dx.dtype)
-    if way == "depthwise":
+    if way == "strided":
+        seen, nothing = _seen(work, dx, dy), completion(b[:0], NO_EPILOGUE, dx.shape[1], dx.dtype)
+        _patches.forward(dy, w, True, nothing, group, POINT, seen)
+        _strides.scatter(seen, numbers[2:4], extra, dx)
+    elif way == "depthwise":
         _depthwise.backward(dy, w, extra, numbers, dx)
     elif turns(window, dx.shape[2:], dy.shape[2:]):
         _patches.forward(dy, w, True, extra, group, _numbers(window.flipped()), dx)
@@ -281,6 +294,16 @@ def _planar(x: Any) -> Any:
     if x.ndim == 4:
         return x
     return x.reshape(*x.shape[:2], *(1,) * (4 - x.ndim), *x.shape[2:])
+
+
+POINT = (1, 1, 1, 1, 0, 0, 1, 1)
+"""The `_numbers` of a 1 x 1 kernel."""
+
+
+def _seen(work: Any, image: Any, output: Any) -> Any:
+    """Room for the pixels of an image that a 1 x 1 kernel with a stride meets."""
+    shape = *image.shape[:2], *output.shape[2:]
+    return work[: math.prod(shape)].reshape(shape)
 
 
 @lru_cache(maxsize=1024)
