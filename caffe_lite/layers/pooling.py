@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -215,6 +216,10 @@ class Pooling(_Pooling):
     def _window(self, x: Shape) -> Window:
         if self.config.global_pooling:
             return Window(x[2], x[3], 0, 0, 1, 1)
+        return self._given_window
+
+    @cached_property
+    def _given_window(self) -> Window:
         kernel, pad, stride = (
             [getattr(self.config, self.field(what, axis) or "") for axis in "hw"]
             for what in ("kernel", "pad", "stride")
