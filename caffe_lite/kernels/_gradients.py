@@ -133,10 +133,12 @@ def _backward(worker, workers, dy, w, extra, dx, numbers):
                 at = g * depth * k + first * taps + i
                 pack_along(w, at, k, rows, depth, height, a, start)
                 block_times_panel(
-                    (rows + 1) // 2 * 2,
+                    rows,
+                    height,
                     count * block,
                     depth,
                     a,
+                    start,
                     start,
                     room,
                     b_panel,

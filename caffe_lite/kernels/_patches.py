@@ -6,8 +6,8 @@ pixels needs, and multiplies them while they are in cache.  Stripes are padded w
 a stride s, hold the columns x, x + s, x + 2 s, ... next to each other: then a tap of the kernel
 reads a stretch of memory, whatever the padding, stride and dilation.
 
-A block is a part of one image, or several small images; the panels of the weight are packed where
-they are used, for a weight that is written out packed and read again costs more than it saves.
+A block is a part of one image, or several small images.  The rows of the weight are read where
+they lie; on the way back, where they are its columns, they are packed where they are used.
 
 `window` is eight numbers: kernel, stride, pad and dilation, each for the height and the width.
 Only `convolution` and `_gradients` import this file.
@@ -30,7 +30,6 @@ from caffe_lite.kernels.gemm import (
     complete,
     copy_vector,
     get_num_threads,
-    pack_across,
     pack_panels,
     spread,
     tile_sizes,
@@ -235,14 +234,13 @@ def _forward(worker, workers, x, w, extra, y, numbers):
         depth_most, most, reach = min(k, DEPTH), 0, 0
     b_panel = depth_most * taps * width + SLACK
     room = np.empty(span * b_panel + SLACK, x.dtype)
-    across = flipped and taps == 1
+    across, a_stride = flipped and taps == 1, 0 if flipped else k
     a_panel = depth_most * taps * height + SLACK
     a = np.empty((TURNED if across else 1) * a_panel, x.dtype)
     stripe = np.empty(depth_most * images * most * sw * reach + 2 * SLACK, x.dtype)
     spare = np.empty(height * (span * width if aside else width), x.dtype)
     offsets = np.empty(0 if pointwise else depth_most * taps, np.int64)
     runs = np.empty((images * (2 * block // width + block // ow + 3) + span + 1, 2), np.int64)
-    a_rows = np.arange(height) * k
     zero = worker - worker  # no constant to numba, which would compile a callee for it
     for task in range(worker, tasks, workers):
         part, pixel = task % parts, task // parts % blocks * block
@@ -297,8 +295,8 @@ def _forward(worker, workers, x, w, extra, y, numbers):
                     at = ((g * channels + c) * rows + i * height) * taps
                     _pack_flipped(w, at, rows, taps, lines, depth, height, a)
                 else:
-                    at = (g * rows + i * height) * k + c * taps
-                    pack_across(w, at, a_rows, lines, depth, height, a, zero)
+                    a_at = (g * rows + i * height) * k + c * taps
+                left = a if flipped else w
                 to = y_at + i * height * pixels
                 added = c > 0
                 if aside:
@@ -307,8 +305,9 @@ def _forward(worker, workers, x, w, extra, y, numbers):
                         count,
                         here,
                         depth,
-                        a,
+                        left,
                         a_at,
+                        a_stride,
                         room,
                         b_panel,
                         y,
@@ -320,7 +319,20 @@ def _forward(worker, workers, x, w, extra, y, numbers):
                     )
                 else:
                     block_times_panel(
-                        lines, columns, depth, a, a_at, room, b_panel, y, to, pixels, added, spare
+                        lines,
+                        lines,
+                        columns,
+                        depth,
+                        left,
+                        a_at,
+                        a_stride,
+                        room,
+                        b_panel,
+                        y,
+                        to,
+                        pixels,
+                        added,
+                        spare,
                     )
                 if c + deep == channels:
                     for n in range(count):
@@ -332,10 +344,24 @@ def _forward(worker, workers, x, w, extra, y, numbers):
 
 @jit
 def _aside(
-    lines, images, here, depth, a, a_at, room, b_panel, y, to, image_step, pixels, added, spare
+    lines,
+    images,
+    here,
+    depth,
+    a,
+    a_at,
+    a_stride,
+    room,
+    b_panel,
+    y,
+    to,
+    image_step,
+    pixels,
+    added,
+    spare,
 ):
     """`block_times_panel` for pixels of several images, or for few: through whole tiles."""
-    _, width = tile_sizes(y)
+    height, width = tile_sizes(y)
     zero = lines - lines
     columns = (images * here + width // 2 - 1) // (width // 2) * (width // 2)
     if added:
@@ -345,9 +371,21 @@ def _aside(
                 source, target = y[at : at + here], spare[place : place + here]
                 for t in range(here):
                     target[t] = source[t]
-    even = (lines + 1) // 2 * 2
     block_times_panel(
-        even, columns, depth, a, a_at, room, b_panel, spare, zero, columns, added, spare
+        lines,
+        height,
+        columns,
+        depth,
+        a,
+        a_at,
+        a_stride,
+        room,
+        b_panel,
+        spare,
+        zero,
+        columns,
+        added,
+        spare,
     )
     for i in range(lines):
         for n in range(images):

@@ -1,6 +1,7 @@
 """The vector code of the matrix core.
 
     tile          a tile of C = A B, kept in the vector registers while it runs along the depth
+    tile_of_rows  the same with rows of A where they lie, instead of a packed panel
     turn_vectors  a square of numbers, transposed in the vector registers
     turn_lines    a band of such squares
     copy_lines    lines of a few vectors, moved to where they lie closer together
@@ -48,6 +49,7 @@ def _write_tile(
     writer: Writer,
     rows: int,
     vectors: int,
+    lines: list[Any] | None,
     a: Any,
     b: Any,
     depth: Any,
@@ -55,7 +57,7 @@ def _write_tile(
     stride: Any,
     accumulate: Any,
 ) -> None:
-    """Straight code for one size of tile."""
+    """Straight code for one size of tile; `lines` are A's rows, if it is not a packed panel."""
     builder, lanes, index = writer.builder, writer.lanes, writer.index
     places = []
     for i in range(rows):
@@ -70,12 +72,16 @@ def _write_tile(
     builder.position_at_end(along)
     p = builder.phi(INDEX)
     sums = [builder.phi(writer.vector) for _ in places]
-    a_now = builder.gep(a, [builder.mul(p, index(ROWS))])
+    if lines is None:
+        a_now = builder.gep(a, [builder.mul(p, index(ROWS))])
+        left = [writer.step(a_now, i) for i in range(rows)]
+    else:
+        left = [builder.gep(line, [p]) for line in lines]
     b_now = builder.gep(b, [builder.mul(p, index(2 * lanes))])
     columns = [writer.load(writer.step(b_now, v * lanes)) for v in range(vectors)]
     ends = []
     for i in range(rows):
-        value = writer.spread(builder.load(writer.step(a_now, i)))
+        value = writer.spread(builder.load(left[i]))
         for v in range(vectors):
             ends.append(writer.multiply_add(value, columns[v], sums[i * vectors + v]))
     next_p = builder.add(p, index(1))
@@ -88,8 +94,19 @@ def _write_tile(
         writer.store(end, place)
 
 
-def _tile(writer: Writer, rows: Any, vectors: Any, *rest: Any) -> None:
+def _tile(writer: Writer, rows: Any, vectors: Any, a: Any, *rest: Any) -> None:
     """Code for every size of tile, and the choice between them."""
+    _write_tiles(writer, rows, vectors, a, None, *rest)
+
+
+def _tile_of_rows(writer: Writer, rows: Any, vectors: Any, a: Any, *rest: Any) -> None:
+    """The same; rows that a tile has too many are the last one again."""
+    _write_tiles(writer, rows, vectors, a, *rest)
+
+
+def _write_tiles(
+    writer: Writer, rows: Any, vectors: Any, a: Any, a_stride: Any, *rest: Any
+) -> None:
     builder, index = writer.builder, writer.index
     for wide in (1, 2):
         for height in HEIGHTS:
@@ -101,9 +118,19 @@ def _tile(writer: Writer, rows: Any, vectors: Any, *rest: Any) -> None:
             other = builder.append_basic_block("other")
             builder.cbranch(fits, chosen, other)
             builder.position_at_end(chosen)
-            _write_tile(writer, height, wide, *rest)
+            lines = None if a_stride is None else _lines(writer, a, a_stride, rows, height)
+            _write_tile(writer, height, wide, lines, a, *rest)
             builder.ret_void()
             builder.position_at_end(other)
+
+
+def _lines(writer: Writer, a: Any, stride: Any, rows: Any, height: int) -> list[Any]:
+    """Where `height` rows of A begin, of which there are `rows`: one more, or one less."""
+    builder, last = writer.builder, writer.step(a, height - 1, stride)
+    if height > 1:
+        there = builder.icmp_signed("==", rows, writer.index(height))
+        last = builder.select(there, last, writer.step(a, height - 2, stride))
+    return [*(writer.step(a, i, stride) for i in range(height - 1)), last]
 
 
 def _starts(writer: Writer, source: Any, offsets: Any, first: Any, count: Any) -> list[Any]:
@@ -376,12 +403,25 @@ def _copy_vector(typingctx, source, at, target, to):
 
 
 def _plain_tile(rows, vectors, a, a_at, b, b_at, depth, c, c_at, stride, accumulate):
-    lanes = VECTOR_BYTES // a.itemsize
     height = next(height for height in HEIGHTS if rows <= height)
-    left = a[a_at : a_at + depth * ROWS].reshape(depth, ROWS)[:, :height]
+    left = a[a_at : a_at + depth * ROWS].reshape(depth, ROWS)[:, :height].T
+    _plain_product(left, vectors, b, b_at, c, c_at, stride, accumulate)
+
+
+def _plain_tile_of_rows(
+    rows, vectors, a, a_at, a_stride, b, b_at, depth, c, c_at, stride, accumulate
+):
+    height = next(height for height in HEIGHTS if rows <= height)
+    starts = [a_at + min(i, rows - 1) * a_stride for i in range(height)]
+    left = np.array([a[start : start + depth] for start in starts])
+    _plain_product(left, vectors, b, b_at, c, c_at, stride, accumulate)
+
+
+def _plain_product(left, vectors, b, b_at, c, c_at, stride, accumulate):
+    (height, depth), lanes = left.shape, VECTOR_BYTES // b.itemsize
     right = b[b_at : b_at + depth * 2 * lanes].reshape(depth, 2 * lanes)[:, : vectors * lanes]
     with np.errstate(all="ignore"):
-        product = left.T @ right
+        product = left @ right
         for i in range(height):
             row = c[c_at + i * stride :][: vectors * lanes]
             row[...] = row + product[i] if accumulate else product[i]
@@ -441,6 +481,7 @@ def _plain_copy_vector(source, at, target, to):
 
 _LIBRARY = Library("vector")
 tile = _LIBRARY.function("tile", "iippipib", _tile, _plain_tile)
+tile_of_rows = _LIBRARY.function("rows", "iipipipib", _tile_of_rows, _plain_tile_of_rows)
 turn_vectors = _LIBRARY.function("turn", "ptiipi", _turn, _plain_turn_vectors)
 turn_lines = _LIBRARY.function("turn_lines", "ptiipii", _turn_lines, _plain_turn_lines)
 copy_lines = _LIBRARY.function("copy", "pipiii", _copy_lines, _plain_copy_lines)

@@ -35,6 +35,7 @@ from caffe_lite.kernels._vector import (
     dot,
     slide,
     tile,
+    tile_of_rows,
     turn_lines,
     turn_vectors,
 )
@@ -175,11 +176,13 @@ def pack_across(source, at, offsets, width, depth, panel, target, to):
 
 @jit
 def block_times_panel(
-    rows, columns, depth, a, a_at, b, b_panel, c, c_at, stride, accumulate, spare
+    rows, tall, columns, depth, a, a_at, a_stride, b, b_panel, c, c_at, stride, accumulate, spare
 ):
-    """C (rows, columns) = or += one packed panel of A times packed panels of B, `b_panel` apart.
+    """C (rows, columns) = or += one panel of A times packed panels of B, `b_panel` apart.
 
-    Tiles that hang over C's edge are computed in `spare`, ROWS x two vectors.
+    The panel is packed, or else rows of A that lie `a_stride` > 0 apart.  C has room for `tall`
+    rows: one more than it has is written if they are odd.  Tiles that hang over C's edge are
+    computed in `spare`, ROWS x two vectors.
     """
     width = 2 * VECTOR_BYTES // a.itemsize
     lanes = width // 2
@@ -187,14 +190,35 @@ def block_times_panel(
         here = min(width, columns - j)
         vectors = (here + lanes - 1) // lanes
         panel = j // width * b_panel
-        if rows == (rows + 1) // 2 * 2 and here == vectors * lanes:
-            tile(rows, vectors, a, a_at, b, panel, depth, c, c_at + j, stride, accumulate)
+        if (rows + 1) // 2 * 2 <= tall and here == vectors * lanes:
+            if a_stride > 0:
+                tile_of_rows(
+                    rows,
+                    vectors,
+                    a,
+                    a_at,
+                    a_stride,
+                    b,
+                    panel,
+                    depth,
+                    c,
+                    c_at + j,
+                    stride,
+                    accumulate,
+                )
+            else:
+                tile(rows, vectors, a, a_at, b, panel, depth, c, c_at + j, stride, accumulate)
             continue
         if accumulate:
             for i in range(rows):
                 for t in range(here):
                     spare[i * width + t] = c[c_at + i * stride + j + t]
-        tile(rows, vectors, a, a_at, b, panel, depth, spare, 0, width, accumulate)
+        if a_stride > 0:
+            tile_of_rows(
+                rows, vectors, a, a_at, a_stride, b, panel, depth, spare, 0, width, accumulate
+            )
+        else:
+            tile(rows, vectors, a, a_at, b, panel, depth, spare, 0, width, accumulate)
         for i in range(rows):
             for t in range(here):
                 c[c_at + i * stride + j + t] = spare[i * width + t]
@@ -247,15 +271,18 @@ def multiply(
     a_panel, b_panel = deep * height + width, deep * width + width // 2
     tall = min((m + height - 1) // height * height, TALL // height * height)
     wide = min((n + width - 1) // width, PANELS * DEPTH // deep) * width
-    a_room = np.empty(tall // height * a_panel, a.dtype)
+    alone = not turn_a and n <= wide  # A's rows are read once, where they lie
+    a_room = np.empty(1 if alone else tall // height * a_panel, a.dtype)
     b_room = np.empty(wide // width * b_panel, a.dtype)
     spare = np.empty(height * width, a.dtype)
+    left, left_stride = (a, a_stride) if alone else (a_room, k - k)
     for i0 in range(0, m, tall):
         rows = min(tall, m - i0)
         for p in range(0, k, deep):
             depth = min(deep, k - p)
             start = a_at + (p * a_stride + i0 if turn_a else i0 * a_stride + p)
-            _pack(a, start, a_stride, not turn_a, rows, depth, height, a_panel, a_room)
+            if not alone:
+                _pack(a, start, a_stride, not turn_a, rows, depth, height, a_panel, a_room)
             for j0 in range(0, n, wide):
                 columns = min(wide, n - j0)
                 start = b_at + (j0 * b_stride + p if turn_b else p * b_stride + j0)
@@ -263,10 +290,12 @@ def multiply(
                 for i in range(0, rows, height):
                     block_times_panel(
                         min(height, rows - i),
+                        min(height, rows - i),
                         columns,
                         depth,
-                        a_room,
-                        i // height * a_panel,
+                        left,
+                        a_at + (i0 + i) * a_stride + p if alone else i // height * a_panel,
+                        left_stride,
                         b_room,
                         b_panel,
                         c,

@@ -1,7 +1,8 @@
 """Inner product, embedding, scale and bias.
 
 With few items an inner product does few operations for each number it reads, so its weights are
-streamed once, at the speed of memory, as they lie; larger batches are matrix products.
+streamed once, at the speed of memory, as they lie; larger batches are matrix products, those of
+up to some hundred items without packing the weights either.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ COLUMNS = 1024
 """Columns that one thread streams of a matrix at a time."""
 ROWS_AT_ONCE = 64
 """Rows of them that it reads before it turns to the next columns."""
-FEW = 21
-"""Items up to which it does not pay to pack the weights."""
+MANY = 128
+"""Items above which it pays to pack the weights."""
 SMALL = 1 << 15
 """Numbers below which a second thread costs more than it brings."""
 
@@ -68,7 +69,12 @@ def inner_product_backward_params(x: Any, dy: Any, transpose: bool, dw: Any, db:
 def _product(x: Any, w: Any, across: bool, y: Any) -> None:
     """Y = X W^T if `across`, else X W."""
     items = x.shape[0]
-    if w.size == 0 or items == 0 or items > (FEW if across else 1):
+    if across and CROSS_ROWS < items <= min(MANY, w.shape[0]):
+        turned = np.empty(y.shape[::-1], y.dtype)  # so that the rows of W are read where they lie
+        gemm(w, x, turned, transpose_b=True)
+        y[...] = turned.T
+        return
+    if w.size == 0 or items == 0 or items > (CROSS_ROWS if across else 1):
         gemm(x, w, y, transpose_b=across)
         return
     threads = get_num_threads() if w.size > SMALL else 1
@@ -92,13 +98,13 @@ def _dot_rows(worker, workers, w, x, extra, y, numbers):
 
 @jit
 def _cross_rows(worker, workers, w, x, extra, y, numbers):
-    """y[n, o] = the sum over k of x[n, k] w[o, k], some n and four o at a time."""
+    """y[n, o] = the sum over k of x[n, k] w[o, k], for all n and four o at a time."""
     rows, k, items = numbers[0], numbers[1], numbers[2]
     lanes = VECTOR_BYTES // w.itemsize
     most = k // lanes * lanes
-    passes = (items + CROSS_ROWS - 1) // CROSS_ROWS
     sums = np.empty(CROSS * CROSS_ROWS * lanes, w.dtype)
     totals = np.empty(CROSS * CROSS_ROWS, w.dtype)
+    start = worker - worker  # no constant to numba, which would compile a callee for it
     groups = (rows + CROSS - 1) // CROSS
     for group in range(worker * groups // workers, (worker + 1) * groups // workers):
         o = group * CROSS
@@ -107,19 +113,16 @@ def _cross_rows(worker, workers, w, x, extra, y, numbers):
                 for left in range(o, rows):
                     dot(w, left * k, x, n * k, k, y, n * rows + left)
             continue
-        for turn in range(passes):
-            n, last = turn * items // passes, (turn + 1) * items // passes
-            cross(last - n, x, n * k, k, w, o * k, k, most, sums)
-            count = (last - n) * CROSS
-            totals[:] = 0
-            for lane in range(lanes):
-                for q in range(count):
-                    totals[q] += sums[q * lanes + lane]
-            for q in range(count):
-                i, r = n + q // CROSS, o + q % CROSS
-                for j in range(most, k):
-                    totals[q] += x[i * k + j] * w[r * k + j]
-                y[i * rows + r] = totals[q]
+        cross(items, x, start, k, w, o * k, k, most, sums)
+        totals[:] = 0
+        for lane in range(lanes):
+            for q in range(items * CROSS):
+                totals[q] += sums[q * lanes + lane]
+        for q in range(items * CROSS):
+            i, r = q // CROSS, o + q % CROSS
+            for j in range(most, k):
+                totals[q] += x[i * k + j] * w[r * k + j]
+            y[i * rows + r] = totals[q]
 
 
 @jit

@@ -17,7 +17,16 @@ def draw(*shape, seed=0, dtype=np.float64):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("n", "k", "o"),
-    [(1, 7, 5), (1, 3, 1030), (1, 1, 1), (3, 7, 5), (2, 70, 40), (17, 35, 6), (30, 9, 5)],
+    [
+        (1, 7, 5),
+        (1, 3, 1030),
+        (1, 1, 1),
+        (3, 7, 5),
+        (2, 70, 40),
+        (17, 35, 6),
+        (9, 300, 33),
+        (30, 9, 5),
+    ],
 )
 def test_inner_product(n, k, o, dtype, transpose) -> None:
     x, b = draw(n, k, dtype=dtype), draw(o, seed=2, dtype=dtype)
