@@ -155,28 +155,30 @@ def lrn_channels_backward(x, dy, size, alpha, beta, k, dx):
     x, dy, dx = x.reshape(n, c, -1), dy.reshape(n, c, -1), dx.reshape(n, c, -1)
     a, k, half = x.dtype.type(alpha / size), x.dtype.type(k), size // 2
     factor = x.dtype.type(2 * alpha * beta / size)
-    pixels = x.shape[2]
+    pixels, kept = x.shape[2], 2 * half + 2  # channels whose power and ratio are still wanted
     blocks = (pixels + BLOCK - 1) // BLOCK
     for task in prange(n * blocks):
         item, start = task // blocks, task % blocks * BLOCK
         stop = min(start + BLOCK, pixels)
         squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
-        power, ratio = np.empty((c, stop - start), x.dtype), np.empty((c, stop - start), x.dtype)
+        power = np.empty((kept, stop - start), x.dtype)
+        ratio = np.empty((kept, stop - start), x.dtype)
         total = np.zeros(stop - start, x.dtype)
         for head in range(c + half):
             channel = head - half
             if head < c:
                 _lrn_squares(x[item], head, start, stop, half, squares)
-                _lrn_power(squares, a, beta, k, scale, power[head])
+                entering = head % kept
+                _lrn_power(squares, a, beta, k, scale, power[entering])
                 above, given = x[item, head, start:stop], dy[item, head, start:stop]
-                _lrn_ratio(above, given, power[head], scale, ratio[head])
-                _add(ratio[head], total)
+                _lrn_ratio(above, given, power[entering], scale, ratio[entering])
+                _add(ratio[entering], total)
             if channel > half:
-                total -= ratio[channel - half - 1]
+                total -= ratio[(channel - half - 1) % kept]
             if channel >= 0:
                 own, given = x[item, channel, start:stop], dy[item, channel, start:stop]
                 result = dx[item, channel, start:stop]
-                _lrn_gradient(own, given, power[channel], factor, total, result)
+                _lrn_gradient(own, given, power[channel % kept], factor, total, result)
 
 
 @jit
