@@ -16,6 +16,7 @@ from tools.bench.report import Options, Section
 
 PARTS = {
     "kernels": "kernels by themselves, against np.matmul and against memory",
+    "products": "layers that are matrix products, against np.matmul",
     "start": "import, cold and warm start, peak memory",
     "growth": "time against batch, area and threads",
     "datapath": "images a second from a database",
