@@ -46,9 +46,10 @@ def linear_layers(folder: str) -> list[Linear]:
         path = Path(folder) / "products.prototxt"
         path.write_text(nets.prototxt(name, 1, False))
         for link in Net(str(path), TEST).links:
-            layer, (x, *_), (y, *_) = link.layer, link.bottom, link.top
+            layer = link.layer
             if layer.type not in ("Convolution", "InnerProduct"):
                 continue
+            x, y = link.bottom[0], link.top[0]
             param = caffe_pb2.LayerParameter()
             param.CopyFrom(layer.param)
             del param.blobs[:]
