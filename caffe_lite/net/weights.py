@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe_lite.blob import Array, Blob
 from caffe_lite.errors import WeightsError
 from caffe_lite.proto import caffe_pb2
-from caffe_lite.proto.atomic import write_atomically
-from caffe_lite.proto.blobs import LARGEST_MESSAGE, blob_to_array, same_legacy_shape
-from caffe_lite.proto.files import read_weights, write_weights_hdf5
+from caffe_lite.proto.blobs import blob_to_array, same_legacy_shape
+from caffe_lite.proto.files import read_weights, write_parts, write_weights_hdf5
 
 if TYPE_CHECKING:
     from caffe_lite.net.net import Net
@@ -126,26 +125,17 @@ def to_proto(net: Net, write_diff: bool = False) -> caffe_pb2.NetParameter:
 def save(net: Net, path: str | os.PathLike[str], write_diff: bool = False) -> None:
     """Write a .caffemodel layer by layer: a snapshot must not take twice the weights' memory.
 
-    The encoding of a message is that of its parts one after another.  Raises WeightsError for
-    more than protobuf's 2 GB.
+    Raises WeightsError for more than protobuf's 2 GB.
     """
-    write_atomically(path, lambda temporary: _write_layers(net, path, temporary, write_diff))
+    write_parts(path, _parts(net, write_diff))
 
 
-def _write_layers(
-    net: Net, path: str | os.PathLike[str], temporary: Path, write_diff: bool
-) -> None:
-    with temporary.open("wb") as file:
-        file.write(caffe_pb2.NetParameter(name=net.name).SerializeToString())
-        for layer in net.layers:
-            part = caffe_pb2.NetParameter()
-            layer.put_into(part.layer.add(), write_diff)
-            file.write(part.SerializeToString())
-            if file.tell() > LARGEST_MESSAGE:
-                raise WeightsError(
-                    f"{os.fspath(path)}: more than the 2 GB that a protobuf file can hold; write "
-                    "HDF5 (snapshot_format: HDF5)"
-                )
+def _parts(net: Net, write_diff: bool) -> Iterator[caffe_pb2.NetParameter]:
+    yield caffe_pb2.NetParameter(name=net.name)
+    for layer in net.layers:
+        part = caffe_pb2.NetParameter()
+        layer.put_into(part.layer.add(), write_diff)
+        yield part
 
 
 def save_hdf5(net: Net, path: str | os.PathLike[str], write_diff: bool = False) -> None:

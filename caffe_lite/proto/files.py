@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,7 +29,13 @@ from caffe_lite.errors import (
 )
 from caffe_lite.proto import caffe_pb2, text
 from caffe_lite.proto.atomic import write_atomically
-from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array, same_legacy_shape
+from caffe_lite.proto.blobs import (
+    LARGEST_MESSAGE,
+    array_to_blob,
+    blob_to_array,
+    put_array,
+    same_legacy_shape,
+)
 from caffe_lite.proto.hdf5 import (
     is_hdf5,
     read_state_hdf5,
@@ -45,6 +52,7 @@ __all__ = [
     "array_to_blob",
     "blob_to_array",
     "is_hdf5",
+    "put_array",
     "read_blob",
     "read_net",
     "read_solver",
@@ -53,6 +61,7 @@ __all__ = [
     "same_legacy_shape",
     "write_atomically",
     "write_message",
+    "write_parts",
     "write_state_hdf5",
     "write_text",
     "write_weights_hdf5",
@@ -137,25 +146,40 @@ def read_blob(path: _Path) -> caffe_pb2.BlobProto:
 
 def write_message(path: _Path, message: Message) -> None:
     """Write a message as binary.  Raises WeightsError for one over protobuf's 2 GB."""
-    try:
-        content = message.SerializeToString()
-    except EncodeError as error:
-        raise WeightsError(f"{os.fspath(path)}: cannot be encoded: {error}") from error
-    if len(content) > LARGEST_MESSAGE:
-        raise WeightsError(
-            f"{os.fspath(path)}: {len(content) / 1e9:.3g} GB is more than the 2 GB that a "
-            "protobuf file can hold; write HDF5 (snapshot_format: HDF5)"
-        )
-    write_atomically(path, lambda temporary: _write(temporary, content))
+    write_parts(path, [message])
+
+
+def write_parts(path: _Path, parts: Iterable[Message]) -> None:
+    """Write a message of which `parts` makes a part after the other, so that no two are in memory.
+
+    The encoding of a message is that of its parts one after another.  Raises WeightsError for more
+    than protobuf's 2 GB.
+    """
+    write_atomically(path, lambda temporary: _write_parts(path, parts, temporary))
+
+
+def _write_parts(path: _Path, parts: Iterable[Message], temporary: Path) -> None:
+    with temporary.open("wb") as file:
+        for part in parts:
+            try:
+                file.write(part.SerializeToString())
+            except EncodeError as error:
+                raise WeightsError(f"{os.fspath(path)}: cannot be encoded: {error}") from error
+            if file.tell() > LARGEST_MESSAGE:
+                raise WeightsError(
+                    f"{os.fspath(path)}: more than the 2 GB that a protobuf file can hold; write "
+                    "HDF5 (snapshot_format: HDF5)"
+                )
+            del part  # before the next one is made
 
 
 def write_text(path: _Path, content: str) -> None:
     """Write text as UTF-8."""
-    write_atomically(path, lambda temporary: _write(temporary, content.encode()))
 
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content.encode())
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    write_atomically(path, write)
 
 
 def _parse(path: _Path, message: Message) -> Where:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from caffe_lite.blob import Array
@@ -53,13 +53,27 @@ def check_prefix(prefix: str, refuse: Refuse) -> None:
         ) from None
 
 
-def make_state(
+def state_parts(
     iteration: int, weights: str, current_step: int, history: Sequence[Array]
-) -> caffe_pb2.SolverState:
-    """A SolverState message with Caffe's fields."""
-    state = caffe_pb2.SolverState(iter=iteration, learned_net=weights, current_step=current_step)
-    state.history.extend(files.array_to_blob(array) for array in history)
-    return state
+) -> Iterator[caffe_pb2.SolverState]:
+    """A SolverState with Caffe's fields, in parts: the history takes as much as the weights."""
+    yield caffe_pb2.SolverState(iter=iteration, learned_net=weights)
+    for array in history:
+        part = caffe_pb2.SolverState()
+        files.put_array(part.history.add(), array)
+        yield part
+    yield caffe_pb2.SolverState(current_step=current_step)
+
+
+def write_state(path: str, parts: Iterable[caffe_pb2.SolverState], hdf5: bool) -> None:
+    """Write `state_parts` to a file, whole or not at all."""
+    if not hdf5:
+        files.write_parts(path, parts)
+        return
+    state = caffe_pb2.SolverState()
+    for part in parts:
+        state.MergeFrom(part)
+    files.write_state_hdf5(path, state)
 
 
 def read_history(path: str, state: caffe_pb2.SolverState, current: Sequence[Array]) -> list[Array]:

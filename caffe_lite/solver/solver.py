@@ -290,9 +290,9 @@ class Solver:
         save(weights, self.param.snapshot_diff)
         state = snapshot.state_file(prefix, self.iter, hdf5)
         _log.info("Snapshotting solver state to %s file %s", kind, state)
-        message = snapshot.make_state(self.iter, weights, self._current_step, self._rule.history)
-        write = files.write_state_hdf5 if hdf5 else files.write_message
-        write(state, message)
+        history = self._rule.history
+        parts = snapshot.state_parts(self.iter, weights, self._current_step, history)
+        snapshot.write_state(state, parts, hdf5)
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
         """Go on from a .solverstate or .solverstate.h5, and the weights it names.

@@ -31,16 +31,25 @@ def test_names_are_caffe_s(hdf5):
 @pytest.mark.parametrize("hdf5", [False, True])
 def test_state_is_read_back(tmp_path, hdf5):
     path = snapshot.state_file(str(tmp_path / "s"), 7, hdf5)
-    write = files.write_state_hdf5 if hdf5 else files.write_message
-    write(path, snapshot.make_state(7, "s_iter_7.caffemodel", 2, HISTORY))
+    parts = snapshot.state_parts(7, "s_iter_7.caffemodel", 2, HISTORY)
+    snapshot.write_state(path, parts, hdf5)
     back = files.read_state(path)
     assert (back.iter, back.learned_net, back.current_step) == (7, "s_iter_7.caffemodel", 2)
     for got, expected in zip(snapshot.read_history(path, back, HISTORY), HISTORY, strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
+def test_a_state_written_in_parts_is_the_whole_one(tmp_path):
+    """Byte for byte what protobuf writes of one message."""
+    snapshot.write_state(str(tmp_path / "s"), snapshot.state_parts(7, "w", 2, HISTORY), False)
+    whole = caffe_pb2.SolverState(iter=7, learned_net="w", current_step=2)
+    whole.history.extend(files.array_to_blob(array) for array in HISTORY)
+    assert (tmp_path / "s").read_bytes() == whole.SerializeToString(deterministic=True)
+
+
 def test_history_of_another_solver_is_refused():
-    state = snapshot.make_state(1, "w", 0, HISTORY)
+    state = caffe_pb2.SolverState(iter=1)
+    state.history.extend(files.array_to_blob(array) for array in HISTORY)
     with pytest.raises(SolverError, match="s: holds 3 history arrays, this solver has 6; "):
         snapshot.read_history("s", state, HISTORY * 2)
     other = [HISTORY[0].T, *HISTORY[1:]]
