@@ -9,10 +9,10 @@ Output::
     picture: examples/pictures/conv1_kernels.png
     picture: examples/pictures/conv1_digit.png
     kernel 19 has the largest weights:
-    [[ 0.19 -0.2   0.3   0.43  0.12]
+    [[ 0.19 -0.2   0.3   0.44  0.12]
      [ 0.41  0.11  0.05  0.55  0.27]
      [ 0.35  0.35  0.52  0.43  0.5 ]
-     [ 0.19 -0.19  0.41 -0.01  0.17]
+     [ 0.19 -0.19  0.41 -0.02  0.18]
      [-0.36 -0.22 -0.04 -0.28 -0.38]]
 """
 

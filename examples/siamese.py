@@ -8,8 +8,8 @@ Output::
 
     /tmp/tmp_x1y2z3/pairs: 4000 pairs
     iteration 100: mean loss 0.0619
-    iteration 200: mean loss 0.0337
-    iteration 300: mean loss 0.0225
+    iteration 200: mean loss 0.0341
+    iteration 300: mean loss 0.0229
     nearest to the centre of its digit: 64.7% of the test digits
     picture: examples/pictures/siamese.png
 """
