@@ -115,6 +115,7 @@ def turns(window: Window, spatial: Sizes, output: Sizes) -> bool:
     return set(window.stride) <= {1} and 3 * math.prod(spatial) <= 4 * math.prod(output)
 
 
+@lru_cache(maxsize=1024)
 def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
     """How many numbers the `work` argument of the functions below must have, from the shapes."""
     way = algorithm(window, group, x, y)
