@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe_lite.kernels._writer import INDEX, ROWS, VECTOR_BYTES, Library, Writer
+from caffe_lite.kernels._writer import ROWS, VECTOR_BYTES, Library, Writer
 
 TALL = max(ROWS, 10)
 """Rows of a tile of one vector: with fewer the sums would wait for each other."""
@@ -49,26 +49,9 @@ def _write_tile(
         start = builder.load(builder.gep(starts, [number]))
         left = [builder.gep(origin, [start]) for origin in origins]
         right = builder.gep(b, [builder.mul(builder.mul(number, count), index(2 * lanes))])
-        before, along = builder.block, builder.append_basic_block("along")
-        after = builder.append_basic_block("after")
-        builder.branch(along)
-        builder.position_at_end(along)
-        p = builder.phi(INDEX)
-        sums = [builder.phi(writer.vector) for _ in now]
-        place = builder.gep(right, [builder.mul(p, index(2 * lanes))])
-        columns = [writer.load(writer.step(place, v * lanes)) for v in range(vectors)]
-        ends = []
-        for i in range(rows):
-            value = writer.spread(builder.load(builder.gep(left[i], [p])))
-            for v in range(vectors):
-                ends.append(writer.multiply_add(value, columns[v], sums[i * vectors + v]))
-        ahead = builder.add(p, index(1))
-        for phi, begin, then in zip([p, *sums], [index(0), *now], [ahead, *ends]):
-            phi.add_incoming(begin, before)
-            phi.add_incoming(then, along)
-        builder.cbranch(builder.icmp_signed("<", ahead, count), along, after)
-        builder.position_at_end(after)
-        return ends
+        return writer.add_products(
+            count, lambda p: [builder.gep(place, [p]) for place in left], right, now
+        )
 
     places = [writer.step(c, (2 * i + v) * lanes) for i in range(rows) for v in range(vectors)]
     sums = writer.count_up(lines, 1, [writer.zeros()] * len(places), line)

@@ -19,19 +19,18 @@ SMALL = 1 << 16
 
 def gather(x, stride, seen):
     """seen[n, c, i, j] = x[n, c, i stride, j stride].  x: (N, C, H, W).  seen: (N, C, H', W')."""
-    _run(_gather, x, seen[:0], x.shape, seen, stride)
+    _run(_gather, x, seen[:0], seen, x.shape, seen.shape, stride)
 
 
 def scatter(seen, stride, extra, x):
     """The opposite of `gather`, with 0 between; then what `extra` of `gemm.completion` says."""
-    _run(_scatter, seen, extra, x.shape, x, stride, seen.shape[2:])
+    _run(_scatter, seen, extra, x, x.shape, seen.shape, stride)
 
 
-def _run(work, source, extra, shape, target, stride, seen=None):
-    """Spread a worker over the planes of the image of shape `shape`."""
-    size = target.shape[2:] if seen is None else seen
-    planes = shape[0] * shape[1]
-    numbers = np.array([*shape, *size, *stride], np.int64)
+def _run(work, source, extra, target, image, seen, stride):
+    """Spread a worker over the planes of an image; `image` and `seen` are shapes."""
+    planes = image[0] * image[1]
+    numbers = np.array([*image, *seen[2:], *stride], np.int64)
     workers = min(planes, get_num_threads()) if target.size > SMALL else 1
     source = source.reshape(-1)
     spread(work, workers, source, source[:0], extra.reshape(-1), target.reshape(-1), numbers)

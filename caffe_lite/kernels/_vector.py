@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from caffe_lite.kernels._writer import INDEX, ROWS, VECTOR_BYTES, Library, Writer
+from caffe_lite.kernels._writer import ROWS, VECTOR_BYTES, Library, Writer
 
 HEIGHTS = tuple(range(2, ROWS + 1, 2))
 """The heights that tiles are compiled for; a matrix's last rows take the next one up."""
@@ -58,38 +58,21 @@ def _write_tile(
     accumulate: Any,
 ) -> None:
     """Straight code for one size of tile; `lines` are A's rows, if it is not a packed panel."""
-    builder, lanes, index = writer.builder, writer.lanes, writer.index
+    builder, lanes = writer.builder, writer.lanes
     places = []
     for i in range(rows):
         row = writer.step(c, i, stride)
         places += [writer.step(row, v * lanes) for v in range(vectors)]
         _prefetch(writer, writer.step(row, 2 * lanes))
     start = [builder.select(accumulate, writer.load(place), writer.zeros()) for place in places]
-    before = builder.block
-    along = builder.append_basic_block("along_k")
-    after = builder.append_basic_block("store")
-    builder.branch(along)
-    builder.position_at_end(along)
-    p = builder.phi(INDEX)
-    sums = [builder.phi(writer.vector) for _ in places]
-    if lines is None:
-        a_now = builder.gep(a, [builder.mul(p, index(ROWS))])
-        left = [writer.step(a_now, i) for i in range(rows)]
-    else:
-        left = [builder.gep(line, [p]) for line in lines]
-    b_now = builder.gep(b, [builder.mul(p, index(2 * lanes))])
-    columns = [writer.load(writer.step(b_now, v * lanes)) for v in range(vectors)]
-    ends = []
-    for i in range(rows):
-        value = writer.spread(builder.load(left[i]))
-        for v in range(vectors):
-            ends.append(writer.multiply_add(value, columns[v], sums[i * vectors + v]))
-    next_p = builder.add(p, index(1))
-    for phi, first, last in zip([p, *sums], [index(0), *start], [next_p, *ends]):
-        phi.add_incoming(first, before)
-        phi.add_incoming(last, along)
-    builder.cbranch(builder.icmp_signed("<", next_p, depth), along, after)
-    builder.position_at_end(after)
+
+    def left(p: Any) -> list[Any]:
+        if lines is not None:
+            return [builder.gep(line, [p]) for line in lines]
+        panel = builder.gep(a, [builder.mul(p, writer.index(ROWS))])
+        return [writer.step(panel, i) for i in range(rows)]
+
+    ends = writer.add_products(depth, left, b, start)
     for end, place in zip(ends, places):
         writer.store(end, place)
 

@@ -143,6 +143,34 @@ class Writer:
         builder.position_at_end(after)
         return now
 
+    def add_products(self, depth: Any, left: Any, b: Any, sums: list[Any]) -> list[Any]:
+        """sums + rows of A times a packed panel of B, (depth, 2 vectors); depth is 1 or more.
+
+        left(p): where number p of each row is.  sums: for each row one or two vectors.
+        """
+        builder, before = self.builder, self.builder.block
+        along, after = builder.append_basic_block("along"), builder.append_basic_block("after")
+        builder.branch(along)
+        builder.position_at_end(along)
+        p = builder.phi(INDEX)
+        now = [builder.phi(self.vector) for _ in sums]
+        places = left(p)
+        vectors = len(sums) // len(places)
+        line = builder.gep(b, [builder.mul(p, self.index(2 * self.lanes))])
+        columns = [self.load(self.step(line, v * self.lanes)) for v in range(vectors)]
+        then = []
+        for i, place in enumerate(places):
+            value = self.spread(builder.load(place))
+            for v, column in enumerate(columns):
+                then.append(self.multiply_add(value, column, now[i * vectors + v]))
+        ahead = builder.add(p, self.index(1))
+        for phi, first, last in zip([p, *now], [self.index(0), *sums], [ahead, *then]):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, along)
+        builder.cbranch(builder.icmp_signed("<", ahead, depth), along, after)
+        builder.position_at_end(after)
+        return then
+
 
 # -- compiling it and linking to it ------------------------------------------------------------
 

@@ -23,7 +23,7 @@ def test_lrn_across_channels_in_odd_sizes(shape, size: int) -> None:
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_lrn_backward_in_odd_sizes(size: int) -> None:
     rng = np.random.default_rng(0)
-    x, dy, u = rng.standard_normal((3, 1, 4, 3, 47))
+    x, dy, u = rng.standard_normal((3, 1, 11, 3, 47))
     dx, ends = np.empty_like(x), []
     normalization.lrn_channels_backward(x, dy, size, 2.0, 0.75, 1.5, dx)
     for step in (1e-5, -1e-5):

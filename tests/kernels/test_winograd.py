@@ -148,12 +148,14 @@ def test_bit_equal_for_any_number_of_threads(case) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("side", [3, 5])
-def test_the_bits_are_the_same_however_the_work_is_cut(side, cut, monkeypatch) -> None:
+def test_the_bits_are_the_same_however_the_work_is_cut(side, cut, monkeypatch, request) -> None:
     case = (side, 2, 3, 22, 25, 17, 1, 1, 1)
     x, w, b, group, window, work, y = setting(case, np.float32)
     kernel.winograd_forward(x, w, b, group, window, work, y)
     for name, value in cut.items():
         monkeypatch.setattr(kernel, name, value)
+    kernel._numbers.cache_clear()  # plans are kept for each shape
+    request.addfinalizer(kernel._numbers.cache_clear)
     *_, work, found = setting(case, np.float32)
     kernel.winograd_forward(x, w, b, group, window, work, found)
     np.testing.assert_array_equal(found, y)
