@@ -13,12 +13,17 @@ import shutil
 import sys
 import time
 from collections import deque
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from caffe_lite.glog import GlogFormatter, level_of
 
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[IO[str]]
+else:  # Python 3.10 does not allow the subscript
+    _StreamHandler = logging.StreamHandler
 
-class GlogHandler(logging.StreamHandler[IO[str]]):
+
+class GlogHandler(_StreamHandler):
     """Writes the log to stderr, and keeps the progress line, if there is one, below it."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
