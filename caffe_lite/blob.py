@@ -75,6 +75,13 @@ class Blob:
         self.shape: Shape = ()
         self.reshape(*shape)
 
+    @classmethod
+    def over(cls, data: Array) -> Blob:
+        """A blob whose data are the C-contiguous array `data` itself."""
+        blob = cls(data.shape, data.dtype)
+        blob._data.array = data.reshape(-1)
+        return blob
+
     def __repr__(self) -> str:
         return f"Blob(shape={self.shape}, dtype={self.dtype})"
 

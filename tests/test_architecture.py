@@ -8,6 +8,7 @@ import re
 import runpy
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,9 @@ ONLY = {
 }
 SHARED = {  # files of a folder that its other files may import; the rest stand alone
     "kernels": {"_jit", "gemm"},
-    "layers": {"base", "registry"},
+    "layers": {"base", "fusion", "registry"},
 }
+NET_LEVELS = {"errors": 0, "link": 0, "passes": 1, "log": 2, "weights": 2, "running": 3, "net": 4}
 ALSO = {  # one file in several parts, the others for the first alone
     "kernels.batch_norm": {"kernels._rows"},
     "kernels._rows": {"kernels._writer"},
@@ -169,6 +171,19 @@ def test_imports_go_one_way(path: Path) -> None:
         if part == "net" and other == "layers":
             allowed = {"layers", *(f"layers.{name}" for name in SHARED["layers"])}
             assert target in allowed, f"net imports {target}"
+
+
+@each(sorted((PACKAGE / "net").rglob("[!_]*.py")))
+def test_imports_inside_of_net_go_one_way(path: Path) -> None:
+    part = module_name(path).split(".")[1]
+    for target in imports(path):
+        if target.startswith("net.") and (other := target.split(".")[1]) != part:
+            assert NET_LEVELS[other] < NET_LEVELS[part], f"{part} imports {target}"
+
+
+def test_no_circle_of_imports_inside_of_net() -> None:
+    files = sorted((PACKAGE / "net").rglob("*.py"))
+    TopologicalSorter({module_name(path): set(imports(path)) for path in files}).prepare()
 
 
 @each([path for folder in SHARED for path in sorted((PACKAGE / folder).glob("[!_]*.py"))])

@@ -174,7 +174,7 @@ def _compile_transformers(net: list[nodes.Node], state: caffe_pb2.NetState) -> N
     from caffe_lite.data import images
     from caffe_lite.data.datum import array_to_datum, datum_to_array
     from caffe_lite.kernels.image import transform_with_image, transform_with_values
-    from caffe_lite.net import rules
+    from caffe_lite.net.passes import rules
 
     # as it comes from a database: Numba tells arrays that may not be written from others
     decoded = np.zeros((1, 2, 2), np.uint8)

@@ -28,7 +28,7 @@ def replace(source: nodes.NetSource, given: Mapping[str, Shape]) -> None:
     is that of every first top.  HDF5Output, which would write a file, becomes Silence.  Raises
     DataError, with its place, when a shape is not known.
     """
-    from caffe_lite.net import rules
+    from caffe_lite.net.passes import rules
 
     selected = rules.select(source.nodes, source.param.state)
     source.nodes = [_replaced(node, given) for node in selected]

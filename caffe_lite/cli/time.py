@@ -45,11 +45,11 @@ def _warm_up(net: Net) -> None:
     start = time.perf_counter()
     with compilation() as found:
         _log.info("Performing Forward")
-        loss = sum(net._forward(index, index) for index in layers)
+        loss = sum(net.forward_from_to(index, index) for index in layers)
         _log.info("Initial loss: %g", loss)
         _log.info("Performing Backward")
         for index in reversed(layers):
-            net._backward(index, index)
+            net.backward_from_to(index, index)
     rest = time.perf_counter() - start - found.seconds
     _log.info("Compilation: %g s for %d kernels.", found.seconds, found.kernels)
     _log.info("First forward-backward without it, not counted below: %g ms.", 1e3 * rest)
@@ -64,9 +64,9 @@ def _benchmark(net: Net, iterations: int) -> None:
     for iteration in range(iterations):
         start = time.perf_counter()
         for index in range(len(net.layers)):
-            forward[index] += _timed(net._forward, index)
+            forward[index] += _timed(net.forward_from_to, index)
         for index in reversed(range(len(net.layers))):
-            backward[index] += _timed(net._backward, index)
+            backward[index] += _timed(net.backward_from_to, index)
         _log.info(
             "Iteration: %d forward-backward time: %g ms.",
             iteration + 1,

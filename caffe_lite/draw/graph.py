@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from caffe_lite.draw import labels
 from caffe_lite.errors import CaffeError
-from caffe_lite.net import rules
+from caffe_lite.net.passes import rules
 from caffe_lite.proto import caffe_pb2, nodes
 
 RANKDIRS = ("LR", "TB", "BT", "RL")

@@ -11,8 +11,8 @@ from caffe_lite.errors import CaffeError, DataError, NetError
 from caffe_lite.export.sources import declared_shapes
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Param, Source
-from caffe_lite.net import rules, wiring
-from caffe_lite.net.running import located
+from caffe_lite.net.errors import located
+from caffe_lite.net.passes import rules, wiring
 from caffe_lite.proto import caffe_pb2, nodes
 
 ITEM_SIZE = 4

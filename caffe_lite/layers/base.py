@@ -1,8 +1,9 @@
 """The contract of a layer: what it declares, the shapes it answers for, the work it does.
 
-A layer says what it is in class attributes, answers questions about shapes without data (`check`,
-`params`, `top_shapes`, `buffers`), and hands arrays to kernels in `forward` and `backward`.  What
-Caffe repeats in every layer (blob counts, fillers, reshaping, loss weights) is done here once.
+A layer declares what it is in class attributes, answers questions about shapes without data
+(`check`, `params`, `top_shapes`, `buffers`), and hands arrays to kernels in `forward` and
+`backward`.  What Caffe repeats in every layer (blob counts, fillers, reshaping, loss weights) is
+done here once.  What only some layers need is in classes of its own: below, and in `fusion.py`.
 
 The same class is pycaffe's ``caffe.Layer``: a user's Python layer overrides `setup`, `reshape`,
 `forward` and `backward`.
@@ -15,7 +16,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +28,6 @@ from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
 
-if TYPE_CHECKING:
-    from caffe_lite.kernels.gemm import Epilogue
-
 Count = int | tuple[int, int | None]
 """How many blobs: exactly n, or (least, most) with None for no bound."""
 
@@ -37,9 +35,9 @@ Count = int | tuple[int, int | None]
 class Reads(enum.Flag):
     """Which values of its own blobs a layer's backward still needs.
 
-    A layer that works in place and reads BOTTOM keeps its own copy when the two are one blob.
-    TOP_SIGN is less than TOP: ReLU needs only to know where its top is positive, so a layer after
-    it that keeps signs (in-place Dropout) does it no harm.
+    A layer that reads BOTTOM and may overwrite it is a `KeepsBottom`.  TOP_SIGN is less than TOP:
+    ReLU needs to know only where its top is positive, so a layer after it that keeps signs
+    (Dropout in place) does it no harm.
     """
 
     NONE = 0
@@ -64,15 +62,17 @@ class Param:
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array kept from forward to backward, no longer: ``self.buf.<name>``.
+    """An array that holds its values from forward to backward: ``self.buf.<name>``.
 
-    `dtype` None is the net's.  One that is not `kept` is workspace within a call; afterwards other
-    layers may use its memory.
+    `dtype` None is the net's.  A buffer that is not `kept` is workspace within one call; other
+    layers may use its memory between calls.  One that is `backward_only` is neither written nor
+    read unless the layer `goes_backward`.
     """
 
     shape: Shape
     dtype: npt.DTypeLike | None = None
     kept: bool = True
+    backward_only: bool = False
 
 
 class Layer:
@@ -96,12 +96,8 @@ class Layer:
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
-    bottom_copy: Blob | None = None
-    """Where it keeps a bottom that its top overwrites; whoever makes that may put it there."""
-    takes_back: bool = False
-    """Is there a `backward_with` for its `forward_with`?"""
     goes_backward: bool = True
-    """False, from the net, before a forward whose backward will not come: keep nothing for it."""
+    """Set to False by the net if no backward follows forward: keep nothing for it."""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Fields that BVLC's type of this name does not read, but this layer does: parameter messages
     of other types, and fields that other Caffes added to its own."""
@@ -121,7 +117,7 @@ class Layer:
         self.param_propagate_down: list[bool] = []
         self.loss_weights: list[float] = []
         self.buf = SimpleNamespace()
-        self.workspaces: list[str] = []
+        self.declared_buffers: dict[str, Buffer] = {}
         self._shapes: list[Shape] | None = None
 
     # -- what it is ------------------------------------------------------------------------
@@ -165,7 +161,7 @@ class Layer:
         return None
 
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
-        """The arrays that backward needs from forward, made anew when a shape changed."""
+        """The arrays that backward needs from forward, and workspace; made anew for new shapes."""
         return {}
 
     # -- the work; the arguments are blobs -------------------------------------------------
@@ -184,52 +180,8 @@ class Layer:
         """Assign the bottoms' diffs where `propagate_down`, add to the parameters' diffs."""
         raise NotDifferentiable(f"{self.type} has no gradient")
 
-    # -- fusion: a layer that works in place may be done while the one before it stores its top --
-
-    def epilogue_axis(self, top: Shape) -> int | None:
-        """The axis of a top that `forward_with` scales along; None: the layer has no such."""
-        return None
-
-    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
-        """`forward`, and the epilogue on every number of the top before it is stored."""
-        raise NotImplementedError(f"{type(self).__name__} takes no epilogue")
-
-    def backward_with(
-        self,
-        top: list[Blob],
-        propagate_down: list[bool],
-        bottom: list[Blob],
-        epilogue: Epilogue,
-        params: tuple[Blob | None, Blob | None],
-    ) -> None:
-        """`backward` through the epilogue and the layer; reads only what the layer keeps.
-
-        params: the epilogue's scale and shift, whose diffs are added to; None for no gradient.
-        """
-        raise NotImplementedError(f"{type(self).__name__} takes no epilogue back")
-
-    def forward_again(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Write what the last forward, without an epilogue, would have left in the top."""
-        raise NotImplementedError(f"{type(self).__name__} takes no epilogue back")
-
-    def epilogue(self) -> Epilogue | None:
-        """What `forward` does to each number, along axis 1, as of now; None if it is not such.
-
-        Asked for before every forward that it replaces.  It leaves in the buffers what backward
-        needs, but for a copy of the bottom: where `backward_reads` says BOTTOM, it is not used
-        unless backward never comes, or the layer before takes it back.
-        """
-        return None
-
-    def epilogue_params(self) -> tuple[Blob | None, Blob | None] | None:
-        """The scale and the shift of `epilogue` that want gradients, for `backward_with`.
-
-        None: the layer learns something else.
-        """
-        return None if self.blobs else (None, None)
-
     def close(self) -> None:
-        """Let go of threads and files.  Called when the net is closed; twice does no harm."""
+        """Stop threads and close files.  Closing a net calls it; a second call does nothing."""
 
     # -- what the net calls ----------------------------------------------------------------
 
@@ -377,9 +329,8 @@ class Layer:
         if answer is not None:
             for blob, shape in zip(top, answer, strict=True):
                 blob.reshape(*shape)
-        buffers = cls.buffers(self, *shapes)
-        self.workspaces = [name for name, buffer in buffers.items() if not buffer.kept]
-        for name, buffer in buffers.items():
+        self.declared_buffers = cls.buffers(self, *shapes)
+        for name, buffer in self.declared_buffers.items():
             dtype = np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
             old = getattr(self.buf, name, None)
             if old is None or old.shape != buffer.shape or old.dtype != dtype:
@@ -391,8 +342,39 @@ class Layer:
         self._shapes = shapes
 
 
+class KeepsBottom(Layer):
+    """A layer whose backward reads its bottom, which its top may overwrite: it keeps a copy then.
+
+    The copy is the buffer ``bottom_copy``.  A layer has it if top 0 is bottom 0 and
+    `backward_reads` names BOTTOM.
+    """
+
+    in_place = True
+    _overwrites = False
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The copy of bottom 0, where one is needed."""
+        if self._overwrites and self.backward_reads & Reads.BOTTOM:
+            return {"bottom_copy": Buffer(bottom[0], backward_only=True)}
+        return {}
+
+    @property
+    def bottom_copy(self) -> Array | None:
+        """Where forward must copy bottom 0 to; None if no backward will need the copy."""
+        return getattr(self.buf, "bottom_copy", None) if self.goes_backward else None
+
+    def bottom_data(self, bottom: Blob) -> Array:
+        """Bottom 0's data as they were before forward; for backward."""
+        data: Array = getattr(self.buf, "bottom_copy", bottom.data)
+        return data
+
+    def _shape(self, bottom: list[Blob], top: list[Blob], shapes: list[Shape]) -> None:
+        self._overwrites = top[0].shares_data_with(bottom[0])
+        super()._shape(bottom, top, shapes)
+
+
 class Neuron(Layer):
-    """One bottom, one top of the same shape, each number by itself; works in place."""
+    """One bottom, one top of the same shape, each element by itself; works in place."""
 
     in_place = True
 

@@ -6,14 +6,14 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import batch_norm as kernels
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
-from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.base import Buffer, Param, Reads
+from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogueBack
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
 
 @register("BatchNorm")
-class BatchNorm(Layer):
+class BatchNorm(TakesEpilogueBack, IsEpilogue):
     """y = (x - mean) / sqrt(variance + eps) per channel (Ioffe, Szegedy 2015, arXiv:1502.03167).
 
     In TRAIN, mean and variance are the batch's own; in TEST, or with `use_global_stats: true`,
@@ -27,7 +27,6 @@ class BatchNorm(Layer):
     """
 
     config_field = "batch_norm_param"
-    in_place = True
 
     mean: Blob
     variance: Blob
@@ -68,44 +67,32 @@ class BatchNorm(Layer):
         return list(bottom)
 
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
-        """What the last forward used."""
+        """The statistics that the last forward used, and the copy of an overwritten bottom."""
         c = self._channels(bottom[0])
-        return {name: Buffer((c,)) for name in ("mean", "variance", "deviation")}
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make room for a copy of a bottom that the top will overwrite."""
-        if not top[0].shares_data_with(bottom[0]) or self._global:
-            self.bottom_copy = None
-        elif self.bottom_copy is None:
-            self.bottom_copy = Blob(bottom[0].shape, self.dtype)
-        else:
-            self.bottom_copy.reshape(*bottom[0].shape)
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See the class."""
-        self.forward_with(bottom, top, NO_EPILOGUE)
+        statistics = {name: Buffer((c,)) for name in ("mean", "variance", "deviation")}
+        return {**statistics, **super().buffers(*bottom)}
 
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """See the class; then the epilogue."""
         if self._global:
             self._read_statistics()
-            self._normalize(bottom, top, epilogue)
+            self._normalize(bottom[0].data, top[0].data, epilogue)
             return
         x, y, buf = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.buf
-        kept = np.empty((0, 0, 0), self.dtype)
-        if self.bottom_copy and self.goes_backward and top[0].shares_data_with(bottom[0]):
-            kept = self._as_rows(self.bottom_copy.data)
+        copy = np.empty((0, 0, 0), self.dtype)
+        if self.bottom_copy is not None and top[0].shares_data_with(bottom[0]):
+            copy = self._as_rows(self.bottom_copy)
         statistics = buf.mean, buf.variance, buf.deviation
         settings = self._settings(epilogue)
-        kernels.batch_norm_forward(x, self.config.eps, *settings, *statistics, kept, y)
+        kernels.batch_norm_forward(x, self.config.eps, *settings, *statistics, copy, y)
         self._update_statistics(x.size // x.shape[1])
 
     def forward_again(self, bottom: list[Blob], top: list[Blob]) -> None:
         """With the mean and the deviation that are known."""
-        self._normalize([self.bottom_copy or bottom[0]], top, NO_EPILOGUE)
+        self._normalize(self.bottom_data(bottom[0]), top[0].data, NO_EPILOGUE)
 
-    def _normalize(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
-        x, y, buf = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.buf
+    def _normalize(self, bottom: Array, top: Array, epilogue: Epilogue) -> None:
+        x, y, buf = self._as_rows(bottom), self._as_rows(top), self.buf
         kernels.batch_normalize(x, buf.mean, buf.deviation, *self._settings(epilogue), y)
 
     def _settings(self, epilogue: Epilogue) -> tuple[Array, Array, float]:
@@ -152,11 +139,11 @@ class BatchNorm(Layer):
         epilogue: Epilogue,
         params: tuple[Blob | None, Blob | None],
     ) -> None:
-        """Of the batch's own statistics; the epilogue's numbers are computed again."""
+        """For the batch's own statistics; the values between are computed again."""
         if not propagate_down[0]:
             return
-        kept = self.bottom_copy or bottom[0]
-        x, dy, dx = map(self._as_rows, (kept.data, top[0].diff, bottom[0].diff))
+        x = self._as_rows(self.bottom_data(bottom[0]))
+        dy, dx = map(self._as_rows, (top[0].diff, bottom[0].diff))
         none = np.empty(0, self.dtype)
         sums = [blob.diff if blob else none for blob in params]
         statistics = self.buf.mean, self.buf.deviation

@@ -11,8 +11,8 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import convolution as kernel
 from caffe_lite.kernels.convolution import Window
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.fusion import Epilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
 
 
@@ -101,7 +101,7 @@ class _Sliding(Layer):
         )
 
 
-class _Convolving(_Sliding):
+class _Convolving(_Sliding, TakesEpilogue):
     """What Convolution and Deconvolution share: counts, groups, weight, bias, several bottoms."""
 
     bottoms = (1, None)
@@ -265,10 +265,6 @@ class Convolution(_Convolving):
     def _made_for(self) -> int:
         return self.weight.shape[1] * int(self.config.group)
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Y = W * X + b."""
-        self.forward_with(bottom, top, NO_EPILOGUE)
-
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """Y = W * X + b, then the epilogue."""
         window = self.window(bottom[0].shape)
@@ -342,10 +338,6 @@ class Deconvolution(_Convolving):
 
     def _made_for(self) -> int:
         return self.weight.shape[0]
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Y = W^T * X + b."""
-        self.forward_with(bottom, top, NO_EPILOGUE)
 
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """Y = W^T * X + b, then the epilogue."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import linear as kernel
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
-from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.base import KeepsBottom, Layer, Param, Reads
+from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
@@ -37,7 +37,7 @@ class _WithBias(Layer):
 
 
 @register("InnerProduct")
-class InnerProduct(_WithBias):
+class InnerProduct(_WithBias, TakesEpilogue):
     """A fully connected layer: y = x W^T + b, the axes from `axis` on taken as one vector.
 
     bottom[0]: (..., *input) with K numbers in the axes from `axis` on.
@@ -78,10 +78,6 @@ class InnerProduct(_WithBias):
         """The axes before `axis`, then `num_output`."""
         axis = self.canonical_axis(self.config.axis, bottom[0])
         return [(*bottom[0][:axis], self.config.num_output)]
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Y = X W^T + b."""
-        self.forward_with(bottom, top, NO_EPILOGUE)
 
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """Y = X W^T + b, then the epilogue."""
@@ -249,7 +245,7 @@ class _Broadcast(Layer):
 
 
 @register("Scale")
-class Scale(_Broadcast):
+class Scale(_Broadcast, KeepsBottom, IsEpilogue):
     """y = x scale (+ bias), the scale broadcast over the axes that it lacks.
 
     bottom[0]: any shape.  bottom[1]: the scale; without it the scale is a parameter.
@@ -269,27 +265,21 @@ class Scale(_Broadcast):
         bias = [Param("bias", shape, "bias_filler")] if self.config.bias_term else []
         return scale + bias
 
-    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
-        """The bottom as it was, written only when the layer works in place."""
-        return {"kept": Buffer(bottom[0])}
-
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = x scale + bias."""
         shape = self.split(bottom)
         x = bottom[0].data.reshape(shape)
-        in_place = top[0].shares_data_with(bottom[0])
-        kept = self.buf.kept.reshape(shape) if in_place and self.goes_backward else x[:0]
+        copy = x[:0] if self.bottom_copy is None else self.bottom_copy.reshape(shape)
         scale = bottom[1] if len(bottom) == 2 else self.blobs[0]
         bias = self.blobs[-1].data if self.config.bias_term else np.empty(0, self.dtype)
         y = top[0].data.reshape(shape)
-        kernel.scale_forward(x, scale.data.reshape(-1), bias.reshape(-1), kept, y)
+        kernel.scale_forward(x, scale.data.reshape(-1), bias.reshape(-1), copy, y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dscale += sum dy x, dbias += sum dy, and last, for it may be in place, dx = dy scale."""
         shape = self.split(bottom)
         dy = top[0].diff.reshape(shape)
-        in_place = top[0].shares_data_with(bottom[0])
-        x = self.buf.kept if in_place else bottom[0].data
+        x = self.bottom_data(bottom[0])
         if self.config.bias_term and self.param_propagate_down[-1]:
             kernel.bias_backward_params(dy, self.blobs[-1].diff.reshape(-1))
         dscale = self.add_or_assign(bottom, propagate_down, 0)
@@ -316,7 +306,7 @@ class Scale(_Broadcast):
 
 
 @register("Bias")
-class Bias(_Broadcast):
+class Bias(_Broadcast, IsEpilogue):
     """y = x + bias, the bias broadcast over the axes that it lacks.
 
     bottom[0]: any shape.  bottom[1]: the bias; without it the bias is a parameter.

@@ -10,52 +10,41 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
-from caffe_lite.layers.base import Neuron, Param, Reads
+from caffe_lite.layers.base import KeepsBottom, Neuron, Param, Reads
+from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
 
-class Elementwise(Neuron):
+class Elementwise(Neuron, KeepsBottom):
     """A neuron made of two kernels, forward(x, *settings, y) and backward(v, dy, *settings, dx).
 
-    v is the top if `backward_reads` says so, else the bottom: in place, a copy of it.
+    v is the top if `backward_reads` names it, else the bottom.
     """
 
     backward_reads = Reads.BOTTOM
     kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
-    _copy: Array | None = None
 
     def settings(self) -> tuple[float | Array, ...]:
-        """What the kernels get besides the blobs' numbers."""
+        """What the kernels get in addition to the blobs' arrays."""
         return ()
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make room for the copy, where the top will overwrite the bottom."""
-        in_place = top[0].shares_data_with(bottom[0])
-        overwritten = in_place and bool(self.backward_reads & Reads.BOTTOM)
-        self._copy = np.empty(bottom[0].shape, self.dtype) if overwritten else None
-
-    def kept(self, bottom: Blob) -> Array:
-        """The bottom's data as they were before forward."""
-        return bottom.data if self._copy is None else self._copy
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        if self._copy is not None and self.goes_backward:
-            np.copyto(self._copy, bottom[0].data)
+        if self.bottom_copy is not None:
+            np.copyto(self.bottom_copy, bottom[0].data)
         self.kernels[0](bottom[0].data, *self.settings(), top[0].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """See the kernel."""
         if propagate_down[0]:
             from_top = self.backward_reads & (Reads.TOP | Reads.TOP_SIGN)
-            v = top[0].data if from_top else self.kept(bottom[0])
+            v = top[0].data if from_top else self.bottom_data(bottom[0])
             self.kernels[1](v, top[0].diff, *self.settings(), bottom[0].diff)
 
 
 @register("ReLU")
-class ReLU(Elementwise):
+class ReLU(Elementwise, IsEpilogue):
     """y = max(x, 0) + negative_slope * min(x, 0).
 
     bottom[0], top[0]: any shape.  The slope at 0 is `negative_slope`.
@@ -119,7 +108,7 @@ class PReLU(Elementwise):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """The slopes first: in place, the top's diff becomes the bottom's."""
         if self.param_propagate_down[0]:
-            x = self.kept(bottom[0])
+            x = self.bottom_data(bottom[0])
             kernels.prelu_backward_params(x, top[0].diff, self.slope.diff)
         super().backward(top, propagate_down, bottom)
 
@@ -148,7 +137,7 @@ class ELU(Elementwise):
         """dx = dy where x > 0, dy * (y + alpha) elsewhere."""
         if propagate_down[0]:
             y, dy, dx = top[0].data, top[0].diff, bottom[0].diff
-            sign = self.kept(bottom[0]) if self.backward_reads & Reads.BOTTOM else y
+            sign = self.bottom_data(bottom[0]) if self.backward_reads & Reads.BOTTOM else y
             kernels.elu_backward(sign, y, dy, self.config.alpha, dx)
 
 
@@ -367,7 +356,7 @@ class Threshold(Neuron):
 
 
 @register("Dropout")
-class Dropout(Neuron):
+class Dropout(Neuron, IsEpilogue):
     """In TRAIN each number is 0 with probability `dropout_ratio`, else divided by the rest.
 
     (Srivastava et al. 2014, JMLR 15.)  bottom[0], top[0]: any shape.  In TEST the top is the

@@ -1,52 +1,50 @@
-"""What a net says of itself in the log, in Caffe's words, so that Caffe's readers keep working."""
+"""What a net writes to the log, in Caffe's words, so that programs that read Caffe's logs work."""
 
 from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from caffe_lite.blob import Array
-
-if TYPE_CHECKING:
-    from caffe_lite.net.net import Net
+from caffe_lite.layers.base import Layer
+from caffe_lite.net.link import Link
+from caffe_lite.net.passes.learnable import Learnable
+from caffe_lite.net.passes.plan import Plan
+from caffe_lite.net.passes.wiring import Wires
 
 _log = logging.getLogger("caffe_lite.net")
 
 
-def log_layer(net: Net, index: int) -> None:
+def log_layer(link: Link, wires: Wires, index: int) -> None:
     """The lines of one layer that has just been built."""
     if not _log.isEnabledFor(logging.INFO):
         return
-    layer = net.layers[index]
-    _log.info("Creating Layer %s", layer.name)
-    for blob in net.wires.bottoms[index]:
-        _log.info("%s <- %s", layer.name, net.wires.blobs[blob])
-    for top, blob in enumerate(net.wires.tops[index]):
-        note = " (in-place)" if net.wires.in_place(index, top) else ""
-        _log.info("%s -> %s%s", layer.name, net.wires.blobs[blob], note)
-    _log.info("Setting up %s", layer.name)
-    for top, blob in enumerate(net.wires.tops[index]):
-        shaped = net.blob_list[blob]
-        _log.info("Top shape: %s (%d)", " ".join(map(str, shaped.shape)), shaped.count)
-        if layer.loss_weights[top]:
-            _log.info("    with loss weight %g", layer.loss_weights[top])
+    name = link.layer.name
+    _log.info("Creating Layer %s", name)
+    for bottom in wires.bottom_names(index):
+        _log.info("%s <- %s", name, bottom)
+    for top, blob_name in enumerate(wires.top_names(index)):
+        note = " (in-place)" if wires.in_place(index, top) else ""
+        _log.info("%s -> %s%s", name, blob_name, note)
+    _log.info("Setting up %s", name)
+    for blob, weight in zip(link.top, link.layer.loss_weights, strict=True):
+        _log.info("Top shape: %s (%d)", " ".join(map(str, blob.shape)), blob.count)
+        if weight:
+            _log.info("    with loss weight %g", weight)
 
 
-def log_plan(net: Net) -> None:
-    """Which layers go backward, the outputs, and the memory that the blobs' data takes."""
-    if not _log.isEnabledFor(logging.INFO):
-        return
-    for layer, needed in reversed(list(zip(net.layers, net.plan.layers, strict=True))):
+def log_plan(layers: Sequence[Layer], plan: Plan, outputs: Sequence[str], data_bytes: int) -> None:
+    """Which layers go backward, the outputs, and the bytes that the blobs' data take."""
+    for layer, needed in reversed(list(zip(layers, plan.layers, strict=True))):
         does = "needs" if needed else "does not need"
         _log.info("%s %s backward computation.", layer.name, does)
-    for name in net.outputs:
+    for name in outputs:
         _log.info("This network produces output %s", name)
     _log.info("Network initialization done.")
-    count = sum(blob.count for blob in net.blobs.values())
-    _log.info("Memory required for data: %d", count * net.dtype.itemsize)
+    _log.info("Memory required for data: %d", data_bytes)
 
 
 def mean_magnitude(array: Array) -> float:
@@ -54,37 +52,38 @@ def mean_magnitude(array: Array) -> float:
     return float(np.abs(array).mean(dtype=np.float64)) if array.size else 0.0
 
 
-def debug_forward(net: Net, index: int) -> None:
+def debug_forward(link: Link, top_names: Sequence[str]) -> None:
     """`debug_info`: mean magnitudes of a layer's tops and parameters after its forward."""
-    layer = net.layers[index]
-    for blob in net.wires.tops[index]:
-        value = mean_magnitude(net.blob_list[blob].data)
-        name = net.wires.blobs[blob]
+    layer = link.layer
+    for blob, name in zip(link.top, top_names, strict=True):
+        value = mean_magnitude(blob.data)
         _log.info("    [Forward] Layer %s, top blob %s data: %g", layer.name, name, value)
-    for number, param in enumerate(layer.blobs):
+    for index, param in enumerate(layer.blobs):
         value = mean_magnitude(param.data)
-        _log.info("    [Forward] Layer %s, param blob %d data: %g", layer.name, number, value)
+        _log.info("    [Forward] Layer %s, param blob %d data: %g", layer.name, index, value)
 
 
-def debug_backward(net: Net, index: int) -> None:
-    """`debug_info`: mean magnitudes of the gradients a layer's backward has computed."""
-    layer = net.layers[index]
-    for needed, blob in zip(net.plan.bottoms[index], net.wires.bottoms[index], strict=True):
+def debug_backward(link: Link, bottom_names: Sequence[str], wanted: Sequence[bool]) -> None:
+    """`debug_info`: mean magnitudes of the gradients that a layer's backward has computed.
+
+    `wanted`: for each bottom, whether it gets a gradient.
+    """
+    layer = link.layer
+    for blob, name, needed in zip(link.bottom, bottom_names, wanted, strict=True):
         if needed:
-            value = mean_magnitude(net.blob_list[blob].diff)
-            name = net.wires.blobs[blob]
+            value = mean_magnitude(blob.diff)
             _log.info("    [Backward] Layer %s, bottom blob %s diff: %g", layer.name, name, value)
-    for number, param in enumerate(layer.blobs):
-        if layer.param_propagate_down[number]:
+    for index, param in enumerate(layer.blobs):
+        if layer.param_propagate_down[index]:
             value = mean_magnitude(param.diff)
-            _log.info("    [Backward] Layer %s, param blob %d diff: %g", layer.name, number, value)
+            _log.info("    [Backward] Layer %s, param blob %d diff: %g", layer.name, index, value)
 
 
-def debug_params(net: Net) -> None:
+def debug_params(params: Iterable[Learnable]) -> None:
     """`debug_info`: L1 and L2 norms over all parameters, after a whole backward."""
     data = np.zeros(2)
     diff = np.zeros(2)
-    for learnable in net.learnable:
+    for learnable in params:
         data += _norms(learnable.blob.data)
         diff += _norms(learnable.blob.diff)
     _log.info(
@@ -96,9 +95,9 @@ def debug_params(net: Net) -> None:
     )
 
 
-def debug_update(net: Net) -> None:
-    """`debug_info`: mean magnitudes of each parameter and of the step about to be taken."""
-    for learnable in net.learnable:
+def debug_update(params: Iterable[Learnable]) -> None:
+    """`debug_info`: mean magnitudes of each parameter and of the update about to be made."""
+    for learnable in params:
         _log.info(
             "    [Update] Layer %s, param %s data: %g; diff: %g",
             learnable.layer,

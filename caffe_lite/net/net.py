@@ -1,12 +1,11 @@
-"""Net: layers that run in order, with pycaffe's names for everything a program touches."""
+"""Net: layers that run in order, with pycaffe's names for everything that a program uses."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,40 +16,28 @@ from caffe_lite.blob import Array, Blob, check_memory
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
-from caffe_lite.net import (
-    batches,
-    chains,
-    fuse,
-    learnable,
-    log,
-    memory,
-    plan,
-    rules,
-    running,
-    splits,
-    weights,
-    wiring,
-)
-from caffe_lite.net.ignored import report_ignored
-from caffe_lite.net.running import computing as computing  # for whoever runs kernels beside a net
-from caffe_lite.net.running import located
+from caffe_lite.net import log, weights
+from caffe_lite.net.errors import located
+from caffe_lite.net.link import Link
+from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
+from caffe_lite.net.passes.ignored import report_ignored
+from caffe_lite.net.running import batches
+from caffe_lite.net.running.runner import Hook, Runner
 from caffe_lite.proto import caffe_pb2, files, nodes
 
 Source = str | os.PathLike[str] | caffe_pb2.NetParameter | nodes.NetSource
-Hook = Callable[[int], None]
-
-_log = logging.getLogger("caffe_lite.net")
 
 
 class Net:
     """A net built from a prototxt, as pycaffe's ``caffe.Net``.
 
-    ``Net(file, phase, level=0, stages=None, weights=None)``, or, as of old,
-    ``Net(file, weights, phase)``.  `phase` is TRAIN or TEST; None is what the file's `state` says.
-    Blob values are NumPy views: writing into ``net.blobs["data"].data`` writes into the net.
+    ``Net(file, phase, level=0, stages=None, weights=None)``, or, as in older programs,
+    ``Net(file, weights, phase)``.  `phase` is TRAIN or TEST, or None for that of the file's
+    `state`.  Blob values are NumPy views: writing into ``net.blobs["data"].data`` writes into the
+    net.
 
-    `python_layers` permits layers of type Python to import and run the modules they name.
-    Raises PrototxtError, NetError, LayerError or WeightsError, each with its place in the file.
+    `python_layers` permits layers of type Python to import and run the modules that they name.
+    Raises PrototxtError, NetError, LayerError or WeightsError, each with its position in the file.
     """
 
     def __init__(
@@ -73,12 +60,7 @@ class Net:
         self.phase = int(self.state.phase)
         self.debug_info = bool(source.param.debug_info)
         self.overwritten: frozenset[str] = frozenset()
-        self._forward_only = False
         self.layers: list[Layer] = []
-        self._before_forward: list[Hook] = []
-        self._after_forward: list[Hook] = []
-        self._before_backward: list[Hook] = []
-        self._after_backward: list[Hook] = []
         try:
             self._build(source, python_layers)
         except BaseException:
@@ -97,26 +79,28 @@ class Net:
         classes = [_class_of(node, python_layers) for node in self.nodes]
         self.wires = wiring.connect(self.nodes, classes)
         self.blob_list = [Blob((), self.dtype) for _ in self.wires.blobs]
-        self.links: list[chains.Link] = []
+        self.links: list[Link] = []
         streams = rng.streams()
         for index, (node, cls) in enumerate(zip(self.nodes, classes, strict=True)):
             layer = cls(node.param, self.dtype, streams.stream(node.name))
             bottom = [self.blob_list[i] for i in self.wires.bottoms[index]]
             top = [self.blob_list[i] for i in self.wires.tops[index]]
             self.layers.append(layer)
-            self.links.append(chains.Link(layer, bottom, top))
+            self.links.append(Link(layer, bottom, top))
             try:
                 layer.build(bottom, top)
                 self._check_memory()
             except CaffeError as error:
                 raise located(error, node, layer.config_field) from None
             report_ignored(node, layer)
-            log.log_layer(self, index)
+            log.log_layer(self.links[index], self.wires, index)
         memory.share_workspaces(self.layers)
         self.learnable = learnable.collect(self.nodes, self.layers)
         self._plan(source.param.force_backward)
+        self.runner = Runner(self.nodes, self.links, self.wires, self.plan)
         self._index()
-        log.log_plan(self)
+        data_bytes = sum(blob.count for blob in self.blobs.values()) * self.dtype.itemsize
+        log.log_plan(self.layers, self.plan, self.outputs, data_bytes)
 
     def _plan(self, force: bool) -> None:
         pairs = zip(self.nodes, self.layers, strict=True)
@@ -127,17 +111,11 @@ class Net:
             layer.goes_backward = self.plan.layers[index]
         data = [blob.data_memory for blob in self.blob_list]
         plan.check_in_place(self.nodes, self.layers, self.wires, self.plan, data)
-        self._single = fuse.single_steps(self.links, self.plan.bottoms)
-        self._fuse()
-
-    def _fuse(self) -> None:
-        steps = fuse.fused_steps(self.wires, self.links, self._single)
-        self.plan = replace(self.plan, steps=steps)
 
     def _check_memory(self) -> None:
-        numbers = sum(blob.count for blob in self.blob_list)
-        numbers += sum(blob.count for layer in self.layers for blob in layer.blobs)
-        check_memory(numbers * self.dtype.itemsize, "the net, up to this layer,")
+        elements = sum(blob.count for blob in self.blob_list)
+        elements += sum(blob.count for layer in self.layers for blob in layer.blobs)
+        check_memory(elements * self.dtype.itemsize, "the net, up to this layer,")
 
     def _index(self) -> None:
         """The dictionaries that pycaffe shows."""
@@ -150,23 +128,17 @@ class Net:
             (layer.name, layer.blobs) for layer in self.layers if layer.blobs
         )
         self.top_names = OrderedDict(
-            (layer.name, [names[i] for i in tops])
-            for layer, tops in zip(self.layers, self.wires.tops, strict=True)
+            (layer.name, self.wires.top_names(i)) for i, layer in enumerate(self.layers)
         )
         self.bottom_names = OrderedDict(
-            (layer.name, [names[i] for i in bottoms])
-            for layer, bottoms in zip(self.layers, self.wires.bottoms, strict=True)
+            (layer.name, self.wires.bottom_names(i)) for i, layer in enumerate(self.layers)
         )
         self._layer_names = [layer.name for layer in self.layers]
         self._blob_names = list(names)
-        self._loss_tops = [
-            [(top, w) for top, w in zip(link.top, link.layer.loss_weights, strict=False) if w]
-            for link in self.links
-        ]
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
-        """The loss weight of every blob; 0 for those that are no loss."""
+        """The loss weight of every blob; 0 for a blob that is no loss."""
         weight = dict.fromkeys(range(len(self.blob_list)), 0.0)
         for layer, tops in zip(self.layers, self.wires.tops, strict=True):
             weight.update(zip(tops, layer.loss_weights, strict=False))
@@ -175,20 +147,18 @@ class Net:
     def share_memory(self, backward: bool = True, keep: Iterable[str] = ()) -> None:
         """Let blobs between the layers share memory; call it once, before the first forward.
 
-        From then on only whole runs are right, forward, or forward and backward; and of the blobs
-        only inputs, outputs, losses and those named in `keep` can be looked at afterwards.
-        Parameters are as ever.  Without `backward` the net refuses to go backward, nothing is
-        kept for it, and more layers are fused.
+        From then on only whole runs, of forward or of forward and backward, give right results,
+        and of the blobs only inputs, outputs, losses and those named in `keep` hold their values
+        afterwards.  Parameters do not share memory.  Without `backward` the net refuses to go
+        backward, keeps nothing for it, and fuses more layers.
 
-        `overwritten` then has the names of the blobs whose data do not last through a forward.
+        `overwritten` then has the names of the blobs whose data a forward overwrites.
         """
         lasting = [self.blobs[name] for name in self.outputs] + [self._blob(name) for name in keep]
         if not backward:
-            self._forward_only = True
-            for layer in self.layers:
-                layer.goes_backward = False
-            self._fuse()
-        memories = memory.share(self.links, self.plan, lasting, self.dtype, backward)
+            self.runner.forbid_backward()
+        fusions = self.runner.fusions
+        memories = memory.share(self.links, self.plan, fusions, lasting, self.dtype, backward)
         shown = self.blobs.items()
         self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
 
@@ -196,19 +166,25 @@ class Net:
 
     def compute_loss(self) -> float:
         """Run all layers forward; the sum of the losses, each times its weight."""
-        return self._forward(0, len(self.layers) - 1)
+        return self.forward_from_to(0, len(self.layers) - 1)
 
     def compute_gradients(self) -> None:
         """Run all layers backward, adding to the parameters' diffs."""
-        self._backward(len(self.layers) - 1, 0)
+        self.backward_from_to(len(self.layers) - 1, 0)
         if self.debug_info:
-            log.debug_params(self)
+            log.debug_params(self.learnable)
 
-    def _forward(self, start: int, end: int) -> float:
-        return running.forward(self, start, end)
+    def forward_from_to(self, start: int, end: int) -> float:
+        """Run layers `start` to `end` forward, both included: Caffe's ForwardFromTo.
 
-    def _backward(self, start: int, end: int) -> None:
-        running.backward(self, start, end)
+        `start` and `end` are indices in `layers`; for one layer they are equal.  Returns the sum
+        of these layers' losses, each times its weight.
+        """
+        return self.runner.forward(start, end, self.debug_info)
+
+    def backward_from_to(self, start: int, end: int) -> None:
+        """Run layers `start` down to `end` backward, both included: Caffe's BackwardFromTo."""
+        self.runner.backward(start, end, self.debug_info)
 
     def forward(
         self,
@@ -217,7 +193,7 @@ class Net:
         end: str | None = None,
         **kwargs: Array,
     ) -> dict[str, Array]:
-        """Run forward, from layer `start` to layer `end`.
+        """Run forward, from the layer named `start` to the layer named `end`.
 
         Keyword arguments are values for the net's inputs: all of them or none.  Returns the data
         of the outputs (of layer `end`'s tops, if given) and of the blobs named in `blobs`.
@@ -229,7 +205,7 @@ class Net:
             batches.check_names(kwargs, self.inputs, "inputs")
             for name, array in kwargs.items():
                 batches.fill(self.blobs[name].data, array, name)
-        self._forward(first, last)
+        self.forward_from_to(first, last)
         return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or ())])}
 
     def backward(
@@ -239,7 +215,7 @@ class Net:
         end: str | None = None,
         **kwargs: Array,
     ) -> dict[str, Array]:
-        """Run backward, from layer `start` down to layer `end`.
+        """Run backward, from the layer named `start` down to the layer named `end`.
 
         Keyword arguments are gradients for the net's outputs: all of them or none.  Returns the
         diffs of the inputs (of layer `end`'s bottoms, if given) and of the blobs in `diffs`.
@@ -251,14 +227,16 @@ class Net:
             batches.check_names(kwargs, self.outputs, "outputs")
             for name, array in kwargs.items():
                 batches.fill(self.blobs[name].diff, array, name)
-        self._backward(first, last)
+        self.backward_from_to(first, last)
         if self.debug_info and start is None and end is None:
-            log.debug_params(self)
+            log.debug_params(self.learnable)
         return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or ())])}
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
         """Run forward over any number of examples, in batches of the net's size."""
-        return batches.forward_all(self, blobs or (), kwargs)
+        return batches.forward_all(
+            partial(self.forward, blobs, None, None), self._batch_size, kwargs
+        )
 
     def forward_backward_all(
         self,
@@ -266,12 +244,26 @@ class Net:
         diffs: Sequence[str] | None = None,
         **kwargs: Array,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Run forward and backward over any number of examples, in batches of the net's size."""
-        return batches.forward_backward_all(self, blobs or (), diffs or (), kwargs)
+        """Run forward and backward over any number of examples, in batches of the net's size.
+
+        Keyword arguments are values for the net's inputs, and diffs for its outputs under the
+        outputs' names.
+        """
+        inputs = {name: array for name, array in kwargs.items() if name in self.inputs}
+        top_diffs = {name: array for name, array in kwargs.items() if name in self.outputs}
+        forward, backward = (
+            partial(self.forward, blobs, None, None),
+            partial(self.backward, diffs, None, None),
+        )
+        return batches.forward_backward_all(forward, backward, self._batch_size, inputs, top_diffs)
+
+    @property
+    def _batch_size(self) -> int:
+        return next(iter(self.blobs.values())).shape[0]
 
     def reshape(self) -> None:
-        """Shape all blobs anew, after an input was reshaped."""
-        running.reshape(self)
+        """Shape all blobs for inputs that have been reshaped."""
+        self.runner.reshape()
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -298,23 +290,23 @@ class Net:
         self, weights_file: str | os.PathLike[str] | caffe_pb2.NetParameter
     ) -> weights.Report:
         """Copy weights, by layer name, from a .caffemodel(.h5) or a message; see `Report`."""
-        return weights.copy_from(self, weights_file)
+        return weights.copy_from(self.layer_dict, self.learnable, weights_file)
 
     def share_with(self, other: Net) -> None:
         """Use the weights of another net's layers of the same names, without copying."""
-        weights.share(self, other)
+        weights.share(self.layer_dict, other.params)
 
     def to_proto(self, write_diff: bool = False) -> caffe_pb2.NetParameter:
         """The net as a message, with its weights, and gradients if `write_diff`."""
-        return weights.to_proto(self, write_diff)
+        return weights.to_proto(self.name, self.layers, write_diff)
 
     def save(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
-        """Write a .caffemodel; whole or not at all."""
-        weights.save(self, path, write_diff)
+        """Write a .caffemodel; on an error, no file."""
+        weights.save(path, self.name, self.layers, write_diff)
 
     def save_hdf5(self, path: str | os.PathLike[str], write_diff: bool = False) -> None:
-        """Write a .caffemodel.h5, shared parameters once; whole or not at all."""
-        weights.save_hdf5(self, path, write_diff)
+        """Write a .caffemodel.h5, shared parameters once; on an error, no file."""
+        weights.save_hdf5(path, self.name, self.layers, self.learnable, write_diff)
 
     def load_hdf5(self, path: str | os.PathLike[str]) -> weights.Report:
         """Copy weights from a .caffemodel.h5."""
@@ -323,25 +315,25 @@ class Net:
     # -- hooks -----------------------------------------------------------------------------
 
     def before_forward(self, hook: Hook) -> None:
-        """Call ``hook(layer number)`` before each layer's forward."""
-        self._before_forward.append(hook)
+        """Call ``hook(layer index)`` before each layer's forward."""
+        self.runner.hooks.before_forward.append(hook)
 
     def after_forward(self, hook: Hook) -> None:
-        """Call ``hook(layer number)`` after each layer's forward."""
-        self._after_forward.append(hook)
+        """Call ``hook(layer index)`` after each layer's forward."""
+        self.runner.hooks.after_forward.append(hook)
 
     def before_backward(self, hook: Hook) -> None:
-        """Call ``hook(layer number)`` before each layer's backward."""
-        self._before_backward.append(hook)
+        """Call ``hook(layer index)`` before each layer's backward."""
+        self.runner.hooks.before_backward.append(hook)
 
     def after_backward(self, hook: Hook) -> None:
-        """Call ``hook(layer number)`` after each layer's backward."""
-        self._after_backward.append(hook)
+        """Call ``hook(layer index)`` after each layer's backward."""
+        self.runner.hooks.after_backward.append(hook)
 
     # -- the end ---------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop reader threads and close files; twice does no harm."""
+        """Stop reader threads and close files; a second call does nothing."""
         for layer in self.layers:
             layer.close()
 
@@ -352,6 +344,12 @@ class Net:
         self.close()
 
     # -- pycaffe's private names, which programs use ---------------------------------------
+
+    def _forward(self, start: int, end: int) -> float:
+        return self.forward_from_to(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        self.backward_from_to(start, end)
 
     @property
     def _blobs(self) -> list[Blob]:
@@ -376,7 +374,7 @@ class Net:
         return list(self.blob_loss_weights.values())
 
     def _batch(self, blobs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-        return batches.batches(self, blobs)
+        return batches.batches(self._batch_size, blobs)
 
     def _set_input_arrays(self, data: Array, labels: Array) -> None:
         self.set_input_arrays(data, labels)

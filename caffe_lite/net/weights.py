@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from caffe_lite.blob import Array, Blob
 from caffe_lite.errors import WeightsError
+from caffe_lite.layers.base import Layer
+from caffe_lite.net.passes.learnable import Learnable
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import blob_to_array, same_legacy_shape
 from caffe_lite.proto.files import read_weights, write_parts, write_weights_hdf5
-
-if TYPE_CHECKING:
-    from caffe_lite.net.net import Net
 
 _log = logging.getLogger("caffe_lite.net")
 
 
 @dataclass
 class Report:
-    """What copying weights did, as layer names in the net's order."""
+    """What copying weights did, as names of layers."""
 
     loaded: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    """Layers with weights in the file that the net has not."""
+    """Layers that have weights in the file and are not in the net."""
     missing: list[str] = field(default_factory=list)
-    """Layers with weights in the net that the file has not: these keep what their fillers drew."""
+    """Layers that have weights in the net and none in the file: they keep those they have."""
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} layers loaded"]
@@ -39,11 +37,15 @@ class Report:
         return "; ".join(parts)
 
 
-def copy_from(net: Net, source: str | os.PathLike[str] | caffe_pb2.NetParameter) -> Report:
+def copy_from(
+    layers: Mapping[str, Layer],
+    learnable: Sequence[Learnable],
+    source: str | os.PathLike[str] | caffe_pb2.NetParameter,
+) -> Report:
     """Copy the weights of a .caffemodel, .caffemodel.h5 or message into the layers of their names.
 
     Layers that only one side has are left alone and reported.  Raises WeightsError, with both
-    shapes, where a layer of the same name has other blobs; the net is then unchanged.
+    shapes, if a layer of the same name has other blobs; the layers are then unchanged.
     """
     if isinstance(source, caffe_pb2.NetParameter):
         message, origin = source, "the given message"
@@ -51,30 +53,32 @@ def copy_from(net: Net, source: str | os.PathLike[str] | caffe_pb2.NetParameter)
         message, origin = read_weights(source), os.fspath(source)
     report = Report()
     copies: list[tuple[Blob, Array]] = []
-    for layer in message.layer:
-        if not layer.blobs:
+    for given in message.layer:
+        if not given.blobs:
             continue
-        if layer.name not in net.layer_dict:
-            report.skipped.append(layer.name)
-            _log.info("Ignoring source layer %s", layer.name)
+        if given.name not in layers:
+            report.skipped.append(given.name)
+            _log.info("Ignoring source layer %s", given.name)
             continue
-        copies += _matched(net, layer, origin)
-        report.loaded.append(layer.name)
+        owned = {each.index for each in learnable if each.layer == given.name}
+        copies += _matched(layers[given.name].blobs, owned, given, origin)
+        report.loaded.append(given.name)
     for blob, values in copies:
         blob.data[...] = values
     known = set(report.loaded)
-    report.missing = [name for name in net.params if name not in known]
+    report.missing = [name for name, layer in layers.items() if layer.blobs and name not in known]
     return report
 
 
-def _matched(net: Net, layer: caffe_pb2.LayerParameter, origin: str) -> list[tuple[Blob, Array]]:
+def _matched(
+    blobs: Sequence[Blob], owned: set[int], layer: caffe_pb2.LayerParameter, origin: str
+) -> list[tuple[Blob, Array]]:
     """A layer's blobs with the values for each; WeightsError if they do not fit.
 
-    An HDF5 file leaves out the blobs that another layer owns: they come with that layer.
+    `owned` has the indices of the blobs that no other layer owns.  An HDF5 file leaves out the
+    others: they come with their owner.
     """
-    blobs = net.layer_dict[layer.name].blobs
     given = {index: blob for index, blob in enumerate(layer.blobs) if blob.ListFields()}
-    owned = {learnable.index for learnable in net.learnable if learnable.layer == layer.name}
     if not owned <= set(given) <= set(range(len(blobs))):
         raise WeightsError(
             f'{origin}: layer "{layer.name}" has {len(layer.blobs)} weight blobs, in the net '
@@ -92,17 +96,17 @@ def _matched(net: Net, layer: caffe_pb2.LayerParameter, origin: str) -> list[tup
     return matched
 
 
-def share(net: Net, other: Net) -> None:
-    """Let the layers of `net` use the weights of `other`'s layers of the same names.
+def share(layers: Mapping[str, Layer], params: Mapping[str, Sequence[Blob]]) -> None:
+    """Let layers use the weights `params`, those of another net, of the same names.
 
-    Raises WeightsError where their shapes differ; then nothing is shared.
+    Raises WeightsError if shapes differ; then nothing is shared.
     """
     pairs: list[tuple[Blob, Blob]] = []
-    for name, theirs in other.params.items():
-        if name not in net.layer_dict:
+    for name, theirs in params.items():
+        if name not in layers:
             _log.info("Ignoring source layer %s", name)
             continue
-        ours = net.layer_dict[name].blobs
+        ours = layers[name].blobs
         if [blob.shape for blob in ours] != [blob.shape for blob in theirs]:
             raise WeightsError(
                 f'layer "{name}" cannot share weights: its blobs are '
@@ -114,34 +118,46 @@ def share(net: Net, other: Net) -> None:
         blob.share_data(source)
 
 
-def to_proto(net: Net, write_diff: bool = False) -> caffe_pb2.NetParameter:
-    """The net with its weights, and with their gradients if `write_diff`: a .caffemodel."""
-    message = caffe_pb2.NetParameter(name=net.name)
-    for layer in net.layers:
+def to_proto(
+    name: str, layers: Sequence[Layer], write_diff: bool = False
+) -> caffe_pb2.NetParameter:
+    """A net with its weights, and with their gradients if `write_diff`: a .caffemodel."""
+    message = caffe_pb2.NetParameter(name=name)
+    for layer in layers:
         layer.put_into(message.layer.add(), write_diff)
     return message
 
 
-def save(net: Net, path: str | os.PathLike[str], write_diff: bool = False) -> None:
+def save(
+    path: str | os.PathLike[str], name: str, layers: Sequence[Layer], write_diff: bool = False
+) -> None:
     """Write a .caffemodel layer by layer: a snapshot must not take twice the weights' memory.
 
     Raises WeightsError for more than protobuf's 2 GB.
     """
-    write_parts(path, _parts(net, write_diff))
+    write_parts(path, _parts(name, layers, write_diff))
 
 
-def _parts(net: Net, write_diff: bool) -> Iterator[caffe_pb2.NetParameter]:
-    yield caffe_pb2.NetParameter(name=net.name)
-    for layer in net.layers:
+def _parts(
+    name: str, layers: Sequence[Layer], write_diff: bool
+) -> Iterator[caffe_pb2.NetParameter]:
+    yield caffe_pb2.NetParameter(name=name)
+    for layer in layers:
         part = caffe_pb2.NetParameter()
         layer.put_into(part.layer.add(), write_diff)
         yield part
 
 
-def save_hdf5(net: Net, path: str | os.PathLike[str], write_diff: bool = False) -> None:
-    """Write a .caffemodel.h5; what a layer shares is written by its owner only, as in Caffe."""
-    message = to_proto(net, write_diff)
-    owned = {(learnable.layer, learnable.index) for learnable in net.learnable}
+def save_hdf5(
+    path: str | os.PathLike[str],
+    name: str,
+    layers: Sequence[Layer],
+    learnable: Sequence[Learnable],
+    write_diff: bool = False,
+) -> None:
+    """Write a .caffemodel.h5; a shared parameter is written by its owner only, as in Caffe."""
+    message = to_proto(name, layers, write_diff)
+    owned = {(each.layer, each.index) for each in learnable}
     for layer in message.layer:
         for index, blob in enumerate(layer.blobs):
             if (layer.name, index) not in owned:

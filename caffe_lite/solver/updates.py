@@ -14,7 +14,7 @@ import numpy as np
 
 from caffe_lite.blob import Array
 from caffe_lite.kernels import update
-from caffe_lite.net.learnable import Learnable
+from caffe_lite.net.passes.learnable import Learnable
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.solver.lr_policy import Refuse
 

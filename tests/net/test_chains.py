@@ -61,11 +61,11 @@ def build(text: str, dtype: type = np.float64, phase: int = caffe.TRAIN) -> caff
 
 
 def chains(net: caffe.Net) -> list[tuple[int, ...]]:
-    return [step.layers for step in net.plan.steps.forward if len(step.layers) > 1]
+    return [step.layers for step in net.runner.steps.forward if len(step.layers) > 1]
 
 
 def returning(net: caffe.Net) -> list[tuple[int, ...]]:
-    return [step.layers for step in net.plan.steps.backward if len(step.layers) > 1]
+    return [step.layers for step in net.runner.steps.backward if len(step.layers) > 1]
 
 
 def watched(net: caffe.Net) -> caffe.Net:
@@ -184,9 +184,9 @@ def backward_with_a_hook(net: caffe.Net) -> None:
 
 
 def forward_with_a_hook(net: caffe.Net) -> None:
-    hooks, net._after_forward = net._after_forward, [lambda index: None]
+    net.after_forward(lambda index: None)
     net.forward()
-    net._after_forward = hooks
+    net.runner.hooks.after_forward.pop()
     net.backward()
 
 
@@ -295,10 +295,11 @@ def test_what_lies_between_is_not_kept() -> None:
     """The layer before writes to where BatchNorm keeps it; Scale keeps nothing."""
     net = build(text_of(CONV, NORM, SCALE, RELU))
     once(net)
-    assert not net.layer_dict["l3"].buf.kept.any()
+    assert not net.layer_dict["l3"].buf.bottom_copy.any()
     alone = watched(build(text_of(CONV, NORM, SCALE, RELU)))
     once(alone)
-    copies = [n.layer_dict["l2"].bottom_copy.data for n in (net, alone)]
+    assert alone.layer_dict["l3"].buf.bottom_copy.any()
+    copies = [n.layer_dict["l2"].buf.bottom_copy for n in (net, alone)]
     np.testing.assert_array_equal(*copies)
     assert copies[0].any()
 
@@ -343,8 +344,7 @@ def test_a_net_with_shared_memory_may_be_watched_half_way() -> None:
     shared.share_memory()
     for net in (shared, apart):
         net.forward()
-    backward_hooks = shared._before_backward
-    backward_hooks.append(lambda index: None)
+    shared.before_backward(lambda index: None)
     for net in (shared, apart):
         net.backward()
     for got, wanted in zip(shared.learnable, apart.learnable, strict=True):

@@ -7,8 +7,7 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.errors import LayerError
-from caffe_lite.kernels.gemm import Epilogue
-from caffe_lite.net.chains import then
+from caffe_lite.layers.fusion import Epilogue, then
 from tests.net import source
 
 SPREAD = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "uniform" }'
@@ -52,7 +51,7 @@ def net_of(
 
 
 def chains(net: caffe.Net) -> list[tuple[int, ...]]:
-    return [step.layers for step in net.plan.steps.forward if len(step.layers) > 1]
+    return [step.layers for step in net.runner.steps.forward if len(step.layers) > 1]
 
 
 def one_by_one(net: caffe.Net) -> np.ndarray:
@@ -168,7 +167,7 @@ def test_layers_between_do_not_matter() -> None:
     for name in "ab":
         text += f'layer {{ name: "relu{name}" bottom: "{name}" top: "{name}" {RELU} }}'
     net = caffe.Net(source(text), caffe.TEST)
-    assert [step.layers for step in net.plan.steps.forward] == [(0,), (1,), (2, 4), (3, 5)]
+    assert [step.layers for step in net.runner.steps.forward] == [(0,), (1,), (2, 4), (3, 5)]
 
 
 def test_edits_of_the_weights_are_seen() -> None:

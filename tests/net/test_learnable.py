@@ -5,7 +5,7 @@ import pytest
 from caffe_lite.blob import Shape
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer
-from caffe_lite.net.learnable import Learnable, collect
+from caffe_lite.net.passes.learnable import Learnable, collect
 from tests.net import source
 
 
@@ -68,7 +68,9 @@ def test_permissive_sharing_wants_only_as_many_numbers() -> None:
     _, (a, b) = collected(net, [(3, 4)], [(2, 6)])
     a.blobs[0].data[2, 3] = 7
     assert b.blobs[0].data[1, 5] == 7
-    with pytest.raises(NetError, match=r"\(2, 5\) must have as many numbers as that one's \(3, 4"):
+    with pytest.raises(
+        NetError, match=r"\(2, 5\) must have as many elements as that one's \(3, 4"
+    ):
         collected(net, [(3, 4)], [(2, 5)])
 
 

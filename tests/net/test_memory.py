@@ -10,7 +10,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer, Reads
-from caffe_lite.net.memory import Life, place
+from caffe_lite.net.passes.memory import Life, place
 from caffe_lite.testing import Case, Rig
 from tests.layers.test_every_layer import CASES, label
 from tests.net import source
@@ -154,7 +154,7 @@ def test_workspaces_lie_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     text = text.replace("num_output: 4 kernel_size: 1", "num_output: 12 kernel_size: 3 pad: 1")
     together, shared = build(text), build(text)
     shared.share_memory()
-    monkeypatch.setattr("caffe_lite.net.memory.share_workspaces", lambda layers: None)
+    monkeypatch.setattr("caffe_lite.net.passes.memory.share_workspaces", lambda layers: None)
     apart = build(text)
     works = [
         [net.layer_dict[name].buf.work for name in ("conv1", "left")] for net in (apart, together)
@@ -215,10 +215,13 @@ def test_lives_that_meet_never_overlap() -> None:
         busiest = max(sum(x.count for x in lives if x.meets(Life(0, t, t))) for t in range(40))
         assert busiest <= size <= sum(life.count + 16 for life in lives)
         for i, one in enumerate(lives):
-            assert one.at % 16 == 0
-            assert one.at + one.count <= size
+            assert one.offset % 16 == 0
+            assert one.offset + one.count <= size
             for other in lives[:i]:
-                apart = one.at + one.count <= other.at or other.at + other.count <= one.at
+                apart = (
+                    one.offset + one.count <= other.offset
+                    or other.offset + other.count <= one.offset
+                )
                 assert apart or not one.meets(other)
     assert size < 0.9 * sum(life.count for life in lives)
 
@@ -237,8 +240,9 @@ def spoil(layer: Layer, rig: Rig) -> None:
     for blob in [*rig.bottom, *rig.top]:
         if blob.data_memory not in memories:
             blob.data.fill(np.nan)
-    for name in layer.workspaces:
-        getattr(layer.buf, name).fill(np.nan)
+    for name, buffer in layer.declared_buffers.items():
+        if not buffer.kept:
+            getattr(layer.buf, name).fill(np.nan)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.bottoms], ids=label)

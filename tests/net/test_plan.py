@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from caffe_lite.net.plan import Needs, plan_backward
-from caffe_lite.net.wiring import Wires
+from caffe_lite.net.passes.plan import Needs, plan_backward
+from caffe_lite.net.passes.wiring import Wires
 
 
 def wires(*layers: tuple[tuple[int, ...], tuple[int, ...]]) -> Wires:

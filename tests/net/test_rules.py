@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_lite.errors import NetError
-from caffe_lite.net.rules import obstacle, select
+from caffe_lite.net.passes.rules import obstacle, select
 from caffe_lite.proto import caffe_pb2
 from tests.net import source
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_lite.errors import NetError
-from caffe_lite.net.splits import insert_splits
+from caffe_lite.net.passes.splits import insert_splits
 from tests.net import source
 
 

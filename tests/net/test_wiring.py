@@ -4,7 +4,7 @@ import pytest
 
 from caffe_lite.errors import CaffeError
 from caffe_lite.layers.base import Layer, Loss
-from caffe_lite.net.wiring import connect
+from caffe_lite.net.passes.wiring import connect
 from tests.net import source
 
 

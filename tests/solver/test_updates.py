@@ -5,7 +5,7 @@ import pytest
 
 from caffe_lite.blob import Blob
 from caffe_lite.errors import SolverError
-from caffe_lite.net.learnable import Learnable
+from caffe_lite.net.passes.learnable import Learnable
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.solver import updates
 from caffe_lite.solver.updates import Gradient

@@ -52,9 +52,9 @@ def _profile_net(net: Net, train: bool, seconds: float) -> dict[str, Any]:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(ahead[0]) < 2:
         for index in range(count):
-            ahead[index] += measure.passes(lambda i=index: net._forward(i, i), 0)  # type: ignore[misc]
+            ahead[index] += measure.passes(lambda i=index: net.forward_from_to(i, i), 0)  # type: ignore[misc]
         for index in reversed(range(count if train else 0)):
-            back[index] += measure.passes(lambda i=index: net._backward(i, i), 0)  # type: ignore[misc]
+            back[index] += measure.passes(lambda i=index: net.backward_from_to(i, i), 0)  # type: ignore[misc]
     return {
         "whole": 1e3 * whole,
         "layers": [

@@ -1,4 +1,4 @@
-"""A blob that several layers read gets a Split layer, so that its gradients add up."""
+"""Split layers for blobs that several layers read, so that their gradients add up."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from caffe_lite.errors import NetError
+from caffe_lite.net.errors import net_error
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.nodes import Node
 
 _Top = tuple[int, int]
-"""A top by its layer's number and its own index there."""
+"""A top by the index of its layer and its own index there."""
 
 
 def insert_splits(nodes: Sequence[Node]) -> list[Node]:
-    """The same layers with Split layers between, under Caffe's names.
+    """The same layers with Split layers between them, under Caffe's names.
 
-    Top `blob`, number i of layer `layer`, read more than once, becomes the bottom of layer
-    ``blob_layer_i_split`` whose tops are ``blob_layer_i_split_0``, ``..._1`` and so on.  An
-    explicit loss weight counts as a reader, and moves to the first of them.  The nodes given are
-    not changed.  Raises NetError for a bottom that no layer before produces.
+    Top i of layer `layer`, named `blob`, becomes the bottom of layer ``blob_layer_i_split`` if it
+    is read more than once; the tops of that are ``blob_layer_i_split_0``, ``..._1`` and so on.  An
+    explicit loss weight counts as a reader, and moves to the first of these tops.  The nodes given
+    are not changed.  Raises NetError for a bottom that no layer before produces.
     """
     sources, readers, weights = _count_readers(nodes)
     split = {top for top, count in readers.items() if count > 1}
@@ -29,10 +30,10 @@ def insert_splits(nodes: Sequence[Node]) -> list[Node]:
         next_copy[top] = 1 if weights.get(top) else 0
 
     result = []
-    for number, node in enumerate(nodes):
+    for layer, node in enumerate(nodes):
         param = caffe_pb2.LayerParameter()
         param.CopyFrom(node.param)
-        for index, top in enumerate(sources[number]):
+        for index, top in enumerate(sources[layer]):
             if top in split:
                 producer = nodes[top[0]].param
                 name = split_name(producer.top[top[1]], producer.name, top[1])
@@ -40,7 +41,7 @@ def insert_splits(nodes: Sequence[Node]) -> list[Node]:
                 next_copy[top] += 1
         result.append(Node(param, node.where))
         for index in range(len(param.top)):
-            top = (number, index)
+            top = (layer, index)
             if top in split:
                 result.append(_split_node(node, index, readers[top], weights.get(top, 0.0)))
                 if weights.get(top):
@@ -61,36 +62,35 @@ def _count_readers(
     sources: list[list[_Top]] = []
     readers: defaultdict[_Top, int] = defaultdict(int)
     weights: dict[_Top, float] = {}
-    for number, node in enumerate(nodes):
+    for layer, node in enumerate(nodes):
         reads = []
         for index, name in enumerate(node.param.bottom):
             if name not in newest:
-                raise _unknown_bottom(nodes, number, index)
+                raise _unknown_bottom(nodes, layer, index)
             reads.append(newest[name])
             readers[newest[name]] += 1
         sources.append(reads)
         for index, name in enumerate(node.param.top):
-            newest[name] = (number, index)
+            newest[name] = (layer, index)
         for index, weight in enumerate(node.param.loss_weight[: len(node.param.top)]):
             if weight:
-                weights[number, index] = weight
-                readers[number, index] += 1
+                weights[layer, index] = weight
+                readers[layer, index] += 1
     return sources, readers, weights
 
 
-def _unknown_bottom(nodes: Sequence[Node], number: int, index: int) -> NetError:
-    node = nodes[number]
+def _unknown_bottom(nodes: Sequence[Node], layer: int, index: int) -> NetError:
+    node = nodes[layer]
     name = node.param.bottom[index]
-    later = [other.name for other in nodes[number:] if name in other.param.top]
+    later = [other.name for other in nodes[layer:] if name in other.param.top]
     if later and later[0] == node.name:
         hint = "it is this layer's own top: in place works only on a blob that exists before"
     elif later:
         hint = f'layer "{later[0]}" produces it, but comes later: move it up'
     else:
-        hint = _nearest(name, [top for other in nodes[:number] for top in other.param.top])
-    error = NetError(f'unknown bottom "{name}" (bottom index {index}); {hint}')
-    error.at(node.where and node.where.at(f"bottom[{index}]"), node.label())
-    return error
+        hint = _nearest(name, [top for other in nodes[:layer] for top in other.param.top])
+    message = f'unknown bottom "{name}" (bottom index {index}); {hint}'
+    return net_error(node, f"bottom[{index}]", message)
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a file says that has no effect here, told once, with its place."""
+"""Warnings of fields that have no effect here, each once, with its position in the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def report_ignored(node: Node, layer: Layer) -> None:
 
 
 def ignored_fields(node: Node, layer: Layer) -> Iterator[str]:
-    """The paths, below the LayerParameter, of the fields that nobody reads."""
+    """The paths, below the LayerParameter, of the fields that are not read."""
     for field, value in node.param.ListFields():
         if field.name == layer.config_field:
             if is_core(field):

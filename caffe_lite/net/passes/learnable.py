@@ -1,4 +1,4 @@
-"""The parameters that a solver moves: their multipliers, and who shares them with whom."""
+"""The parameters that a solver updates: their multipliers, and which layers share them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from caffe_lite.blob import Blob
-from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer
+from caffe_lite.net.errors import net_error
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.nodes import Node
 
 
 @dataclass(frozen=True)
 class Learnable:
-    """One parameter blob of a net, as its owner has it."""
+    """One parameter blob of a net, with its owner's multipliers."""
 
     blob: Blob
     lr_mult: float
@@ -22,33 +22,35 @@ class Learnable:
     layer: str
     """The layer that owns it."""
     index: int
-    """Its number among that layer's blobs."""
+    """Its index among that layer's blobs."""
     label: str
-    """Its ``param { name }``, or its index in words; what Caffe's log calls it."""
+    """Its ``param { name }``, or its index as text; what Caffe's log calls it."""
 
 
 @dataclass
 class _Owner:
-    """A parameter and the places that set its multipliers."""
+    """A parameter with a name that other layers may share."""
 
     learnable: Learnable
     node: Node
     spec: caffe_pb2.ParamSpec
-    number: int
+    position: int
+    """Its index among all parameters."""
 
 
 def collect(nodes: Sequence[Node], layers: Sequence[Layer]) -> tuple[Learnable, ...]:
-    """All parameters in the order of the layers, those shared by name once, under their owner.
+    """All parameters in the order of the layers; those shared by name once, under their owner.
 
-    A sharer's blob uses the owner's data and diff from then on.  Raises NetError for more `param`
-    messages than blobs, and for sharers whose shapes or multipliers contradict the owner's.
+    The owner is the first layer with that name.  The blobs of the others use the owner's data and
+    diff from then on.  Raises NetError for more `param` messages than blobs, and where shapes or
+    multipliers contradict the owner's.
     """
     collected: list[Learnable] = []
     owners: dict[str, _Owner] = {}
     for node, layer in zip(nodes, layers, strict=True):
         specs = node.param.param
         if len(specs) > len(layer.blobs):
-            raise _error(
+            raise net_error(
                 node,
                 f"param[{len(layer.blobs)}]",
                 f"{len(specs)} param messages for {len(layer.blobs)} parameters; remove "
@@ -75,7 +77,7 @@ def collect(nodes: Sequence[Node], layers: Sequence[Layer]) -> tuple[Learnable, 
 
 def _check_fixed(node: Node, spec: caffe_pb2.ParamSpec, index: int) -> None:
     if spec.HasField("lr_mult") and spec.lr_mult != 0:
-        raise _error(
+        raise net_error(
             node,
             f"param[{index}].lr_mult",
             f"lr_mult is {spec.lr_mult:g}, but these are statistics that no solver may move; "
@@ -91,12 +93,12 @@ def _share(
     blob: Blob,
     collected: list[Learnable],
 ) -> None:
-    """Make `blob` use the memory of its owner's, if nothing contradicts that."""
+    """Let `blob` use the memory of the owner's blob; NetError if the two contradict each other."""
     shared = owner.learnable.blob
     permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
     if blob.count != shared.count if permissive else blob.shape != shared.shape:
-        what = "as many numbers as" if permissive else "the shape of"
-        raise _error(
+        what = "as many elements as" if permissive else "the shape of"
+        raise net_error(
             node,
             f"param[{index}].name",
             f'shares "{spec.name}" with layer "{owner.node.name}"{_place(owner, "name")}, so its '
@@ -107,7 +109,7 @@ def _share(
             continue
         value = getattr(spec, field)
         if owner.spec.HasField(field) and getattr(owner.spec, field) != value:
-            raise _error(
+            raise net_error(
                 node,
                 f"param[{index}].{field}",
                 f'{field} {value:g} of shared "{spec.name}" contradicts '
@@ -116,7 +118,7 @@ def _share(
             )
         owner.spec = _with(owner.spec, field, value)
         owner.learnable = replace(owner.learnable, **{field: value})
-        collected[owner.number] = owner.learnable
+        collected[owner.position] = owner.learnable
     blob.share_data(shared)
     blob.share_diff(shared)
 
@@ -133,9 +135,3 @@ def _place(owner: _Owner, field: str) -> str:
     index = owner.learnable.index
     place = where.at(f"param[{index}].{field}") if where else None
     return f" ({place})" if place else ""
-
-
-def _error(node: Node, field: str, message: str) -> NetError:
-    error = NetError(message)
-    error.at(node.where and node.where.at(field), node.label())
-    return error

@@ -1,4 +1,4 @@
-"""From names to numbers: which blob each layer's bottoms and tops are."""
+"""From blob names to blob indices: which blobs each layer's bottoms and tops are."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 from caffe_lite.errors import LayerError, NetError
 from caffe_lite.layers.base import Layer
+from caffe_lite.net.errors import net_error
 from caffe_lite.proto.nodes import Node
 
 
 @dataclass(frozen=True)
 class Wires:
-    """The blobs of a net by number, and the numbers each layer reads and writes.
+    """The blobs of a net, and which of them, by index, each layer reads and writes.
 
-    A layer that works in place has the same number among its bottoms and its tops.
+    A layer that works in place has the same index among its bottoms and its tops.
     """
 
     blobs: tuple[str, ...]
+    """Their names."""
     bottoms: tuple[tuple[int, ...], ...]
     tops: tuple[tuple[int, ...], ...]
     inputs: tuple[int, ...]
@@ -30,35 +32,43 @@ class Wires:
         bottoms = self.bottoms[layer]
         return top < len(bottoms) and bottoms[top] == self.tops[layer][top]
 
+    def bottom_names(self, layer: int) -> list[str]:
+        """The names of a layer's bottoms."""
+        return [self.blobs[blob] for blob in self.bottoms[layer]]
+
+    def top_names(self, layer: int) -> list[str]:
+        """The names of a layer's tops."""
+        return [self.blobs[blob] for blob in self.tops[layer]]
+
 
 def connect(nodes: Sequence[Node], classes: Sequence[type[Layer]]) -> Wires:
-    """Number the blobs.
+    """Give each blob an index.
 
     `classes[i]` is the layer class of `nodes[i]`: it says whether tops may be left unnamed, and
-    whether a top may be its bottom.  Raises NetError for a bottom that nobody produces and a top
+    whether a top may be its bottom.  Raises NetError for a bottom that no layer produces and a top
     that two layers produce, LayerError where a layer cannot work in place.
     """
     names: list[str] = []
-    number: dict[str, int] = {}
+    index_of: dict[str, int] = {}
     unread: set[int] = set()
     bottoms, tops, inputs = [], [], []
     for node, cls in zip(nodes, classes, strict=True):
         reads = []
         for index, name in enumerate(node.param.bottom):
-            if name not in number:
-                raise _error(node, f"bottom[{index}]", f'unknown bottom "{name}"')
-            reads.append(number[name])
+            if name not in index_of:
+                raise net_error(node, f"bottom[{index}]", f'unknown bottom "{name}"')
+            reads.append(index_of[name])
         unread.difference_update(reads)
         writes = []
         for index, name in enumerate(node.param.top):
             if index < len(reads) and node.param.bottom[index] == name:
                 _check_in_place(node, cls, index)
-            elif name in number:
+            elif name in index_of:
                 raise _two_producers(nodes, node, index)
             else:
-                number[name] = len(names)
+                index_of[name] = len(names)
                 names.append(name)
-            writes.append(number[name])
+            writes.append(index_of[name])
         for _ in range(_unnamed(cls, len(writes))):
             writes.append(len(names))
             names.append("(automatic)")
@@ -72,7 +82,7 @@ def connect(nodes: Sequence[Node], classes: Sequence[type[Layer]]) -> Wires:
 
 
 def _unnamed(cls: type[Layer], named: int) -> int:
-    """How many tops the net has to add for a layer that gives fewer names than it has tops."""
+    """How many tops the net adds to a layer that names fewer tops than it has."""
     if not cls.automatic_tops:
         return 0
     least = cls.tops[0] if isinstance(cls.tops, tuple) else cls.tops
@@ -93,14 +103,8 @@ def _two_producers(nodes: Sequence[Node], node: Node, index: int) -> NetError:
     first = next(other for other in nodes if name in other.param.top)
     place = first.where and first.where.at("top")
     where = f" at line {place.line}" if place else ""
-    return _error(
+    return net_error(
         node,
         f"top[{index}]",
         f'top "{name}" is produced by layer "{first.name}"{where} already; give it another name',
     )
-
-
-def _error(node: Node, field: str, message: str) -> NetError:
-    error = NetError(message)
-    error.at(node.where and node.where.at(field), node.label())
-    return error

@@ -1,7 +1,7 @@
-"""Blobs that share memory, for programs that look at a net's inputs, outputs and weights only.
+"""Blobs that share memory, for programs that read only a net's inputs, outputs and weights.
 
-The data and the diff of a blob matter from when a layer writes them to when the last layer reads
-them.  Those whose times do not meet may lie in one place.
+The data and the diff of a blob are in use from when a layer writes them until the last layer has
+read them.  Those whose times do not overlap may use the same memory.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from caffe_lite.blob import Array, Blob, Storage
 from caffe_lite.layers.base import Layer, Reads
-from caffe_lite.net.chains import Link
-from caffe_lite.net.plan import Plan
+from caffe_lite.net.link import Link
+from caffe_lite.net.passes.fuse import Fusion
+from caffe_lite.net.passes.plan import Plan
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the longest vector."""
@@ -24,21 +25,22 @@ ALIGNMENT = 64
 
 @dataclass
 class Life:
-    """When one memory is in use: with n layers, forward is times 0 to n - 1, backward the rest.
+    """When a piece of memory is in use.
 
-    Within a time, reading comes before writing.
+    With n layers, times 0 to n - 1 are their forwards, times n to 2 n - 1 their backwards, from
+    the last layer to the first.  Within one time, reading comes before writing.
     """
 
     count: int = 0
-    """The most numbers that it holds."""
+    """How many elements it holds at most."""
     first: int = -1
     last: int = -1
     pause: tuple[int, int] | None = None
-    """When it is put down in between, and taken up again with nothing left in it."""
+    """The last time before, and the first time after, a pause in which its values are not kept."""
     lasting: bool = False
-    """Somebody looks at it between runs, or reads what no layer has written."""
-    at: int = field(default=0, compare=False)
-    """Where it is placed, in numbers."""
+    """Whether it is read between runs, or before any layer has written it."""
+    offset: int = field(default=0, compare=False)
+    """Where it begins in the shared array, in elements."""
 
     def write(self, time: int) -> None:
         """A layer overwrites all of it."""
@@ -52,7 +54,7 @@ class Life:
         self.last = max(self.last, time)
 
     def spans(self) -> list[tuple[int, int]]:
-        """The times from which and up to which it is in use."""
+        """The first and the last time of each period of use."""
         if self.pause is None:
             return [(self.first, self.last)]
         return [(self.first, self.pause[0]), (self.pause[1], self.last)]
@@ -70,7 +72,7 @@ Lives = dict[Storage, Life]
 
 
 def lives(links: Sequence[Link], plan: Plan, backward: bool) -> tuple[Lives, Lives]:
-    """When the data and the diffs of all blobs are in use."""
+    """When the data, and when the diffs, of all blobs are in use."""
     data: Lives = {}
     diffs: Lives = {}
     for link in links:
@@ -108,10 +110,10 @@ def _read_in_backward(link: Link) -> Iterator[Blob]:
 
 
 def _watched(link: Link) -> Iterator[Blob]:
-    """Blobs that more than the net's layers look at.
+    """Blobs that are read or written by more than the net's layers.
 
-    Those that come from outside; losses; whatever a user's own layer has, or a layer whose tops
-    depend on data.
+    Inputs; losses; all blobs of a user's own layer, or of a layer whose tops' shapes depend on
+    data.
     """
     layer = link.layer
     if not link.bottom or layer.dynamic or layer.type == "Python":
@@ -123,68 +125,80 @@ def _watched(link: Link) -> Iterator[Blob]:
 
 
 def _buffers(
-    links: Sequence[Link], plan: Plan, dtype: np.dtype[Any], backward: bool
+    links: Sequence[Link],
+    plan: Plan,
+    fusions: Sequence[Fusion],
+    dtype: np.dtype[Any],
+    backward: bool,
 ) -> Iterator[tuple[Layer, str, Array, Life]]:
     """The layers' buffers and when they are in use: from a layer's forward to its backward.
 
-    In a chain they are filled as soon as the chain's first layer runs.  Workspaces are put down
-    when the chain has run.
+    Those of fused layers are written as soon as the first of these layers runs.  Workspace pauses
+    from the last of these layers until its backward.
     """
-    steps = (*plan.steps.forward, *plan.steps.backward)
-    begin = {index: step.layers[0] for step in plan.steps.forward for index in step.layers}
-    end = dict.fromkeys(begin, 0)
-    for step in steps:
-        end.update({index: max(end[index], *step.layers) for index in step.layers})
+    fused = {index: fusion.forward_layers for fusion in fusions for index in fusion.forward_layers}
     for time, link in enumerate(links):
         layer, backward_time = link.layer, 2 * len(links) - 1 - time
         if not link.bottom or layer.dynamic or layer.type == "Python":
             continue
-        for name, array in vars(layer.buf).items():
-            life = Life(-(-array.nbytes // dtype.itemsize), begin[time], time)
+        together = fused.get(time, (time,))
+        for name, buffer in layer.declared_buffers.items():
+            if buffer.backward_only and not layer.goes_backward:
+                continue
+            array: Array = getattr(layer.buf, name)
+            life = Life(-(-array.nbytes // dtype.itemsize), together[0], time)
             if backward and plan.layers[time]:
                 life.last = backward_time
-                if name in layer.workspaces:
-                    life.pause = end[time], 2 * len(links) - 1 - end[time]
+                if not buffer.kept:
+                    life.pause = together[-1], 2 * len(links) - 1 - together[-1]
             yield layer, name, array, life
 
 
 def share_workspaces(layers: Sequence[Layer]) -> None:
-    """Let the layers' workspaces lie in one place, as they are used one after another."""
-    arrays = [(layer.buf, name) for layer in layers for name in layer.workspaces]
+    """Give all layers' workspaces the same memory, as they are used one after another."""
+    arrays = [
+        (layer.buf, name)
+        for layer in layers
+        for name, buffer in layer.declared_buffers.items()
+        if not buffer.kept
+    ]
     sizes = [getattr(buffers, name).nbytes for buffers, name in arrays]
-    room = np.empty(max(sizes, default=0), np.uint8)
+    workspace = np.empty(max(sizes, default=0), np.uint8)
     for (buffers, name), size in zip(arrays, sizes, strict=True):
         old = getattr(buffers, name)
-        setattr(buffers, name, room[:size].view(old.dtype).reshape(old.shape))
+        setattr(buffers, name, workspace[:size].view(old.dtype).reshape(old.shape))
 
 
 def place(items: Sequence[Life], alignment: int) -> int:
-    """Give each life its place, so that those that meet do not overlap; the numbers needed.
+    """Give each life an offset, so that those that meet do not overlap; returns the size needed.
 
-    The largest first, each as low as it fits (Pisarchyk and Lee 2020, arXiv:2001.03288).
+    The largest first, each at the lowest offset where it fits (Pisarchyk and Lee 2020,
+    arXiv:2001.03288).  `alignment`, offsets and size are in elements.
     """
     placed: list[Life] = []
     for item in sorted(items, key=lambda life: -life.count):
-        item.at = 0
-        for other in sorted((life for life in placed if life.meets(item)), key=lambda o: o.at):
-            if item.at + item.count <= other.at:
+        item.offset = 0
+        meeting = (life for life in placed if life.meets(item))
+        for other in sorted(meeting, key=lambda life: life.offset):
+            if item.offset + item.count <= other.offset:
                 break
-            end = other.at + other.count
-            item.at = max(item.at, -(-end // alignment) * alignment)
+            end = other.offset + other.count
+            item.offset = max(item.offset, -(-end // alignment) * alignment)
         placed.append(item)
-    return max((item.at + item.count for item in items), default=0)
+    return max((item.offset + item.count for item in items), default=0)
 
 
 def share(
     links: Sequence[Link],
     plan: Plan,
+    fusions: Sequence[Fusion],
     lasting: Collection[Blob],
     dtype: npt.DTypeLike,
     backward: bool,
 ) -> set[Storage]:
-    """Let all blobs but `lasting`, and the layers' buffers, lie in one array.
+    """Store all blobs but `lasting`, and the layers' buffers, in one array.
 
-    Returns the memories of data that do not even last through a forward.
+    Returns the memories of the data that a forward overwrites before it ends.
     """
     data, diffs = lives(links, plan, backward)
     kept = {blob.data_memory for blob in lasting} | {blob.diff_memory for blob in lasting}
@@ -196,13 +210,13 @@ def share(
         for memory, life in (*data.items(), *diffs.items())
         if life.first >= 0 and not life.lasting and memory not in kept
     }
-    number = np.dtype(dtype)
-    buffers = list(_buffers(links, plan, number, backward))
+    element = np.dtype(dtype)
+    buffers = list(_buffers(links, plan, fusions, element, backward))
     lives_of_all = [*shared.values(), *(life for *_, life in buffers)]
-    arena = np.zeros(place(lives_of_all, ALIGNMENT // number.itemsize), number)
+    arena = np.zeros(place(lives_of_all, ALIGNMENT // element.itemsize), element)
     for memory, life in shared.items():
-        memory.array = arena[life.at : life.at + life.count]
+        memory.array = arena[life.offset : life.offset + life.count]
     for layer, name, array, life in buffers:
-        room = arena[life.at : life.at + life.count].view(np.uint8)[: array.nbytes]
-        setattr(layer.buf, name, room.view(array.dtype).reshape(array.shape))
+        part = arena[life.offset : life.offset + life.count].view(np.uint8)[: array.nbytes]
+        setattr(layer.buf, name, part.view(array.dtype).reshape(array.shape))
     return {memory for memory in data if memory in shared and data[memory].last < len(links)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from caffe_lite.errors import NetError
+from caffe_lite.net.errors import net_error
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.nodes import Node
 
@@ -15,7 +15,7 @@ _log = logging.getLogger("caffe_lite.net")
 def state_of(
     given: caffe_pb2.NetState, phase: int | None, level: int, stages: Sequence[str] | None
 ) -> caffe_pb2.NetState:
-    """The file's own state, with what the caller says over it."""
+    """The file's own state, overridden by what the caller gives; None for what it does not."""
     state = caffe_pb2.NetState()
     state.CopyFrom(given)
     if phase is not None:
@@ -29,8 +29,8 @@ def state_of(
 def select(nodes: Sequence[Node], state: caffe_pb2.NetState) -> list[Node]:
     """The layers that `state` includes, in order.
 
-    A layer without rules is always in.  With `include` rules it is in when any of them is met,
-    with `exclude` rules when none is; both at once are refused with NetError.
+    A layer without rules is always included; one with `include` rules if any of them is met; one
+    with `exclude` rules if none of them is.  Raises NetError for a layer with both.
     """
     return [node for node in nodes if _included(node, state)]
 
@@ -38,9 +38,8 @@ def select(nodes: Sequence[Node], state: caffe_pb2.NetState) -> list[Node]:
 def _included(node: Node, state: caffe_pb2.NetState) -> bool:
     include, exclude = node.param.include, node.param.exclude
     if include and exclude:
-        raise NetError("has both include and exclude rules; give one kind only").at(
-            node.where and node.where.at("exclude"), node.label()
-        )
+        message = "has both include and exclude rules; give one kind only"
+        raise net_error(node, "exclude", message)
     if include:
         obstacles = [obstacle(rule, state) for rule in include]
         if None in obstacles:
@@ -54,7 +53,7 @@ def _included(node: Node, state: caffe_pb2.NetState) -> bool:
 
 
 def obstacle(rule: caffe_pb2.NetStateRule, state: caffe_pb2.NetState) -> str | None:
-    """Why `state` does not meet `rule`, in words; None when it does."""
+    """Why `state` does not meet `rule`, as text; None if it does."""
     stages = set(state.stage)
     if rule.HasField("phase") and rule.phase != state.phase:
         wanted, got = (caffe_pb2.Phase.Name(phase) for phase in (rule.phase, state.phase))

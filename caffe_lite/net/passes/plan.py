@@ -1,7 +1,4 @@
-"""What a net will do, decided once: the steps of forward, the layers that go backward.
-
-And whether backward is safe where layers work in place.
-"""
+"""The plan of backward: which gradients are computed, and whether working in place is safe."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from dataclasses import dataclass
 
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer, Reads
-from caffe_lite.net.fuse import NO_STEPS, Steps
-from caffe_lite.net.wiring import Wires
+from caffe_lite.net.errors import net_error
+from caffe_lite.net.passes.wiring import Wires
 from caffe_lite.proto.nodes import Node
 
 Flags = tuple[bool, ...]
@@ -24,30 +21,28 @@ class Plan:
     layers: Flags
     bottoms: tuple[Flags, ...]
     params: tuple[Flags, ...]
-    steps: Steps = NO_STEPS
-    """What a whole forward and a whole backward run."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a layer says about its gradients; all that `plan_backward` wants to know of it."""
+    """What a layer declares about its gradients: all that `plan_backward` reads."""
 
     lr_mults: tuple[float, ...] = ()
     loss: Flags = ()
-    """Per top: has it a loss weight?"""
+    """For each top, whether it has a loss weight."""
     propagate_down: Flags = ()
-    """Per bottom, when the prototxt says; empty when it does not."""
+    """For each bottom, the prototxt's `propagate_down`; empty if it has none."""
     no_gradient: tuple[int, ...] = ()
-    """Bottoms that never get a gradient."""
+    """Bottoms that never get a gradient, by index."""
     differentiable: bool = True
 
 
 def plan_backward(wires: Wires, needs: Sequence[Needs], force: bool = False) -> Plan:
     """Caffe's three analyses, as one function of tables.
 
-    A bottom's gradient is needed when something learnable lies below it, or `propagate_down` says
-    so, and when what it leads to lies under a loss.  `force` (`force_backward` in the net) asks
-    for all gradients that exist, whether or not a loss is above.
+    A bottom's gradient is needed if a learned parameter is below it, or if `propagate_down` is
+    true, and if a loss is above it.  `force`, the net's `force_backward`, plans all gradients that
+    exist, with or without a loss above.
     """
     layer_needs, bottom_needs = _needed_from_below(wires, needs)
     _prune_from_above(wires, needs, layer_needs, bottom_needs)
@@ -67,7 +62,10 @@ def plan_backward(wires: Wires, needs: Sequence[Needs], force: bool = False) -> 
 def _needed_from_below(
     wires: Wires, needs: Sequence[Needs]
 ) -> tuple[list[bool], list[list[bool]]]:
-    """Gradients that somebody below wants, were there a loss above."""
+    """The gradients that a learned parameter or a `propagate_down` needs, by layer and by bottom.
+
+    Whether a loss is above is not considered yet.
+    """
     blob_needs = [False] * len(wires.blobs)
     layer_needs, bottom_needs = [], []
     for layer, need in enumerate(needs):
@@ -88,7 +86,7 @@ def _prune_from_above(
     layer_needs: list[bool],
     bottom_needs: list[list[bool]],
 ) -> None:
-    """Drop what no loss depends on, and what only dropped layers would pass on."""
+    """Drop the gradients without a loss above, and those that only dropped layers produce."""
     under_loss: set[int] = set()
     skipped: set[int] = set()
     for layer in reversed(range(len(needs))):
@@ -109,15 +107,18 @@ def _prune_from_above(
 
 
 def needs_of(node: Node, layer: Layer) -> Needs:
-    """What a built layer says.  NetError when `propagate_down` is not one for each bottom."""
+    """The needs of a built layer.
+
+    Raises NetError unless `propagate_down` has a value for each bottom or none.
+    """
     given = tuple(node.param.propagate_down)
     if given and len(given) != len(node.param.bottom):
-        error = NetError(
+        raise net_error(
+            node,
+            "propagate_down",
             f"{len(given)} propagate_down values for {len(node.param.bottom)} bottoms; give one "
-            "for each bottom, or none"
+            "for each bottom, or none",
         )
-        error.at(node.where and node.where.at("propagate_down"), node.label())
-        raise error
     specs = node.param.param
     lr_mults = tuple(
         (specs[i].lr_mult if i < len(specs) else 1.0) if moves else 0.0
@@ -134,12 +135,12 @@ def check_in_place(
     plan: Plan,
     memory: Sequence[object],
 ) -> None:
-    """Refuse a net where an in-place layer destroys what another's backward still reads.
+    """Refuse a net where a layer in place destroys values that another layer's backward reads.
 
-    For each blob: whoever writes it and reads the written values in backward must have them kept
-    by every later in-place writer.  Caffe does not check this and computes a wrong gradient
-    (Sigmoid, then Dropout in place).  `memory` says for each blob where its values lie: those of
-    Flatten's bottom and top are the same.
+    If a layer's backward reads the top that it has written, every later layer in place on that
+    blob must keep those values.  Caffe does not check this, and computes a wrong gradient
+    (Sigmoid, then Dropout in place).  `memory` has the memory of each blob's values, which is one
+    for Flatten's bottom and top.
     """
     writers: dict[object, list[tuple[int, Reads]]] = {}
     for layer in range(len(layers)):
@@ -162,9 +163,9 @@ def _destroys(layer: Layer, reads: Reads) -> bool:
 
 def _destroyed(nodes: Sequence[Node], writer: int, layer: int, top: int) -> NetError:
     node, first = nodes[layer], nodes[writer]
-    error = NetError(
+    return net_error(
+        node,
+        f"top[{top}]",
         f'overwrites "{node.param.top[top]}", whose values layer "{first.name}" ({first.type}) '
-        "still needs for its gradient; give this layer's top another name"
+        "still needs for its gradient; give this layer's top another name",
     )
-    error.at(node.where and node.where.at(f"top[{top}]"), node.label())
-    return error

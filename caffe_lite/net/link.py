@@ -1,0 +1,41 @@
+"""A layer with the blobs that it is connected to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from caffe_lite.blob import Blob
+from caffe_lite.errors import NotDifferentiable
+from caffe_lite.layers.base import Layer
+
+
+class Link(NamedTuple):
+    """A layer with its blobs."""
+
+    layer: Layer
+    bottom: list[Blob]
+    top: list[Blob]
+
+    def prepare(self) -> bool:
+        """Shape the tops and buffers for the bottoms; whether a shape had changed."""
+        return self.layer.prepare(self.bottom, self.top)
+
+    def run(self) -> None:
+        """The layer's forward."""
+        self.layer.prepare(self.bottom, self.top)
+        self.layer.forward(self.bottom, self.top)
+
+    def run_back(self, propagate_down: Sequence[bool]) -> None:
+        """The layer's backward.
+
+        Raises NotDifferentiable if a gradient is wanted for a bottom that never has one.
+        """
+        for bottom in self.layer.no_gradient:
+            if bottom < len(propagate_down) and propagate_down[bottom]:
+                raise NotDifferentiable(
+                    f"bottom {bottom} gets no gradient, but something below it learns; put "
+                    f"propagate_down: false for it",
+                    f".bottom[{bottom}]",
+                )
+        self.layer.backward(self.top, list(propagate_down), self.bottom)

@@ -1,0 +1,151 @@
+"""Runner: forward and backward over the layers of a net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+
+from caffe_lite.errors import CaffeError, NetError
+from caffe_lite.net import log
+from caffe_lite.net.errors import located
+from caffe_lite.net.link import Link
+from caffe_lite.net.passes import fuse
+from caffe_lite.net.passes.plan import Plan
+from caffe_lite.net.passes.wiring import Wires
+from caffe_lite.net.running import steps
+from caffe_lite.net.running.lock import computing
+from caffe_lite.proto.nodes import Node
+
+Hook = Callable[[int], None]
+
+
+@dataclass
+class Hooks:
+    """Functions that are called with the index of each layer."""
+
+    before_forward: list[Hook] = field(default_factory=list)
+    after_forward: list[Hook] = field(default_factory=list)
+    before_backward: list[Hook] = field(default_factory=list)
+    after_backward: list[Hook] = field(default_factory=list)
+
+
+class Runner:
+    """Runs the layers of a net: fused where nothing reads the values between, else one by one.
+
+    `fusions` are the layers that run as one, `steps` what a whole forward and backward run.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], links: Sequence[Link], wires: Wires, plan: Plan
+    ) -> None:
+        self.hooks = Hooks()
+        self._nodes = nodes
+        self._links = links
+        self._wires = wires
+        self._plan = plan
+        self._forward_only = False
+        self._single = steps.single_steps(links, plan.bottoms)
+        self._losses = [
+            [top for top, weight in zip(link.top, link.layer.loss_weights, strict=False) if weight]
+            for link in links
+        ]
+        self._fuse()
+
+    def _fuse(self) -> None:
+        self.fusions = fuse.find_fusions(self._wires, self._links)
+        self.steps = steps.fused_steps(self._links, self.fusions, self._single)
+
+    def forbid_backward(self) -> None:
+        """Refuse backward from now on: no layer keeps anything for it, and more are fused."""
+        self._forward_only = True
+        for link in self._links:
+            link.layer.goes_backward = False
+        self._fuse()
+
+    def forward(self, start: int, end: int, debug: bool = False) -> float:
+        """Run layers `start` to `end`, both included; the weighted loss of these.
+
+        Layers are fused in a whole run without hooks.  `debug` logs what each layer computes.
+        """
+        before, after = self.hooks.before_forward, self.hooks.after_forward
+        whole = start == 0 and end == len(self._links) - 1
+        fused = whole and not (before or after or debug)
+        loss = 0.0
+        with computing:
+            if not fused:
+                self._unfold()
+            for step in self.steps.forward if fused else self._single.forward[start : end + 1]:
+                index = step.layers[-1]
+                for hook in before:
+                    hook(index)
+                try:
+                    step.run()
+                except CaffeError as error:
+                    self._refuse(step, error)
+                for blob in self._losses[index]:
+                    loss += float(np.vdot(blob.data, blob.diff))
+                if debug:
+                    log.debug_forward(self._links[index], self._wires.top_names(index))
+                for hook in after:
+                    hook(index)
+        return loss
+
+    def _unfold(self) -> None:
+        """Before layers run one by one: give them what a fused forward has left out."""
+        for chain in self.steps.returning:
+            chain.unfold()
+
+    def _refuse(self, step: steps.Step, error: CaffeError) -> NoReturn:
+        """Raise a step's error; of a fused step, the one that its layers raise one by one."""
+        if len(step.layers) > 1:
+            for index in step.layers:
+                single = self._single.forward[index]
+                try:
+                    single.run()
+                except CaffeError as its_own:
+                    self._refuse(single, its_own)
+        raise self._located(error, step.layers[0]) from None
+
+    def _located(self, error: CaffeError, index: int) -> CaffeError:
+        return located(error, self._nodes[index], self._links[index].layer.config_field)
+
+    def backward(self, start: int, end: int, debug: bool = False) -> None:
+        """Run layers `start` down to `end`, both included, where the plan has a gradient.
+
+        Layers are fused as in `forward`.  Raises NetError after `forbid_backward`.
+        """
+        if self._forward_only:
+            raise NetError("this net was set to run forward only: share_memory(backward=False)")
+        before, after = self.hooks.before_backward, self.hooks.after_backward
+        whole = start == len(self._links) - 1 and end == 0
+        fused = whole and not (before or after or debug)
+        chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
+        with computing:
+            if not fused:
+                self._unfold()
+            for step in reversed(chosen):
+                index = step.layers[0]
+                for hook in before:
+                    hook(index)
+                if self._plan.layers[index]:
+                    try:
+                        step.run()
+                    except CaffeError as error:
+                        raise self._located(error, index) from None
+                    if debug:
+                        names, wanted = self._wires.bottom_names(index), self._plan.bottoms[index]
+                        log.debug_backward(self._links[index], names, wanted)
+                for hook in after:
+                    hook(index)
+
+    def reshape(self) -> None:
+        """Shape all blobs for bottoms that have been reshaped."""
+        with computing:
+            for index, link in enumerate(self._links):
+                try:
+                    link.prepare()
+                except CaffeError as error:
+                    raise self._located(error, index) from None
