@@ -52,6 +52,15 @@ class Scaled(caffe.Layer):
         pass
 
 
+class Own(Scaled):
+    # the names of fusion, and of the copy of a bottom, for things of its own
+    takes_back = bottom_copy = epilogue_params = "its own"
+
+    def setup(self, bottom, top):
+        super().setup(bottom, top)
+        self.epilogue = self.forward_with = self.epilogue_axis = self.bottom_data = 3
+
+
 not_a_layer = 3
 Builtin = caffe.layers.neuron.ReLU
 
@@ -95,6 +104,26 @@ def test_it_runs_when_allowed() -> None:
     net.blobs["x"].reshape(1, 2)
     assert net.forward()["y"].shape == (1, 2)
     assert net.params["p"][0].data.shape == (1,)
+
+
+OWN = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 3 dim: 2 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "constant" value: 1 } } }
+layer { name: "p" type: "Python" bottom: "ip" top: "TOP"
+  python_param { module: "user_layers" layer: "Own" param_str: "2.5" } }
+layer { name: "relu" type: "ReLU" bottom: "TOP" top: "TOP" }
+"""
+
+
+@pytest.mark.parametrize("top", ["ip", "own"])
+def test_names_that_only_some_layers_have_are_free(top: str) -> None:
+    """Even between a layer that takes an epilogue and one that is one."""
+    net = caffe.Net(source(OWN.replace("TOP", top)), caffe.TEST, python_layers=True)
+    net.blobs["x"].data[...] = [[1, 2], [3, 4], [-5, -6]]
+    product = np.array([[3, 3], [7, 7], [-11, -11]])
+    expected = np.maximum(product * 2.5 + caffe.TEST, 0)
+    np.testing.assert_allclose(net.forward()[top], expected)
 
 
 def test_a_registered_class_needs_no_leave() -> None:

@@ -124,6 +124,37 @@ def test_forward_only_takes_less_and_refuses_to_go_backward() -> None:
         ahead.backward()
 
 
+COPYING = """layer { name: "x" type: "Input" top: "x"
+  input_param { shape { dim: 2 dim: 6 dim: 5 dim: 7 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "y"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "norm" type: "BatchNorm" bottom: "y" top: "y" }
+layer { name: "prelu" type: "PReLU" bottom: "y" top: "y" }
+layer { name: "scale" type: "Scale" bottom: "y" top: "y" }
+layer { name: "apart" type: "Scale" bottom: "y" top: "z" }
+layer { name: "sum" type: "Reduction" bottom: "z" top: "sum" loss_weight: 1 }
+"""
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_copies_of_overwritten_bottoms_share_memory(backward: bool) -> None:
+    """Those of every kind of layer, and none where no backward will read it."""
+    net = build(COPYING)
+    net.share_memory(backward=backward)
+    shared = net.blobs["y"].data_memory.array.base
+    assert shared is not None
+    for name in ("norm", "prelu", "scale"):
+        copy = net.layer_dict[name].buf.bottom_copy
+        assert copy.shape == (2, 4, 5, 7)
+        assert np.shares_memory(copy, shared) == backward
+        assert not copy.any()
+    assert not hasattr(net.layer_dict["apart"].buf, "bottom_copy")
+    net.blobs["x"].data[...] = np.random.default_rng(1).standard_normal((2, 6, 5, 7))
+    net.forward()
+    copies = [net.layer_dict[name].buf.bottom_copy for name in ("norm", "prelu", "scale")]
+    assert [bool(copy.any()) for copy in copies] == 3 * [backward]
+
+
 def test_a_chain_fills_its_buffers_before_its_first_layer_reads() -> None:
     """So BatchNorm's statistics may not lie where the convolution's bottom still is."""
     text = """layer { name: "x" type: "Input" top: "x"

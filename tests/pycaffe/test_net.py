@@ -84,6 +84,27 @@ def test_forward_and_backward_give_what_is_asked_for(net: Any) -> None:
     assert loss == pytest.approx(float(net.blobs["loss"].data))
 
 
+def test_single_layers_by_index(net: Any) -> None:
+    """Under pycaffe's private names, and under those that Caffe's C++ has."""
+    for forward, backward in (
+        (net._forward, net._backward),
+        (net.forward_from_to, net.backward_from_to),
+    ):
+        net.clear_param_diffs()
+        wanted = net.forward()["loss"].copy()
+        net.backward()
+        gradient = net.params["conv"][0].diff.copy()
+        net.clear_param_diffs()
+        net.blobs["scores"].data[...] = 0
+        assert [forward(i, i) for i in (2, 3)] == [0, pytest.approx(float(wanted))]
+        assert forward(2, 3) == pytest.approx(float(wanted))
+        for i in (3, 2, 1):
+            assert not net.params["conv"][0].diff.any()
+            backward(i, i)
+        np.testing.assert_array_equal(net.params["conv"][0].diff, gradient)
+        assert gradient.any()
+
+
 def test_a_part_of_the_net(net: Any) -> None:
     net.forward()
     conv = np.random.default_rng(0).uniform(size=net.blobs["conv"].shape).astype(np.float32)
