@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import lmdb
@@ -21,7 +22,7 @@ from caffe_lite.proto import caffe_pb2
 from tests.project import GOLDEN, copy_golden
 
 DATA = GOLDEN / "data"
-FILES = [line.split()[0] for line in (GOLDEN / "list.txt").read_text().splitlines()]
+FILES = [line.split()[0] for line in (DATA / "list.txt").read_text().splitlines()]
 
 
 def records(path: str | Path) -> list[tuple[bytes, caffe_pb2.Datum]]:
@@ -65,7 +66,7 @@ def test_grey_into_leveldb_as_caffe_does_it(folder):
     copy_golden("data/leveldb_gray40", folder / "wanted")
     size = ("-resize_width", "40", "-resize_height", "40")
     assert run("--gray", "-backend", "leveldb", *size, "images/", "list.txt", "db") == 0
-    with plyvel.DB("db") as got, plyvel.DB("wanted") as wanted:
+    with closing(plyvel.DB("db")) as got, closing(plyvel.DB("wanted")) as wanted:
         assert list(got) == list(wanted)
 
 
