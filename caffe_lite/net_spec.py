@@ -120,7 +120,7 @@ def _convert(proto: Message, field: Any, value: Any, put: Callable[[Any], None])
     place = f'"{field.name}" of {proto.DESCRIPTOR.name}'
     if field.enum_type and isinstance(value, str):
         if value not in field.enum_type.values_by_name:
-            known = ", ".join(field.enum_type.values_by_name)
+            known = ", ".join(known.name for known in field.enum_type.values)
             raise FieldError(f'{place} is one of {known}, not "{value}"')
         value = field.enum_type.values_by_name[value].number
     try:
@@ -130,7 +130,7 @@ def _convert(proto: Message, field: Any, value: Any, put: Callable[[Any], None])
 
 
 def _unknown(message: str, name: str, protos: Iterable[Message]) -> UnknownFieldError:
-    near = nearest(name, [known for proto in protos for known in proto.DESCRIPTOR.fields_by_name])
+    near = nearest(name, [known.name for proto in protos for known in proto.DESCRIPTOR.fields])
     return UnknownFieldError(f'{message}; did you mean "{near}"?' if near else message)
 
 

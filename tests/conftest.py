@@ -1,8 +1,29 @@
-"""Settings that must stand before numba is imported."""
+"""What holds for every test: at least two threads, and a current folder that is empty."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
-# Two threads at least, on a machine with one core too: kernels must give the same bits with both.
+import pytest
+
+# Before numba is imported.  Two threads on a machine with one core too: kernels must give the same
+# bits with both.
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that stays empty."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_the_tree(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Paths in a prototxt are relative to the current folder: in the project's own, a test would
+    read the databases and the weights that its user has made there.
+    """
+    monkeypatch.chdir(empty_folder)
+    yield
+    assert os.listdir(empty_folder) == [], "the test wrote into the current folder"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.project import EXAMPLES, GOLDEN, MODELS, PAGES, ROOT, golden
+
 PACKAGE = ROOT / "caffe_lite"
 
 # A part may import what stands on a lower level, and itself.
@@ -289,10 +290,12 @@ def test_the_table_of_layer_types_is_the_registry() -> None:
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     machine_path = re.compile(r"(?<![\w.$}])/(?:work|root|home|Users)/\w")
-    folders = ["caffe_lite", "docs", "examples", "models", "proto", "tests", "tools"]
+    folders = ["caffe_lite", "docs", "proto", "tests", "tools"]
     suffixes = {".py", ".pyi", ".md", ".proto", ".prototxt", ".sh", ".txt", ""}
     found = []
-    for path in [ROOT / "README.md", *(p for f in folders for p in (ROOT / f).rglob("*"))]:
+    listed = [*(ROOT / name for name in [*PAGES, *EXAMPLES, *MODELS]), *golden("")]
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    for path in [*listed, *(path for path in sources if GOLDEN not in path.parents)]:
         if path.is_file() and path.suffix in suffixes and "__pycache__" not in path.parts:
             text = path.read_text(encoding="utf-8", errors="ignore")
             if machine_path.search(text):

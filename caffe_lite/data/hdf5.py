@@ -174,7 +174,7 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
                 file[name][start:] = rows
 
             yield append
-        os.rename(temporary, path)
+        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
     finally:

@@ -21,10 +21,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     temporary = target.with_name(f".{target.name[-200:]}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)
-        _to_disk(temporary)
+        _to_disk(temporary, os.O_RDWR)  # Windows flushes no file that is open for reading only
         os.replace(temporary, target)
         if os.name == "posix":  # elsewhere a folder cannot be opened
-            _to_disk(target.parent)
+            _to_disk(target.parent, os.O_RDONLY)
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
         if not target.parent.is_dir():
@@ -34,8 +34,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
         temporary.unlink(missing_ok=True)
 
 
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _to_disk(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "solvers"
+from tests.project import GOLDEN
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def folder(tmp_path, monkeypatch):
         "train.txt",
         "test.txt",
     ):
-        shutil.copy(GOLDEN / name, tmp_path)
+        shutil.copy(GOLDEN / "solvers" / name, tmp_path)
     (tmp_path / "solver.prototxt").write_text(
         'net: "net.prototxt" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9\n'
         'max_iter: 4 display: 2 snapshot: 2 snapshot_prefix: "run"\n'

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,9 @@ from caffe_lite.cli.compilation import compilation
 from caffe_lite.errors import CaffeError
 from caffe_lite.kernels import _jit
 from caffe_lite.proto import caffe_pb2, files
+from tests.project import MODELS, copy
 
 LINE = r"{}: {}: \d+ kernels compiled in [\d.]+ s, [\d.]+ s in all"
-MODELS = Path(__file__).resolve().parents[2] / "models"
 
 DATA = """
 layer {{ name: "data" type: "{kind}" top: "data" top: "label" {settings} }}
@@ -66,7 +64,7 @@ def test_a_solver_without_its_data(folder, capsys):
 
 
 def test_lenet_without_its_database(tmp_path, monkeypatch, capsys):
-    shutil.copytree(MODELS / "lenet", tmp_path / "models" / "lenet", ignore=lambda *_: ["digits"])
+    copy(MODELS, tmp_path)
     monkeypatch.chdir(tmp_path)
     solver = "models/lenet/solver.prototxt"
     small = (tmp_path / "models/lenet/train_test.prototxt").read_text()

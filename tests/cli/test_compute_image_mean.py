@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import lmdb
 import numpy as np
 import pytest
@@ -10,8 +7,7 @@ from PIL import Image
 
 from caffe_lite import cli
 from caffe_lite.proto import caffe_pb2
-
-GOLDEN = Path(__file__).parent.parent / "golden" / "data"
+from tests.project import GOLDEN, copy_golden
 
 
 def write(path: str, *datums: caffe_pb2.Datum) -> None:
@@ -28,10 +24,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_file_is_caffe_s(folder, capsys):
-    shutil.copytree(GOLDEN / "lmdb_64x48", folder / "db")
+    copy_golden("data/lmdb_64x48", folder / "db")
     assert cli.main(["compute_image_mean", "db", "mean.binaryproto"]) == 0
     out, err = capsys.readouterr()
-    wanted = caffe_pb2.BlobProto.FromString((GOLDEN / "mean_64x48.binaryproto").read_bytes())
+    wanted = caffe_pb2.BlobProto.FromString(
+        (GOLDEN / "data" / "mean_64x48.binaryproto").read_bytes()
+    )
     got = caffe_pb2.BlobProto.FromString((folder / "mean.binaryproto").read_bytes())
     assert got == wanted
     means = np.array(wanted.data).reshape(3, -1).mean(axis=1)

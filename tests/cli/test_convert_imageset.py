@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import lmdb
@@ -18,9 +19,10 @@ from PIL import Image
 
 from caffe_lite import cli
 from caffe_lite.proto import caffe_pb2
+from tests.project import GOLDEN, copy_golden
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "data"
-FILES = [line.split()[0] for line in (GOLDEN / "list.txt").read_text().splitlines()]
+DATA = GOLDEN / "data"
+FILES = [line.split()[0] for line in (DATA / "list.txt").read_text().splitlines()]
 
 
 def records(path: str | Path) -> list[tuple[bytes, caffe_pb2.Datum]]:
@@ -34,8 +36,8 @@ def records(path: str | Path) -> list[tuple[bytes, caffe_pb2.Datum]]:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current folder: images/ and list.txt, without any database."""
-    shutil.copytree(GOLDEN / "images", tmp_path / "images")
-    shutil.copy(GOLDEN / "list.txt", tmp_path)
+    copy_golden("data/images", tmp_path / "images")
+    shutil.copy(DATA / "list.txt", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -50,7 +52,7 @@ def left(folder: Path) -> set[str]:
 
 
 def test_the_records_are_byte_for_byte_caffe_s(folder, capsys):
-    shutil.copytree(GOLDEN / "lmdb_64x48", folder / "wanted")
+    copy_golden("data/lmdb_64x48", folder / "wanted")
     size = ("-resize_width=64", "--resize_height", "48")
     assert run(*size, "images/", "list.txt", "db") == 0
     assert capsys.readouterr() == ("db: 8 images\n", "")
@@ -61,16 +63,16 @@ def test_the_records_are_byte_for_byte_caffe_s(folder, capsys):
 
 def test_grey_into_leveldb_as_caffe_does_it(folder):
     plyvel = pytest.importorskip("plyvel")
-    shutil.copytree(GOLDEN / "leveldb_gray40", folder / "wanted")
+    copy_golden("data/leveldb_gray40", folder / "wanted")
     size = ("-resize_width", "40", "-resize_height", "40")
     assert run("--gray", "-backend", "leveldb", *size, "images/", "list.txt", "db") == 0
-    with plyvel.DB("db") as got, plyvel.DB("wanted") as wanted:
+    with closing(plyvel.DB("db")) as got, closing(plyvel.DB("wanted")) as wanted:
         assert list(got) == list(wanted)
 
 
 def test_encoded_png_has_caffe_s_pixels(folder):
     cv2 = pytest.importorskip("cv2")
-    shutil.copytree(GOLDEN / "lmdb_encoded_png50", folder / "wanted")
+    copy_golden("data/lmdb_encoded_png50", folder / "wanted")
     size = ("-resize_width", "50", "-resize_height", "50")
     assert run("-encoded", "-encode_type", "png", *size, "images/", "list.txt", "db") == 0
     for (key, got), (wanted_key, wanted) in zip(records("db"), records("wanted"), strict=True):

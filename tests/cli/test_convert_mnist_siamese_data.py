@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 
 import lmdb
 import numpy as np
@@ -41,7 +42,7 @@ def test_pairs_of_two_channels(idx, capsys):
 def test_leveldb_is_the_default_as_in_caffe(idx):
     plyvel = pytest.importorskip("plyvel")
     assert run("images", "labels", "db") == 0
-    with plyvel.DB("db") as database:
+    with closing(plyvel.DB("db")) as database:
         assert sum(1 for _ in database) == 9
 
 

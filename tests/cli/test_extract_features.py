@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import h5py
 import lmdb
 import numpy as np
@@ -63,7 +65,7 @@ def test_two_blobs_into_lmdb(folder, capsys):
 def test_leveldb(folder):
     plyvel = pytest.importorskip("plyvel")
     assert run("ip", "f", "2", "leveldb", "CPU") == 0
-    with plyvel.DB("f") as database:
+    with closing(plyvel.DB("f")) as database:
         assert [key for key, _ in database] == [b"%010d" % i for i in range(4)]
 
 

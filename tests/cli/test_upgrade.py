@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,13 @@ from google.protobuf import text_format
 
 from caffe_lite import cli
 from caffe_lite.proto import caffe_pb2
-
-GOLDEN = Path(__file__).parent.parent / "golden" / "upgrade"
+from tests.project import copy_golden
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for path in GOLDEN.glob("*.prototxt"):
-        shutil.copy(path, tmp_path)
+    copy_golden("upgrade", tmp_path)
     return tmp_path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,8 @@ def test_lmdb_read_by_its_own_library(tmp_path: Path) -> None:
 def test_leveldb_read_by_its_own_library(tmp_path: Path) -> None:
     plyvel = pytest.importorskip("plyvel")
     write_all(str(tmp_path / "db"), "leveldb", RECORDS)
-    with plyvel.DB(str(tmp_path / "db"), create_if_missing=False, max_open_files=100) as database:
+    options = {"create_if_missing": False, "max_open_files": 100}
+    with closing(plyvel.DB(str(tmp_path / "db"), **options)) as database:
         assert list(database) == RECORDS
 
 

@@ -1,4 +1,4 @@
-"""Copies of the project's files to run programs in, as a person would, from a shell."""
+"""Copies of the project's files, and programs run in them from a shell, as a user runs them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from numba import config
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.project import EXAMPLES, MODELS, ROOT, copy
 
 Run = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What programs run in: this Python as `python`, and this source tree as `caffe-lite`."""
+    """The environment of programs: `python` is this one, `caffe-lite` this source tree."""
     if config.DISABLE_JIT:
         pytest.skip("programs that train nets take minutes without the compiler")
     if shutil.which("sh") is None:
@@ -30,7 +30,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (folder / name).chmod(0o755)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     settings = {"PATH": path, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
-    # beside other tests, threads that wait must not keep the others from the processors
+    # while other tests run, waiting threads must not keep a core busy
     return os.environ | settings | {"OMP_WAIT_POLICY": "passive"}
 
 
@@ -50,11 +50,7 @@ def run(environment: dict[str, str]) -> Run:
 
 def copy_project(folder: Path) -> None:
     """The models and the examples as in a fresh clone, but LeNet learns from smaller batches."""
-    generated = shutil.ignore_patterns(
-        "*_lmdb", "*.caffemodel", "*.solverstate", "pictures", "__pycache__"
-    )
-    for name in "models", "examples":
-        shutil.copytree(ROOT / name, folder / name, ignore=generated)
+    copy([*MODELS, *EXAMPLES], folder)
     net = folder / "models" / "lenet" / "train_test.prototxt"
     text = net.read_text(encoding="utf-8")
     assert "batch_size: 64" in text

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from caffe_lite import cli
-from tests.examples.conftest import ROOT, Run, copy_project
+from tests import project
+from tests.examples.conftest import Run, copy_project
+from tests.project import ROOT
 
 # Lines that are left out, by how they begin, with the reason.
 LEFT_OUT = {
@@ -30,10 +32,7 @@ LEFT_OUT = {
 # What is made shorter, without another effect.
 SHORTER = {"-iterations 10\n": "-iterations 1\n"}
 
-PAGES = {
-    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("models/*/*.md")])
-}
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in project.PAGES}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$(?:\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"~?/\S*/|-[0-9a-f]{16}\b|[-+]?\d[\d.,:]*(e[-+]?\d+)?|\b([kKMG](iB)?|B)\b")
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.examples.conftest import ROOT, Run
+from tests.examples.conftest import Run
+from tests.project import EXAMPLES, ROOT
 
-EXAMPLES = ROOT / "examples"
-SHARED = "digits"  # what the examples import, itself none
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != SHARED)
+FOLDER = ROOT / "examples"
+PROGRAMS = [name for name in EXAMPLES if name.endswith(".py")]
+SHARED = "digits"  # the module that the examples import
+NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem != SHARED)
 PICTURES = {
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
@@ -87,7 +89,7 @@ CHECKS = {
 
 def test_every_example_is_checked_and_listed() -> None:
     assert list(CHECKS) == NAMES
-    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| \[(\w+)\.py\]\(\1\.py\)", page, re.MULTILINE)) == NAMES
     for pictures in PICTURES.values():
         assert all(f"`{picture}`" in page for picture in pictures)
@@ -95,16 +97,16 @@ def test_every_example_is_checked_and_listed() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_is_short_and_shows_its_output(name: str) -> None:
-    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 110
     assert "\nOutput::\n\n    " in (ast.get_docstring(ast.parse(text)) or "")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name: str, lenet: Path, run: Run, tmp_path: Path) -> None:
-    out = run(tmp_path, sys.executable, str(EXAMPLES / f"{name}.py"), str(lenet), "made")
+    out = run(tmp_path, sys.executable, str(FOLDER / f"{name}.py"), str(lenet), "made")
     CHECKS[name](out)
-    documented = ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8")))
+    documented = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text("utf-8")))
     shown = (documented or "").partition("Output::")[2].split("\n")
     assert [shape_of(line) for line in out.splitlines()] == [
         shape_of(line) for line in shown if line.strip()
@@ -115,4 +117,4 @@ def test_runs(name: str, lenet: Path, run: Run, tmp_path: Path) -> None:
 
 def test_says_what_to_do_when_the_weights_are_missing(run: Run, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"run models/lenet/train\.sh to make it"):
-        run(tmp_path, sys.executable, str(EXAMPLES / "filters.py"), "nothing.caffemodel")
+        run(tmp_path, sys.executable, str(FOLDER / "filters.py"), "nothing.caffemodel")

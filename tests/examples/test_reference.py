@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.conftest import ROOT
+from tests.project import ROOT
 
 COMMAND = re.compile(r"^python -m (pdoc .*)$", re.MULTILINE)
 

@@ -1,10 +1,12 @@
-"""The common battery: every check of `caffe_lite.testing` on every case of every layer type."""
+"""The common battery: every check of `caffe_lite.testing` on every case that it applies to."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import pkgutil
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numba
@@ -13,7 +15,15 @@ import pytest
 
 import tests.cases
 from caffe_lite.layers.registry import layer_types
-from caffe_lite.testing import CHECKS, Case, Refusal, check_refusal, results
+from caffe_lite.testing import (
+    CHECKS,
+    Case,
+    Refusal,
+    applicable,
+    check_refusal,
+    results,
+    run_check,
+)
 
 MODULES = [
     importlib.import_module(f"tests.cases.{module.name}")
@@ -22,15 +32,80 @@ MODULES = [
 CASES: list[Case] = [case for module in MODULES for case in module.CASES]
 REFUSALS: list[Refusal] = [refusal for module in MODULES for refusal in module.REFUSALS]
 
+SOURCES = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
+NO_GRADIENT = SOURCES | {
+    "Accuracy", "ArgMax", "DetectionOutput", "HDF5Output", "PriorBox", "Threshold",
+}  # fmt: skip
+# The layer types that a check applies to in no case, or, for the rarer checks, in some case.  A
+# layer that stops declaring a gradient would otherwise lose its checks without a failure.
+NEVER = {
+    "float64": set(),
+    "float32": set(),
+    "gradient": NO_GRADIENT | {"Clip"},  # its cases say why
+    "diffs": NO_GRADIENT,
+    "reshape": SOURCES | {"HDF5Output", "LSTMUnit", "Parameter", "Silence"},
+    "counts": set(),
+}
+SOMETIMES = {
+    "in_place": {
+        "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "Log", "MVN", "PReLU",
+        "Power", "ReLU", "Scale", "Sigmoid", "Softmax", "Swish", "TanH", "Threshold",
+    },
+    "random": {"Data", "Dropout", "DummyData", "Pooling"},
+    "saved": {
+        "BatchNorm", "Bias", "Convolution", "Deconvolution", "DepthwiseConvolution", "Embed",
+        "InnerProduct", "LSTM", "Normalize", "PReLU", "Parameter", "RNN", "Scale",
+    },
+}  # fmt: skip
+COMPUTES_NOTHING = {"HDF5Output"}  # it has neither a top nor a gradient
 
-def label(case: Case | Refusal) -> str:
-    return f"{case.type}-{' '.join(case.config.split())[:60]}"
+
+def label(value: Case | Refusal | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value.type}-{' '.join(value.config.split())[:60]}"
+
+
+def checks_of(case: Case) -> list[str]:
+    """The checks to run; every one for a case that cannot be built, so that each says why."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return applicable(case, Path(folder))
+        except Exception:
+            return list(CHECKS)
+
+
+PAIRS = [(case, check) for case in CASES for check in checks_of(case)]
+
+
+@pytest.mark.parametrize(("case", "check"), PAIRS, ids=label)
+def test_case(case: Case, check: str, tmp_path: Path) -> None:
+    run_check(check, case, tmp_path)
+
+
+def test_every_case_has_checks() -> None:
+    found = Counter(id(case) for case, _ in PAIRS)
+    few = [label(case) for case in CASES if found[id(case)] < (2 if case.random else 3)]
+    assert few == []
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=label)
-def test_case(case: Case, check: str, tmp_path: Path) -> None:
-    CHECKS[check](case, tmp_path)
+def test_every_check_has_its_layer_types(check: str) -> None:
+    types = {case.type for case, name in PAIRS if name == check}
+    every = {case.type for case in CASES}
+    assert types == (SOMETIMES[check] if check in SOMETIMES else every - NEVER[check])
+
+
+def test_a_check_that_is_left_out_has_nothing_to_compare(tmp_path: Path) -> None:
+    applies = {(id(case), check) for case, check in PAIRS}
+    left_out = [(c, n) for c in CASES for n in CHECKS if (id(c), n) not in applies]
+    assert left_out
+    for number, (case, check) in enumerate(left_out):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert CHECKS[check].run(case, folder) == 0, f"{check} applies to {label(case)}"
+        with pytest.raises(AssertionError, match=f"{check}: nothing was compared"):
+            run_check(check, case, folder)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=label)
@@ -40,7 +115,7 @@ def test_refusal(refusal: Refusal) -> None:
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="has no threads")
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one core")
-@pytest.mark.parametrize("case", CASES, ids=label)
+@pytest.mark.parametrize("case", [c for c in CASES if c.type not in COMPUTES_NOTHING], ids=label)
 def test_threads_do_not_change_a_bit(case: Case, tmp_path: Path) -> None:
     found = []
     for threads in (1, 2):
@@ -51,6 +126,7 @@ def test_threads_do_not_change_a_bit(case: Case, tmp_path: Path) -> None:
             found.append(results(case, folder))
         finally:
             numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    assert found[0]
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
 

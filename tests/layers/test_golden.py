@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import caffe_lite as caffe
+from tests.project import golden
 
-FOLDER = Path(__file__).resolve().parents[1] / "golden" / "layers"
-CASES = sorted(FOLDER.glob("*/*.prototxt"))
+CASES = [path for path in golden("layers") if path.suffix == ".prototxt"]
 
 
 def compare(got: np.ndarray, wanted: np.ndarray, what: str) -> None:

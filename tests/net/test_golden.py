@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import caffe_lite as caffe
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.project import GOLDEN, ROOT
 
 
 def draw_weights(net: caffe.Net) -> None:
@@ -25,7 +23,7 @@ def draw_weights(net: caffe.Net) -> None:
 
 @pytest.mark.parametrize(("model", "images"), [("alexnet", 2), ("lenet", 4)])
 def test_net_is_caffes(model: str, images: int) -> None:
-    with np.load(ROOT / "tests" / "golden" / "nets" / f"{model}_deploy.npz") as file:
+    with np.load(GOLDEN / "nets" / f"{model}_deploy.npz") as file:
         recorded = {name: file[name] for name in file.files}
     net = caffe.Net(ROOT / "models" / model / "deploy.prototxt", caffe.TEST)
     draw_weights(net)

@@ -55,7 +55,7 @@ def test_a_stale_file_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_caffe_pb2_has_every_message_enum_and_value():
-    for name in schema.FILE.message_types_by_name:
+    for name, _ in schema.FILE.message_types_by_name.items():
         assert getattr(caffe_pb2, name).DESCRIPTOR.full_name == f"caffe.{name}"
     for name, enum in schema.FILE.enum_types_by_name.items():
         assert getattr(caffe_pb2, name).DESCRIPTOR is enum

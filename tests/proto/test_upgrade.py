@@ -9,8 +9,9 @@ from google.protobuf import text_format
 from caffe_lite.errors import PrototxtError
 from caffe_lite.proto import caffe_pb2, files, text, upgrade, upgrade_v0
 from caffe_lite.proto.nodes import NetSource, from_message
+from tests.project import GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "upgrade"
+UPGRADE = GOLDEN / "upgrade"
 
 
 def source(prototxt: str) -> NetSource:
@@ -37,18 +38,18 @@ def refusal(prototxt: str) -> str:
 @pytest.mark.parametrize("name", ["v0_net", "v1_net", "v2_inputs_net"])
 def test_nets_become_what_caffe_makes_of_them(name: str) -> None:
     expected = text_format.Parse(
-        (GOLDEN / f"{name}.upgraded.prototxt").read_text(), caffe_pb2.NetParameter()
+        (UPGRADE / f"{name}.upgraded.prototxt").read_text(), caffe_pb2.NetParameter()
     )
-    got = files.read_net(GOLDEN / f"{name}.prototxt").to_message()
+    got = files.read_net(UPGRADE / f"{name}.prototxt").to_message()
     assert text.format(got) == text.format(expected)
     assert upgrade.upgrade_net(expected)[0] is expected
 
 
 def test_solvers_become_what_caffe_makes_of_them() -> None:
     expected = text_format.Parse(
-        (GOLDEN / "old_solver.upgraded.prototxt").read_text(), caffe_pb2.SolverParameter()
+        (UPGRADE / "old_solver.upgraded.prototxt").read_text(), caffe_pb2.SolverParameter()
     )
-    assert files.read_solver(GOLDEN / "old_solver.prototxt").param == expected
+    assert files.read_solver(UPGRADE / "old_solver.prototxt").param == expected
 
 
 # -- V0 ------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ it.  With it goes the mean that BatchNorm keeps.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numba
@@ -17,11 +16,10 @@ import pytest
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2, files
 from caffe_lite.solver import get_solver
+from tests.project import copy_golden, golden
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "solvers"
-NAMES = sorted(
-    path.name.removesuffix("_solver.prototxt") for path in GOLDEN.glob("*_solver.prototxt")
-)
+SOLVERS = "_solver.prototxt"
+NAMES = [p.name.removesuffix(SOLVERS) for p in golden("solvers") if p.name.endswith(SOLVERS)]
 ADAPTIVE = {"adagrad", "rmsprop", "adadelta", "adam"}
 ROUNDING = {("conv2", 1), ("bn2", 0)}
 
@@ -30,7 +28,7 @@ ROUNDING = {("conv2", 1), ("bn2", 0)}
 def folder(tmp_path, monkeypatch):
     """A copy of the recorded runs' folder, as the current one."""
     work = tmp_path / "solvers"
-    shutil.copytree(GOLDEN, work)
+    copy_golden("solvers", work)
     monkeypatch.chdir(work)
     threads = numba.get_num_threads()
     numba.set_num_threads(1)  # the net is so small that waking another thread costs more

@@ -13,9 +13,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tools.bench import machine
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(
@@ -26,6 +29,7 @@ def call(
         [sys.executable, "-m", "tools.bench.isolated", function, json.dumps(arguments)],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=ROOT,
         env={**machine.environment(threads), **(variables or {})},
         check=False,
     )
