@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Atomic file writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from caffe_lite.errors import CaffeError
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
-    """Let `write` make a temporary file, then put it in the place of `path`.
+    """Call `write` with a temporary path, flush that file to disk and rename it to `path`.
 
-    A kill at any moment leaves the old file or the new one, on the disk and not only in the
-    system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
-    written.
+    If the process is killed, `path` holds either the old content or the new.  If `write` fails,
+    the temporary file is removed.  Raises CaffeError when the file cannot be written.
     """
-    target = Path(os.path.realpath(path))  # behind a link, the file that it names
+    target = Path(os.path.realpath(path))  # replace a symbolic link's target, not the link
     temporary = target.with_name(f".{target.name[-200:]}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)
         _to_disk(temporary)
         os.replace(temporary, target)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
+        if os.name == "posix":  # on other systems a folder cannot be opened
             _to_disk(target.parent)
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
