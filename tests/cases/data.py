@@ -376,7 +376,7 @@ REFUSALS = [
         [],
         'window_data_param { source: "x" batch_size: 2 }',
         at=".transform_param.crop_size",
-        says="must be given",
+        says="crop_size is missing",
     ),
     Refusal(
         "WindowData",
@@ -384,7 +384,7 @@ REFUSALS = [
         'window_data_param { source: "x" batch_size: 2 context_pad: 4 } '
         "transform_param { crop_size: 8 }",
         at="context_pad",
-        says="leaves nothing of crop_size 8",
+        says="must be below half of crop_size 8",
     ),
     Refusal(
         "WindowData",
@@ -392,7 +392,7 @@ REFUSALS = [
         'window_data_param { source: "x" batch_size: 2 crop_mode: "round" } '
         "transform_param { crop_size: 8 }",
         at="crop_mode",
-        says='"round" is unknown',
+        says='unknown crop_mode "round"',
     ),
     Refusal(
         "WindowData",

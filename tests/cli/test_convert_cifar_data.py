@@ -48,7 +48,7 @@ def test_records_are_caffe_s(folder, capsys):
         (["in", "nowhere", "lmdb"], 1, "there is no folder"),
         (["out", "out", "lmdb"], 1, 'cannot read the CIFAR-10 batch "out/data_batch_1.bin"'),
         (["cut", "out", "lmdb"], 1, 'data_batch_3.bin" has 3072 bytes, which is not a whole'),
-        (["in", "taken", "lmdb"], 1, '"taken/cifar10_test_lmdb" exists already'),
+        (["in", "taken", "lmdb"], 1, '"taken/cifar10_test_lmdb" already exists'),
     ],
 )
 def test_refusals_leave_nothing(folder, capsys, words, code, says):

@@ -160,13 +160,15 @@ def test_an_image_that_cannot_be_encoded_is_left_out(folder, capsys):
     assert run("-encoded", "images/", "list.txt", "db") == 0
     out, err = capsys.readouterr()
     assert out == "db: 1 images, 1 left out\n"
-    assert "its name does not tell how to encode it" in err
+    assert "the file name gives no encoding" in err
 
 
 def test_check_size(folder, capsys):
     assert run("-check_size", "images/", "list.txt", "db") == 1
     err = capsys.readouterr().err
-    assert re.fullmatch(r'image ".*" has shape \(.*\), but the first, "cat.png", \(.*\)\n', err)
+    assert re.fullmatch(
+        r'image ".*" has shape \(.*\), but the first, "cat.png", has \(.*\)\n', err
+    )
     assert left(folder) == set()
     assert (
         run(
@@ -190,7 +192,7 @@ def test_a_root_without_its_slash(folder, capsys):
         ("", 'the image list "list.txt" is empty'),
         (
             "\0" * 5000,
-            "list.txt:1: a line must be a file name, a space and a whole number, "
+            "list.txt:1: a line must be a file name, a space and an integer label, "
             f'not "{60 * "?"}..."',
         ),
         ("cat.png 1\ncat.png\n", "list.txt:2: a line must be a file name, a space and a whole"),
@@ -210,7 +212,7 @@ def test_bad_lists(folder, capsys, content, says):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["images/", "list.txt", "list.txt"], 1, '"list.txt" exists already; remove it'),
+        (["images/", "list.txt", "list.txt"], 1, '"list.txt" already exists; remove it'),
         (["images/", "list.txt", "no/db"], 1, 'cannot make "no/db": there is no folder'),
         (["images/", "list.txt", "db", "-backend", "sqlite"], 2, "invalid choice: 'sqlite'"),
         (["images/", "list.txt", "db", "-resize_width", "5"], 2, "give both -resize_width and"),
@@ -231,7 +233,7 @@ def test_a_key_too_long_for_lmdb(folder, capsys):
     name = "./" * 300 + "cat.png"
     (folder / "list.txt").write_text(f"{name} 1\n")
     assert run("images/", "list.txt", "db") == 1
-    assert '"db": an LMDB has keys of 1 to 511 bytes, not 616' in capsys.readouterr().err
+    assert '"db": an LMDB key has 1 to 511 bytes, not 616' in capsys.readouterr().err
     assert left(folder) == set()
 
 
