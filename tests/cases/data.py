@@ -313,7 +313,7 @@ REFUSALS = [
         'data_param { source: "x" batch_size: 2 } '
         'transform_param { mean_file: "m" mean_value: 3 }',
         at=".transform_param.mean_value",
-        says="leave one out",
+        says="remove one",
     ),
     Refusal(
         "Data",
