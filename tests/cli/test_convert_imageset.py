@@ -131,14 +131,14 @@ def test_bad_images_are_named_and_left_out(folder, capsys):
     (folder / "list.txt").write_text("cat.png 4\nnowhere.png 1\ncut.jpg 2\na b.png 3\n")
     assert run("images/", "list.txt", "db") == 0
     out, err = capsys.readouterr()
-    assert out == "db: 2 images, 2 left out\n"
+    assert out == "db: 2 images, 2 skipped\n"
     lines = err.splitlines()
     assert len(lines) == 2
     assert (
         lines[0]
-        == 'left out: cannot read the image "images/nowhere.png": No such file or directory'
+        == 'skipped: cannot read the image "images/nowhere.png": No such file or directory'
     )
-    assert lines[1].startswith('left out: "images/cut.jpg": not an image that can be decoded')
+    assert lines[1].startswith('skipped: "images/cut.jpg": not an image that can be decoded')
     assert [(key, datum.label) for key, datum in records("db")] == [
         (b"00000000_cat.png", 4),
         (b"00000003_a b.png", 3),
@@ -149,7 +149,7 @@ def test_only_bad_images_make_no_database(folder, capsys):
     (folder / "list.txt").write_text("x 1\ny 2\n")
     assert run("images/", "list.txt", "db") == 1
     assert capsys.readouterr().err.endswith(
-        "none of the 2 images could be stored; db is not made\n"
+        "none of the 2 images could be stored; db is not created\n"
     )
     assert left(folder) == set()
 
@@ -159,7 +159,7 @@ def test_an_image_that_cannot_be_encoded_is_left_out(folder, capsys):
     (folder / "list.txt").write_text("cat 1\ncat.png 2\n")
     assert run("-encoded", "images/", "list.txt", "db") == 0
     out, err = capsys.readouterr()
-    assert out == "db: 1 images, 1 left out\n"
+    assert out == "db: 1 images, 1 skipped\n"
     assert "the file name gives no encoding" in err
 
 
@@ -181,8 +181,8 @@ def test_check_size(folder, capsys):
 def test_a_root_without_its_slash(folder, capsys):
     assert run("images", "list.txt", "db") == 1
     err = capsys.readouterr().err
-    assert err.splitlines()[0].startswith('left out: cannot read the image "imagescat.png"')
-    assert err.endswith("db is not made; is images/ what is meant?\n")
+    assert err.splitlines()[0].startswith('skipped: cannot read the image "imagescat.png"')
+    assert err.endswith("db is not created; did you mean images/?\n")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_root_without_its_slash(folder, capsys):
             "list.txt:1: a line must be a file name, a space and an integer label, "
             f'not "{60 * "?"}..."',
         ),
-        ("cat.png 1\ncat.png\n", "list.txt:2: a line must be a file name, a space and a whole"),
+        ("cat.png 1\ncat.png\n", "list.txt:2: a line must be a file name, a space and an integer"),
     ],
 )
 def test_bad_lists(folder, capsys, content, says):

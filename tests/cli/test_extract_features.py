@@ -79,8 +79,8 @@ def test_hdf5(folder):
     ("words", "code", "says"),
     [
         (["ip,pool", "a", "1", "lmdb"], 2, "2 blobs for 1 databases; give one for each"),
-        (["ip,pool", "a,a", "1", "lmdb"], 2, "two blobs cannot go into one database"),
-        (["ip", "a", "0", "lmdb"], 2, "'0' is not a whole number of at least 1"),
+        (["ip,pool", "a,a", "1", "lmdb"], 2, "two blobs cannot be stored in one database"),
+        (["ip", "a", "0", "lmdb"], 2, "'0' is not an integer of at least 1"),
         (["ip", "a", "1", "sqlite"], 2, "invalid choice: 'sqlite'"),
         (["ip", "a", "1", "lmdb", "TPU"], 2, "invalid choice: 'TPU'"),
         (["fc9", "a", "1", "lmdb"], 1, 'the net has no blob "fc9"; it has data'),

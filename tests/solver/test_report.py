@@ -54,10 +54,7 @@ def test_first_bad_goes_by_layers():
     found = SimpleNamespace(layers=layers, top_names=tops, blobs=blobs, overwritten=frozenset())
     assert report.first_bad(found).endswith('blobs[1] of layer "two"')
     found.blobs["x"] = bad
-    assert (
-        report.first_bad(found)
-        == 'the first non-finite values are in top "x" of layer "one"'
-    )
+    assert report.first_bad(found) == 'the first non-finite values are in top "x" of layer "one"'
     found.overwritten = {"x"}
     assert report.first_bad(found).endswith('blobs[1] of layer "two"')
     layers[1].blobs = []
