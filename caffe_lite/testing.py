@@ -1,8 +1,8 @@
-"""What a layer must do, as data, and checks of it: for our tests and for authors of layers.
+"""Test cases for layers, and checks of them, for the tests of this package and for layer authors.
 
-A `Case` is one layer on small bottoms with what must come out.  `check_layer` runs all checks on
-it; the tests of this package run each check over every case of every layer type.  A `Refusal` is
-a layer that must be refused.
+A `Case` is one layer with small bottoms and the expected result.  `check_layer` runs all checks on
+it; the tests of this package run each check on every case of every layer type.  A `Refusal` is a
+layer that must raise an error.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Draw = Callable[[Generator, Shape], Array]
 
 @dataclass(frozen=True)
 class Case:
-    """One layer on bottoms of given shapes, and what must come out.
+    """One layer with bottoms of given shapes, and the expected result.
 
-    `expect(*bottoms, *params)` gets float64 arrays and returns the top, or a sequence of tops,
-    computed independently of the layer.  None only where nothing is left to say (Silence).
+    `expect(*bottoms, *params)` takes float64 arrays and returns the top, or a sequence of tops,
+    computed independently of the layer.  It is None only for layers without a result (Silence).
     """
 
     type: str
@@ -42,42 +42,42 @@ class Case:
     """Prototxt inside the layer's braces; ``{folder}`` becomes the folder of `files`."""
     expect: Callable[..., Any] | None = None
     tops: int | None = None
-    """How many tops; None for the least that the layer declares."""
+    """The number of tops; None for the least number that the layer declares."""
     draw: Mapping[int, Draw] = field(default_factory=dict)
-    """How to draw bottom i; the others get `normal`."""
+    """The function that draws bottom i; the default is `normal`."""
     params: Mapping[int, Draw] = field(default_factory=dict)
-    """How to draw parameter i; the others get `normal`."""
+    """The function that draws parameter i; the default is `normal`."""
     gradient: Sequence[int] | None = None
-    """The bottoms whose gradient is checked; None for all that can have one."""
+    """The bottoms whose gradient is checked; None for all differentiable ones."""
     top_gradient: Sequence[int] | None = None
-    """The tops whose gradient is passed down; None for all, of a loss the first."""
+    """The tops with a gradient; None for all, or for the first top of a loss."""
     phase: str = "TRAIN"
     tolerance: float = 1e-5
-    """Greatest error of float32 against `expect`, relative to the largest magnitude."""
+    """The largest error of float32 against `expect`, relative to the largest magnitude."""
     random: bool = False
-    """Each forward draws anew (Dropout in TRAIN): then `expect` is not compared."""
+    """Whether forward draws random values (Dropout in TRAIN), so `expect` is not compared."""
     files: Callable[[Path], None] | None = None
-    """Writes what the layer reads (databases, lists) into a folder."""
+    """Writes the files that the layer reads (databases, lists) to a folder."""
     feed: Callable[[Any], None] | None = None
     """Called with the built layer, before its first forward (MemoryData's arrays)."""
     params_after: Callable[..., Sequence[Array]] | None = None
-    """The parameters after one forward, where it changes them (BatchNorm in TRAIN)."""
+    """The parameters after one forward, for a layer that changes them (BatchNorm in TRAIN)."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One layer that must be refused, and the words it must be refused with."""
+    """One layer that must raise LayerError, with the field and message of the error."""
 
     type: str
     bottoms: Sequence[Shape]
     config: str
     at: str
-    """The field that the error points at, as `LayerError.field` names it."""
+    """The invalid field, as in `LayerError.field`."""
     says: str
-    """A regular expression found in the message."""
+    """A regular expression that the message must contain."""
     tops: int | None = None
     draw: Mapping[int, Draw] = field(default_factory=dict)
-    """Given when it is the data that must be refused, in forward, and not the shapes."""
+    """Draws the bottoms, if the error is in the data and raised by forward."""
     phase: str = "TRAIN"
 
 
@@ -87,12 +87,12 @@ def normal(rng: Generator, shape: Shape) -> Array:
 
 
 def uniform(low: float, high: float) -> Draw:
-    """Values spread evenly from `low` to `high`."""
+    """Uniform values on [`low`, `high`)."""
     return lambda rng, shape: rng.uniform(low, high, shape)
 
 
 def away_from(*kinks: float, margin: float = 0.05) -> Draw:
-    """Standard normal values, none nearer to a kink than `margin`."""
+    """Standard normal values at a distance of at least `margin` from each kink."""
 
     def draw(rng: Generator, shape: Shape) -> Array:
         x = rng.standard_normal(shape)
@@ -105,23 +105,23 @@ def away_from(*kinks: float, margin: float = 0.05) -> Draw:
 
 
 def distinct(rng: Generator, shape: Shape) -> Array:
-    """Values between -1 and 1, no two nearer than 2/count: a maximum is never a tie."""
+    """Values between -1 and 1, at least 2/count apart, so that a maximum is unique."""
     count = int(np.prod(shape))
     return (rng.permutation(count).reshape(shape) + 0.5) * (2.0 / count) - 1.0
 
 
 def integers(high: int, low: int = 0) -> Draw:
-    """Whole numbers `low` to `high` - 1: labels and indices."""
+    """Integers from `low` to `high` - 1, for labels and indices."""
     return lambda rng, shape: rng.integers(low, high, shape).astype(np.float64)
 
 
 def given(*values: float) -> Draw:
-    """Exactly these values."""
+    """These values, in the shape of the blob."""
     return lambda rng, shape: np.array(values, np.float64).reshape(shape)
 
 
 class Rig:
-    """A case's layer, built, on blobs with the case's values; all rigs of a case are alike."""
+    """The layer of a case, built on blobs with the case's values; every rig of a case is equal."""
 
     def __init__(
         self,
@@ -133,10 +133,10 @@ class Rig:
         in_place: bool = False,
         nudge: Mapping[str, Array] | None = None,
     ) -> None:
-        """Build it.
+        """Build the layer.
 
-        `bottoms` are other shapes than the case's.  `in_place` makes bottom 0 the top.  `nudge`
-        adds to the values of ``"bottom0"``, ``"param1"`` and so on.
+        `bottoms` overrides the case's shapes.  `in_place` makes bottom 0 the top.  `nudge` has
+        arrays to add to ``"bottom0"``, ``"param1"`` and so on.
         """
         self.case = case
         nudge = nudge or {}
@@ -166,13 +166,13 @@ class Rig:
             blob.data[...] += nudge.get(f"param{index}", 0.0)
 
     def forward(self) -> list[Array]:
-        """Run forward; copies of the tops."""
+        """Run forward; returns copies of the tops."""
         self.layer.prepare(self.bottom, self.top)
         self.layer.forward(self.bottom, self.top)
         return [blob.data.copy() for blob in self.top]
 
     def backward(self, flags: Sequence[bool] | None = None) -> None:
-        """Put the case's gradients into the tops' diffs and run backward."""
+        """Copy the case's gradients to the diffs of the tops and run backward."""
         for blob, diff in zip(self.top, self.top_diffs(), strict=True):
             blob.diff[...] = diff
         flags = (
@@ -183,7 +183,7 @@ class Rig:
         self.layer.backward(self.top, list(flags), self.bottom)
 
     def top_diffs(self) -> list[Array]:
-        """Random gradients for the tops that pass one down, zeros for the others."""
+        """Random gradients for the tops that have one, zeros for the others."""
         given = self.case.top_gradient if isinstance(self.case, Case) else None
         if given is None:
             given = (0,) if isinstance(self.layer, Loss) else range(len(self.top))
@@ -210,7 +210,7 @@ def _parameter(case: Case | Refusal, folder: str) -> caffe_pb2.LayerParameter:
 
 
 def _require_close(got: Array, wanted: Array, tolerance: float, what: str) -> None:
-    """AssertionError unless `got` is `wanted` within `tolerance` of the largest magnitude."""
+    """Raise AssertionError unless `got` is `wanted` within `tolerance`, relative to its maximum."""
     wanted = np.asarray(wanted, np.float64)
     if got.shape != wanted.shape:
         raise AssertionError(f"{what}: shape {got.shape}, expected {wanted.shape}")
@@ -222,7 +222,7 @@ def _require_close(got: Array, wanted: Array, tolerance: float, what: str) -> No
 
 
 def check_values(case: Case, folder: Path, dtype: npt.DTypeLike) -> None:
-    """The tops are what the case expects; the bottoms are not modified; no diff is touched."""
+    """Check that the tops are as expected, no bottom is modified, and no diff is allocated."""
     rig = Rig(case, dtype, folder)
     before = [blob.data.copy() for blob in rig.bottom]
     params = [blob.data.astype(np.float64) for blob in rig.layer.blobs]
@@ -246,9 +246,9 @@ def check_values(case: Case, folder: Path, dtype: npt.DTypeLike) -> None:
 
 
 def check_gradient(case: Case, folder: Path, step: float = 1e-5, tolerance: float = 1e-5) -> None:
-    """Along random directions, the float64 gradient is the slope of central differences.
+    """Check the float64 gradient in random directions against central differences.
 
-    For each bottom and each parameter with random direction u and random top gradient v:
+    For each bottom and each parameter, with random direction u and random top gradient v:
     <dx, u> = (<v, f(x + step u)> - <v, f(x - step u)>) / (2 step).
     """
     rig = Rig(case, np.float64, folder)
@@ -279,7 +279,7 @@ def check_gradient(case: Case, folder: Path, step: float = 1e-5, tolerance: floa
 
 
 def check_diffs(case: Case, folder: Path) -> None:
-    """Bottom diffs are assigned, parameter diffs added, and nothing where not asked."""
+    """Check that bottom diffs are assigned if propagate_down is set, and parameter diffs added."""
     rig = Rig(case, np.float64, folder)
     if not rig.layer.differentiable:
         return
@@ -312,7 +312,7 @@ def check_diffs(case: Case, folder: Path) -> None:
 
 
 def check_in_place(case: Case, folder: Path) -> None:
-    """In place gives what a top of its own gives, forward and backward."""
+    """Check that the results in place are those with a separate top, forward and backward."""
     apart = Rig(case, np.float64, folder)
     if not apart.layer.in_place or not apart.bottom or apart.top[0].shape != apart.bottom[0].shape:
         return
@@ -333,7 +333,7 @@ def check_in_place(case: Case, folder: Path) -> None:
 
 
 def check_reshape(case: Case, folder: Path) -> None:
-    """Grown along axis 0, shrunk, and brought back, it computes what a new layer would."""
+    """Check that a layer whose axis 0 grows, shrinks and returns computes as a new layer does."""
     rig = Rig(case, np.float64, folder)
     if not rig.bottom or not rig.top:
         return
@@ -364,7 +364,7 @@ def check_reshape(case: Case, folder: Path) -> None:
 
 
 def check_saved(case: Case, folder: Path) -> None:
-    """A layer built from its own message has the same parameters."""
+    """Check that a layer built from its own message has the same parameters."""
     rig = Rig(case, np.float32, folder)
     message = rig.layer.to_proto()
     message.phase = rig.layer.param.phase
@@ -377,7 +377,7 @@ def check_saved(case: Case, folder: Path) -> None:
 
 
 def check_counts(case: Case, folder: Path) -> None:
-    """One bottom or top too many, or too few, is refused and named."""
+    """Check that one bottom or top too many, or too few, is an error that names it."""
     rig = Rig(case, np.float32, folder)
     layer = rig.layer
     for what, declared in (("bottom", layer.bottoms), ("top", layer.tops)):
@@ -397,7 +397,7 @@ def check_counts(case: Case, folder: Path) -> None:
 
 
 def results(case: Case, folder: Path) -> list[Array]:
-    """All that a case computes in float32, forward and backward: to compare runs bit by bit."""
+    """All float32 results of a case, forward and backward, to compare runs bit by bit."""
     rig = Rig(case, np.float32, folder)
     found = rig.forward()
     if rig.layer.differentiable:
@@ -409,7 +409,7 @@ def results(case: Case, folder: Path) -> list[Array]:
 
 
 def check_refusal(refusal: Refusal) -> None:
-    """The layer is refused, at the field and in the words that the refusal says."""
+    """Check that the layer raises LayerError with the field and message of the refusal."""
     try:
         Rig(refusal).forward()
     except LayerError as error:
@@ -433,10 +433,10 @@ CHECKS: Mapping[str, Callable[[Case, Path], None]] = {
     "saved": check_saved,
     "counts": check_counts,
 }
-"""Every check by name."""
+"""The checks by name."""
 
 
 def check_layer(case: Case, folder: Path) -> None:
-    """Run every check on a case; AssertionError says what is wrong.  `folder` is for its files."""
+    """Run every check on a case, with its files in `folder`; AssertionError if one fails."""
     for check in CHECKS.values():
         check(case, folder)

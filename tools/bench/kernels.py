@@ -53,7 +53,7 @@ def products(ours: bool, seconds: float = 0.06) -> list[float]:
     Run each side in its own process: the threads of one side keep waiting for the next product for
     a while and would occupy the cores of the other.
     """
-    found = []
+    times = []
     for product in PRODUCTS:
         for way in WAYS:
             a, b, c = _operands(product, way)
@@ -65,8 +65,8 @@ def products(ours: bool, seconds: float = 0.06) -> list[float]:
             def theirs(left: Any = left, right: Any = right, c: Any = c) -> None:
                 np.matmul(left, right, out=c)
 
-            found.append(1e3 * measure.best(mine if ours else theirs, seconds))
-    return found
+            times.append(1e3 * measure.best(mine if ours else theirs, seconds))
+    return times
 
 
 def _operands(product: Product, way: str) -> tuple[Any, Any, Any]:
