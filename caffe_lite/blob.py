@@ -1,4 +1,4 @@
-"""Blob: Caffe's N-dimensional array with a value (`data`) and a gradient (`diff`)."""
+"""Blob: Caffe's N-dimensional array of values (`data`) with gradients (`diff`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_AXES = 32  # Caffe's kMaxBlobAxes
 
 @cache
 def physical_memory() -> int | None:
-    """The bytes of memory that this machine has; None where the system does not say."""
+    """The machine's memory in bytes; None if the system does not provide it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -28,7 +28,7 @@ def physical_memory() -> int | None:
 
 
 def check_memory(needed: int, what: str) -> None:
-    """Raise CaffeError if `needed` bytes are more than the machine has, before taking them."""
+    """Raise CaffeError if `needed` bytes are more than the machine's memory."""
     available = physical_memory()
     if available is not None and needed > available:
         raise CaffeError(
@@ -38,9 +38,9 @@ def check_memory(needed: int, what: str) -> None:
 
 
 class Storage:
-    """One flat array that only grows; every blob that shares it sees it grow.
+    """A flat array that only grows, for all blobs that share it.
 
-    It is allocated when first touched, so a net that never goes backward has no diffs.
+    It is allocated on first access, so a net that only runs forward has no diffs.
     """
 
     __slots__ = ("array",)
@@ -49,7 +49,7 @@ class Storage:
         self.array: Array = np.zeros(0, dtype)
 
     def reserve(self, count: int) -> Array:
-        """The whole array, with room for `count` numbers; old values keep their places."""
+        """The whole array, grown to at least `count` elements; existing elements are kept."""
         if self.array.size < count:
             grown = np.zeros(count, self.array.dtype)
             grown[: self.array.size] = self.array
@@ -58,10 +58,10 @@ class Storage:
 
 
 class Blob:
-    """A shape with two arrays of it, `data` and `diff`, both C-contiguous and zero at first.
+    """A shape and two arrays of that shape, `data` and `diff`, C-contiguous and initially zero.
 
-    `data` and `diff` are NumPy views: writing into them writes into the net.  They stay valid
-    until the blob is reshaped to more numbers than it ever had.
+    `data` and `diff` are NumPy views: writing to them changes the net.  A view stays valid until
+    the blob is reshaped to more elements than it ever had.
     """
 
     __slots__ = ("_data", "_data_of", "_data_view", "_diff", "_diff_of", "_diff_view", "shape")
@@ -71,7 +71,7 @@ class Blob:
         self._diff = Storage(dtype)
         self._data_view: Array | None = None
         self._diff_view: Array | None = None
-        self._data_of = self._diff_of = self._data.array  # what the views are views of
+        self._data_of = self._diff_of = self._data.array  # the arrays that the views belong to
         self.shape: Shape = ()
         self.reshape(*shape)
 
@@ -87,12 +87,12 @@ class Blob:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of its numbers: float32, or float64 for gradient checks."""
+        """The element type: float32, or float64 for gradient checks."""
         return self._data.array.dtype
 
     @property
     def count(self) -> int:
-        """How many numbers `data` holds: the product of the shape."""
+        """The number of elements: the product of the shape."""
         return math.prod(self.shape)
 
     @property
@@ -113,7 +113,7 @@ class Blob:
 
     @property
     def has_diff(self) -> bool:
-        """Whether a gradient was ever asked for: false for all blobs of a net only run forward."""
+        """Whether `diff` is allocated, which it is not in a net that only ran forward."""
         return self._diff.array.size > 0
 
     def _view(self, storage: Storage) -> Array:
@@ -121,9 +121,9 @@ class Blob:
         return storage.reserve(max(count, 1))[:count].reshape(self.shape)
 
     def reshape(self, *shape: int) -> None:
-        """Give it another shape.  Values keep their places in memory, as in Caffe.
+        """Change the shape.  The elements keep their offsets in memory, as in Caffe.
 
-        Raises CaffeError for more than 32 axes or a negative size.
+        Raises CaffeError for more than 32 axes, a negative size, or more memory than there is.
         """
         shape = tuple(map(int, shape))
         if shape == self.shape:
@@ -131,35 +131,35 @@ class Blob:
         if len(shape) > MAX_AXES:
             raise CaffeError(f"a blob has at most {MAX_AXES} axes, not {len(shape)}")
         if min(shape, default=0) < 0:
-            raise CaffeError(f"a blob's sizes cannot be negative: {shape}")
+            raise CaffeError(f"a blob's sizes must be 0 or more, not {shape}")
         check_memory(math.prod(shape) * self.dtype.itemsize, f"a blob of shape {shape}")
         self.shape = shape
         self._data_view = self._diff_view = None
 
     def share_data(self, other: Blob) -> None:
-        """Use the memory of `other`'s data from now on; both must have as many numbers."""
+        """Use the memory of `other`'s data; both must have the same number of elements."""
         self._data, self._data_view = other._data, None
 
     def share_diff(self, other: Blob) -> None:
-        """Use the memory of `other`'s diff from now on; both must have as many numbers."""
+        """Use the memory of `other`'s diff; both must have the same number of elements."""
         self._diff, self._diff_view = other._diff, None
 
     @property
     def data_memory(self) -> Storage:
-        """What holds the values: the same object for blobs that share them."""
+        """The storage of the values; blobs that share values have the same object."""
         return self._data
 
     @property
     def diff_memory(self) -> Storage:
-        """What holds the gradients: the same object for blobs that share them."""
+        """The storage of the gradients; blobs that share gradients have the same object."""
         return self._diff
 
     def shares_data_with(self, other: Blob) -> bool:
-        """Whether both use one memory for their data."""
+        """Whether both blobs store their data in the same memory."""
         return self._data is other._data
 
     def shares_diff_with(self, other: Blob) -> bool:
-        """Whether both use one memory for their diff."""
+        """Whether both blobs store their diff in the same memory."""
         return self._diff is other._diff
 
     # pycaffe's names for the first four axes of a blob; a missing axis has size 1
@@ -167,7 +167,7 @@ class Blob:
     def _legacy(self, axis: int) -> int:
         if len(self.shape) > 4:
             raise CaffeError(
-                f"num, channels, height and width are of blobs with up to 4 axes, not {self.shape}"
+                f"num, channels, height and width need a blob of at most 4 axes, not {self.shape}"
             )
         return self.shape[axis] if axis < len(self.shape) else 1
 
@@ -193,14 +193,14 @@ class Blob:
 
 
 class BlobVec(list[Blob]):
-    """A list of blobs that makes its own: what pycaffe calls a layer's `blobs`."""
+    """A list of blobs that can create new ones: pycaffe's type of a layer's `blobs`."""
 
     def __init__(self, dtype: npt.DTypeLike = np.float32) -> None:
         super().__init__()
         self._dtype = dtype
 
     def add_blob(self, *shape: int) -> Blob:
-        """A new blob of this shape, all zeros, at the end of the list."""
+        """Append a new blob of this shape, all zeros, and return it."""
         blob = Blob(shape, self._dtype)
         self.append(blob)
         return blob

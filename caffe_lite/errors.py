@@ -1,16 +1,17 @@
-"""The exception tree, and the places in files that errors point at.
+"""The exception classes, and positions in files.
 
-    CaffeError                  everything this package raises on bad input
+    CaffeError                  base class of all errors for invalid input
     +-- PrototxtError           a text or binary message that cannot be read
     +-- NetError                layers that do not fit together
-    +-- LayerError              a layer that refuses its configuration or its bottoms
-    |   +-- NotDifferentiable   a gradient was asked of a layer that has none
+    +-- LayerError              a layer with an invalid configuration or invalid bottoms
+    |   +-- NotDifferentiable   a gradient that the layer does not have
     +-- WeightsError            weights that do not fit the net
     +-- DataError               a database, image or HDF5 file that cannot be used
     +-- SolverError             a solver that cannot start, continue or be restored
 
-Whoever raises says *what* is wrong; whoever knows the file says *where*.  A layer raises
-``LayerError(message, field)`` and never sees a position; ``Net`` adds it with `CaffeError.at`.
+The code that raises an error describes *what* is wrong; the code that knows the file adds *where*.
+A layer raises ``LayerError(message, field)`` without a position; ``Net`` adds the position with
+`CaffeError.at`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a text file.  Lines and columns count from 1, as editors show them."""
+    """A position in a text file.  Lines and columns count from 1, as in editors."""
 
     file: str
     line: int
@@ -31,13 +32,13 @@ class Location:
 
 
 class CaffeError(RuntimeError):
-    """An error made outside this package: in a file, a flag, or a call.
+    """An error in the input of this package: in a file, a flag, or a call.
 
-    It is a RuntimeError, which programs written for pycaffe catch.
+    It is a RuntimeError because programs written for pycaffe catch that.
 
-    `message` is one line without a position; `str(error)` puts the position, if there is one,
-    and the subject (``layer "pool1" (Pooling)``), if there is one, before it.  `field`, where a
-    layer sets it, names the field of its configuration that is at fault.
+    `message` is one line without a position.  `str(error)` prefixes it with the position and the
+    subject (``layer "pool1" (Pooling)``), if they are known.  `field`, if a layer sets it, is the
+    invalid field of its configuration.
     """
 
     def __init__(self, message: str, location: Location | None = None) -> None:
@@ -48,7 +49,7 @@ class CaffeError(RuntimeError):
         self.field: str | None = None
 
     def at(self, location: Location | None, subject: str | None = None) -> CaffeError:
-        """Add where it went wrong, unless that is known already; returns self, to be raised."""
+        """Add the position and the subject, unless they are known; returns self, to raise it."""
         self.location = self.location or location
         self.subject = self.subject or subject
         return self
@@ -59,7 +60,7 @@ class CaffeError(RuntimeError):
 
 
 class PrototxtError(CaffeError):
-    """A prototxt, binaryproto or caffemodel that cannot be read as what it should be."""
+    """A prototxt, binaryproto or caffemodel that cannot be read."""
 
 
 class NetError(CaffeError):
@@ -67,9 +68,9 @@ class NetError(CaffeError):
 
 
 class LayerError(CaffeError):
-    """A layer that refuses its configuration or the shapes of its bottoms.
+    """A layer whose configuration, or the shape of a bottom, is invalid.
 
-    `field` names the field at fault, as a path below the layer's own parameter message
+    `field` is the invalid field, as a path below the layer's own parameter message
     (``"kernel_size"``) or, with a leading dot, below the `LayerParameter` (``".bottom"``).
     """
 
@@ -79,11 +80,11 @@ class LayerError(CaffeError):
 
 
 class NotDifferentiable(LayerError):
-    """A gradient was asked of a layer, or of a bottom of it, that has none."""
+    """A gradient is required of a layer, or for one of its bottoms, that has none."""
 
 
 class WeightsError(CaffeError):
-    """Weights that cannot be read, or do not have the shapes of the net they are for."""
+    """Weights that cannot be read, or whose shapes are not those of the net."""
 
 
 class DataError(CaffeError):
@@ -91,4 +92,4 @@ class DataError(CaffeError):
 
 
 class SolverError(CaffeError):
-    """A solver whose settings contradict each other, or whose run cannot go on."""
+    """A solver whose settings contradict each other, or whose run cannot continue."""

@@ -1,4 +1,4 @@
-"""pycaffe's ``init_log`` and ``log``: the log on stderr, as glog writes it."""
+"""pycaffe's ``init_log`` and ``log``: the log on stderr in glog's format."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ _log = logging.getLogger("caffe_lite")
 
 
 class GlogFormatter(logging.Formatter):
-    """A record as glog's line: level, date and local time, thread, file and line, message."""
+    """Formats a record as glog does: level, date and local time, thread, file, line, message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and the lines of a traceback if there is one."""
-        moment = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
+        """The line of the record, followed by its traceback if it has one."""
+        date = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
         micros = int(record.created % 1 * 1_000_000)
         level = "F" if record.levelno >= logging.CRITICAL else record.levelname[0]
         thread = record.thread if record.thread is None else threading.get_native_id()
-        place = f"{record.filename}:{record.lineno}"
-        line = f"{level}{moment}.{micros:06d} {thread:5d} {place}] {record.getMessage()}"
+        position = f"{record.filename}:{record.lineno}"
+        line = f"{level}{date}.{micros:06d} {thread:5d} {position}] {record.getMessage()}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
 
 
 def level_of(least: int) -> int:
-    """logging's level of glog's 0 INFO, 1 WARNING, 2 ERROR, 3 FATAL."""
+    """The level of `logging` for a level of glog: 0 INFO, 1 WARNING, 2 ERROR, 3 FATAL."""
     return logging.INFO + 10 * max(0, min(least, 3))
 
 
 def init_log(level: int = 0, stderr: bool = True) -> None:
-    """Write the log, from glog's `level` on, to stderr; with `stderr` false, nowhere.
+    """Write the log, from glog's level `level` on, to stderr; discard it if `stderr` is false.
 
-    Without this call the log goes where the program sends Python's `logging`: nowhere but for
-    warnings, unless it was told otherwise.
+    Without this call the log goes to the handlers of Python's `logging`, which by default shows
+    only warnings.
     """
     for old in list(_log.handlers):
         if isinstance(old.formatter, GlogFormatter):

@@ -1,6 +1,6 @@
-"""What the log of a training says: losses, outputs and learning rates, and when.
+"""The parser of training logs: losses, outputs and learning rates, with their times.
 
-Reads Caffe's own logs and those of ``caffe-lite train``, whose lines are the same:
+It reads the logs of Caffe and of ``caffe-lite train``, whose lines are the same:
 
     I0210 13:39:22.381027 25210 solver.cpp:204] Iteration 100, lr = 0.00992565
 """
@@ -24,7 +24,7 @@ from caffe_lite.errors import CaffeError
 from caffe_lite.proto.atomic import write_atomically
 
 Row = dict[str, float]
-"""One row of a table: NumIters, Seconds, LearningRate, then the outputs by their names."""
+"""One row of a table: NumIters, Seconds, LearningRate, then the outputs by name."""
 
 _PathLike = str | os.PathLike[str]
 
@@ -43,14 +43,14 @@ _OUTPUT = re.compile(rf"(Train|Test) net output #(\d+): (\S+) = {_NUMBER}", re.I
 
 
 class Line(NamedTuple):
-    """A line of the log: seconds since the start of the training, and what it says."""
+    """A line of the log: seconds since the start of training, and the message."""
 
     seconds: float
     message: str
 
 
 class Point(NamedTuple):
-    """A number that was shown at an iteration."""
+    """A value logged at an iteration."""
 
     iteration: float
     seconds: float
@@ -59,23 +59,23 @@ class Point(NamedTuple):
 
 @dataclass
 class TrainingLog:
-    """The tables of a log: the outputs of the train net, and of the test nets."""
+    """The tables of a log: the outputs of the train net and of the test nets."""
 
     train: list[Row] = field(default_factory=list)
     test: list[Row] = field(default_factory=list)
     losses: list[Point] = field(default_factory=list)
-    """The training losses, of the lines "Iteration N, loss = L": smoothed over `average_loss`."""
+    """The training losses in "Iteration N, loss = L", which are smoothed over `average_loss`."""
     rates: list[Point] = field(default_factory=list)
-    """The learning rates, of the lines "Iteration N, lr = R"."""
+    """The learning rates in "Iteration N, lr = R"."""
 
 
 def read_lines(path: _PathLike) -> list[Line]:
-    """The lines of a log that carry a time.
+    """The lines of a log that have a time.
 
-    The training starts with the first line that says "Solving", or, where there is none, with the
-    first of all.  glog's times have no year: it is that of the line "Log file created at", else
-    of the file's name as glog makes it, else of the file's last change; a step from December to
-    January begins a new one.  Raises CaffeError for a file that is no log.
+    Training starts at the first line with "Solving", or at the first line if there is none.
+    glog's times have no year.  It is taken from the line "Log file created at", else from glog's
+    file name, else from the file's modification time; it increases when the month goes from
+    December to January.  Raises CaffeError for a file that is not a log.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -83,11 +83,11 @@ def read_lines(path: _PathLike) -> list[Line]:
         raise CaffeError(f"{os.fspath(path)}: no such file") from None
     except OSError as error:
         raise CaffeError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
-    # on a terminal, a line may stand behind a progress line that it replaced
+    # in a terminal's output, a line may follow a progress line that it replaced
     lines = (line.rpartition("\x1b[K")[2] for line in text.split("\n"))
     matches = [match for line in lines if (match := _LINE.match(line))]
     if not matches:
-        raise CaffeError(f"{os.fspath(path)}: no line in it is glog's; is it a training log?")
+        raise CaffeError(f"{os.fspath(path)}: no line has glog's format; is it a training log?")
     messages = [match.string[match.end() :].rstrip() for match in matches]
     times = _times(matches, path, text)
     start = next((t for t, m in zip(times, messages, strict=True) if "Solving" in m), times[0])
@@ -100,9 +100,9 @@ def read_lines(path: _PathLike) -> list[Line]:
 def parse_log(path: _PathLike) -> TrainingLog:
     """The tables of a log.
 
-    Each row has its time and learning rate from the lines of its own iteration.  The outputs of
-    test net k > 0 are named ``name (#k)``, and those that have the name of another one before
-    them ``name #i`` with their number.  Raises CaffeError for a file that is no log.
+    A row's time and learning rate are those of its iteration.  The outputs of test net k > 0 are
+    named ``name (#k)``; an output i with the same name as an earlier one is named ``name #i``.
+    Raises CaffeError for a file that is not a log.
     """
     reader = _Reader()
     lines = read_lines(path)
@@ -113,15 +113,15 @@ def parse_log(path: _PathLike) -> TrainingLog:
 
 
 def seconds_of_iterations(path: _PathLike) -> list[float]:
-    """The seconds, since the start, of each line that speaks of an iteration.
+    """The seconds since the start of each line that contains "Iteration".
 
-    Raises CaffeError for a file that is no log.
+    Raises CaffeError for a file that is not a log.
     """
     return [line.seconds for line in read_lines(path) if "Iteration" in line.message]
 
 
 def to_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
-    """A table as text: a line of names, then a line for each row; empty where it has no value."""
+    """A table as CSV: a line of names, then one line per row; a missing value is empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, delimiter=delimiter, lineterminator="\n")
@@ -131,7 +131,7 @@ def to_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
 
 
 def write_text(path: _PathLike, content: str) -> None:
-    """Write a file, whole or not at all.  Raises CaffeError when it cannot be written."""
+    """Write a file atomically.  Raises CaffeError when it cannot be written."""
 
     def write(temporary: Path) -> None:
         temporary.write_text(content, encoding="utf-8")
@@ -143,19 +143,24 @@ def write_text(path: _PathLike, content: str) -> None:
 
 
 def _times(matches: Sequence[re.Match[str]], path: _PathLike, text: str) -> list[datetime]:
-    turns = [0]  # of the year, before each line
+    new_years = [0]  # the number of new years before each line
     for before, after in pairwise(int(match["month"]) for match in matches):
-        turns.append(turns[-1] + (before - after > 6))
-    year, of_the_end = _year(path, text)
+        new_years.append(new_years[-1] + (before - after > 6))
+    year, is_last = _year(path, text)
     years = [year]
-    if of_the_end:  # a file that was copied later may be of a year that has a 29 February
-        years = [year - turns[-1] - before for before in range(9)]
+    if is_last:  # a file copied in a later year may contain a 29 February
+        years = [year - new_years[-1] - before for before in range(9)]
     for first in years:
         try:
-            return [_time(match, first + turn) for match, turn in zip(matches, turns, strict=True)]
+            return [
+                _time(match, first + passed)
+                for match, passed in zip(matches, new_years, strict=True)
+            ]
         except ValueError:
             continue
-    raise CaffeError(f"{os.fspath(path)}: has a line of a day or time that {year} did not have")
+    raise CaffeError(
+        f"{os.fspath(path)}: has a line with a date or time that {year} does not have"
+    )
 
 
 def _time(match: re.Match[str], year: int) -> datetime:
@@ -167,7 +172,7 @@ def _time(match: re.Match[str], year: int) -> datetime:
 
 
 def _year(path: _PathLike, text: str) -> tuple[int, bool]:
-    """The year of the first line, or, and then True, of the last."""
+    """A year, and whether it is that of the last line (True) or of the first."""
     created = _CREATED.search(text[:4096]) or _NAMED.search(Path(path).name)
     if created:
         return int(created[1]), False
@@ -178,7 +183,7 @@ def _year(path: _PathLike, text: str) -> tuple[int, bool]:
 
 
 class _Reader:
-    """Reads line after line; knows the iteration and the test net that it is at."""
+    """Reads line by line; keeps the current iteration and test net."""
 
     def __init__(self) -> None:
         self._log = TrainingLog()
@@ -187,7 +192,7 @@ class _Reader:
         self._seen: dict[str, set[tuple[int, int]]] = {"Train": set(), "Test": set()}
 
     def read(self, line: Line) -> None:
-        """Take in one line."""
+        """Read one line."""
         iteration = _ITERATION.search(line.message)
         if iteration:
             self._iteration = float(iteration[1])
@@ -219,7 +224,7 @@ class _Reader:
         rows[-1][column] = float(value)
 
     def finish(self) -> TrainingLog:
-        """The tables, with the learning rate of each row: of its iteration, or the last before."""
+        """The tables, with the learning rate of each row's iteration or the last one before."""
         rates = sorted(self._log.rates, key=lambda rate: rate.iteration)
         iterations = [rate.iteration for rate in rates]
         for row in (*self._log.train, *self._log.test):

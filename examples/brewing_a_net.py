@@ -1,7 +1,7 @@
-"""Write a net in Python, train it step by step, and look at it on the way.
+"""Write a net in Python, train it step by step, and inspect it.
 
-This is a program for pycaffe as it was: all its names are Caffe's.  Only the first two lines are
-new; with `python -m caffe_lite.as_caffe program.py` not even those are needed.
+This is a program for pycaffe: all names are Caffe's.  Only the import of caffe_lite and the call
+after it are new; with `python -m caffe_lite.as_caffe program.py` they are not needed either.
 
 Output::
 
@@ -59,7 +59,7 @@ solver_param = caffe_pb2.SolverParameter(
     type="Adam", base_lr=0.003, momentum=0.9, lr_policy="fixed", random_seed=1,
     test_iter=[1], test_interval=1000, test_initialization=False, snapshot_after_train=False,
 )  # fmt: skip
-with TemporaryDirectory() as folder:  # pycaffe takes files
+with TemporaryDirectory() as folder:  # pycaffe accepts only files
     for name, images in ("train", BATCH), ("test", 1000):
         with open(os.path.join(folder, f"{name}.prototxt"), "w") as file:
             file.write(str(small_net(images)))
@@ -74,7 +74,7 @@ for name, blob in net.blobs.items():
     print(f"{name:10} {blob.data.shape}")
 net.set_input_arrays(*(array.astype(np.float32) for array in load("train")))
 test_net.set_input_arrays(*(array.astype(np.float32) for array in load("test")))
-test_net.share_with(net)  # the solver itself does so when it tests
+test_net.share_with(net)  # the solver does the same when it tests
 
 for _ in range(5):
     solver.step(60)

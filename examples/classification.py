@@ -1,8 +1,8 @@
-"""Classify pictures of digits: once with a Transformer by hand, then by a Classifier.
+"""Classify pictures of digits, first with a Transformer, then with a Classifier.
 
-A Classifier can average over ten crops of each picture: the four corners and the centre of a
-larger picture, and the same mirrored.  That helped ImageNet's nets.  Mirrored digits are no
-digits, so here it does harm: look before you oversample.
+A Classifier can average the scores of ten crops of each picture: the four corners and the centre
+of a larger picture, and the same crops mirrored.  This improves the accuracy of ImageNet's nets.
+But mirrored digits are not valid digits, so here it reduces the accuracy.
 
 Output::
 
@@ -26,8 +26,8 @@ import caffe_lite as caffe
 
 pixels, labels = load("test")
 
-# One picture file, the long way.  load_image gives (height, width, channels) from 0 to 1; the
-# transformer makes of it what LeNet takes: (channels, height, width), 0 to 255 times 1/256.
+# One picture file, step by step.  load_image returns (height, width, channels) from 0 to 1; the
+# transformer converts it to LeNet's input: (channels, height, width), 0 to 255 times 1/256.
 net = caffe.Net(DEPLOY, caffe.TEST, weights=weights())
 net.blobs["data"].reshape(1, 1, 28, 28)
 
@@ -46,7 +46,7 @@ print(f"a {labels[0]}, the net says:")
 for digit in prob.argsort()[:-4:-1]:
     print(f"  {digit} with {prob[digit]:.4f}")
 
-# All test digits, the short way: the Classifier resizes them to 32 x 32 and cuts out 28 x 28.
+# All test digits: the Classifier resizes them to 32 x 32 and crops them to 28 x 28.
 classifier = caffe.Classifier(
     DEPLOY, weights(), image_dims=(32, 32), raw_scale=255, input_scale=1 / 256
 )

@@ -1,6 +1,6 @@
-"""What the examples share: the digits of models/lenet, the trained LeNet, a place for pictures.
+"""The functions that the examples share: the digits, the trained LeNet, the pictures.
 
-Every example is called with `python examples/NAME.py [WEIGHTS [FOLDER]]`.
+Run an example with `python examples/NAME.py [WEIGHTS [FOLDER]]`.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ FILES = {"train": "train", "test": "t10k"}
 
 
 def load(part: str) -> tuple[np.ndarray, np.ndarray]:
-    """The digits to "train" or to "test": (N, 1, 28, 28) float32 from 0 to 1, and (N,) labels."""
+    """The digits of "train" or "test": (N, 1, 28, 28) float32 from 0 to 1, and (N,) labels."""
     pixels = _read(f"{FILES[part]}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
     return pixels * np.float32(1 / 256), _read(f"{FILES[part]}-labels-idx1-ubyte.gz", header=8)
 
 
 def weights() -> str:
-    """A trained LeNet: the program's first argument, or what models/lenet/train.sh makes."""
+    """The weights of LeNet: the program's first argument, or the file of models/lenet/train.sh."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else LENET / "lenet_iter_1000.caffemodel"
     if not path.exists():
-        sys.exit(f"{path} is not there; run models/lenet/train.sh to make it")
+        sys.exit(f"{path} does not exist; run models/lenet/train.sh to make it")
     return str(path)
 
 
 def folder() -> Path:
-    """Where pictures go: the program's second argument, or examples/pictures."""
+    """The folder for pictures: the program's second argument, or examples/pictures."""
     path = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "pictures"
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def save_picture(name: str, rows: list[list[np.ndarray]], scale: int = 3) -> None:
-    """Write rows of grey images, each (height, width) stretched to its own range, as one PNG."""
+    """Write rows of grey images (height, width) as one PNG, each scaled to the full range."""
     height, width = rows[0][0].shape
     sheet = np.full((len(rows) * (height + 1) + 1, len(rows[0]) * (width + 1) + 1), 90, np.uint8)
     for i, row in enumerate(rows):
@@ -57,18 +57,18 @@ def save_picture(name: str, rows: list[list[np.ndarray]], scale: int = 3) -> Non
 
 
 def save_points(name: str, points: np.ndarray, labels: np.ndarray) -> None:
-    """Write points of a plane, (N, 2), as a PNG: each is the figure of its label."""
+    """Write points of a plane, (N, 2), as a PNG in which each point is the digit of its label."""
     low, high = points.min(0), points.max(0)
-    places = 10 + (points - low) / (high - low) * 560
+    positions = 10 + (points - low) / (high - low) * 560
     picture = Image.new("RGB", (600, 600), "white")
     draw = ImageDraw.Draw(picture)
-    for (x, y), label in zip(places, labels, strict=True):
+    for (x, y), label in zip(positions, labels, strict=True):
         draw.text((x, y), str(label), fill=f"hsl({int(label) * 36}, 90%, 38%)")
     picture.save(folder() / name)
     print(f"picture: {os.path.relpath(folder() / name)}")
 
 
 def _read(name: str, header: int) -> np.ndarray:
-    """The bytes of an IDX file behind its header."""
+    """The bytes of an IDX file after its header."""
     with gzip.open(LENET / "digits" / name) as file:
         return np.frombuffer(file.read(), np.uint8, offset=header)

@@ -1,7 +1,7 @@
-"""Take LeNet's features, the 500 numbers of ip1, and find the nearest neighbours of digits.
+"""Extract LeNet's features, the 500 values of ip1, and find the nearest neighbours of digits.
 
-With 200 labelled digits and no training at all, the neighbour in the features' space says what a
-digit is more often than the neighbour in the pixels' space.
+With 200 labelled digits and no training, the nearest neighbour by features has the correct label
+more often than the nearest neighbour by pixels.
 
 Output::
 
@@ -29,7 +29,7 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 def nearest(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """The candidates of every query, (queries, candidates), the most alike (by angle) first."""
+    """The indices of the candidates for each query, (queries, candidates), by increasing angle."""
     queries = queries.reshape(len(queries), -1)
     candidates = candidates.reshape(len(candidates), -1)
     lengths = np.linalg.norm(candidates, axis=1)

@@ -1,4 +1,4 @@
-"""Look inside LeNet: the kernels of conv1, and what they see of a digit.
+"""Inspect LeNet: the kernels of conv1, and their outputs for a digit.
 
 Output::
 
@@ -33,8 +33,8 @@ save_picture("conv1_kernels.png", [list(kernels[:10]), list(kernels[10:])], scal
 pixels, labels = load("test")
 net.blobs["data"].reshape(1, 1, 28, 28)
 net.forward(data=pixels[:1], end="pool1")
-seen = net.blobs["conv1"].data[0]
-save_picture("conv1_digit.png", [list(seen[:5]), list(seen[5:10]), list(seen[10:15])])
+maps = net.blobs["conv1"].data[0]
+save_picture("conv1_digit.png", [list(maps[:5]), list(maps[5:10]), list(maps[10:15])])
 
 strongest = np.abs(kernels).sum((1, 2)).argmax()
 print(f"kernel {strongest} has the largest weights:")

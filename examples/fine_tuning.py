@@ -1,8 +1,8 @@
-"""Fine-tune LeNet to another task: is a digit odd?  From 100 examples.
+"""Fine-tune LeNet on 100 digits for another task: to tell odd digits from even ones.
 
-The last layer has a new name, so it starts from random numbers; the others take LeNet's weights
-by name and learn ten times slower.  For comparison the same net is trained from random numbers
-alone.
+The last layer has a new name, so it starts from random weights; the others get LeNet's weights by
+name, and a tenth of the learning rate.  For comparison the same net is trained from random weights
+only.
 
 Output::
 
@@ -31,7 +31,7 @@ layer { name: "accuracy" type: "Accuracy" bottom: "parity" bottom: "label" top: 
 
 
 def parity_net(images: int, lr_mult: float) -> caffe_pb2.NetParameter:
-    """LeNet up to ip1, learning at `lr_mult` times the rate, and a new last layer."""
+    """LeNet up to ip1, with its learning rate times `lr_mult`, and a new last layer."""
     with open(DEPLOY) as file:
         net = text_format.Parse(file.read(), caffe_pb2.NetParameter())
     kept = [layer for layer in net.layer if layer.name not in ("data", "ip2", "prob")]
@@ -53,7 +53,7 @@ def parity_net(images: int, lr_mult: float) -> caffe_pb2.NetParameter:
 
 
 def accuracy(lr_mult: float, weights: list[str], iterations: int = 100) -> float:
-    """Train on 100 digits, test on 1,000."""
+    """Train on 100 digits; returns the accuracy on 1,000."""
     param = caffe_pb2.SolverParameter(
         base_lr=0.01, lr_policy="fixed", momentum=0.9, weight_decay=0.0005, random_seed=1,
         weights=weights, test_iter=[1], test_interval=1000, test_initialization=False,

@@ -1,8 +1,8 @@
-"""Train a siamese net: two digits go through the same layers, and alike digits come out close.
+"""Train a siamese net, which maps two digits with the same layers to points of a plane.
 
-The two sides share their weights by the names of their params.  ContrastiveLoss draws pairs of
-one digit together and pushes others apart, in a plane.  `caffe-lite convert_mnist_siamese_data`
-makes the pairs.
+The two sides share their weights by the names of their params.  ContrastiveLoss moves the points
+of equal digits together and those of different digits apart.  The pairs are made by
+`caffe-lite convert_mnist_siamese_data`.
 
 Output::
 
@@ -32,7 +32,7 @@ LABELS = str(LENET / "digits" / "train-labels-idx1-ubyte.gz")
 
 
 def learnt(name: str, suffix: str, num_output: int, **settings: Any) -> dict[str, Any]:
-    """A layer's settings: layers whose params have one name share the array."""
+    """The settings of a layer; layers whose params have the same name share the weights."""
     params = [{"name": f"{name}_w", "lr_mult": 1}, {"name": f"{name}_b", "lr_mult": 2}]
     filler = {"type": "xavier"}
     return dict(
@@ -41,7 +41,7 @@ def learnt(name: str, suffix: str, num_output: int, **settings: Any) -> dict[str
 
 
 def side(images: Any, suffix: str = "") -> Any:
-    """From digits to points in the plane."""
+    """The layers that map digits to points in the plane."""
     conv = L.Convolution(images, **learnt("conv", suffix, 20, kernel_size=5, stride=2))
     pool = L.Pooling(L.ReLU(conv, in_place=True), kernel_size=2, stride=2)
     ip = L.InnerProduct(pool, **learnt("ip", suffix, 200))
@@ -49,7 +49,7 @@ def side(images: Any, suffix: str = "") -> Any:
 
 
 def pair_net(database: str) -> caffe_pb2.NetParameter:
-    """What learns: pairs of digits, as two channels, and whether they are alike."""
+    """The net to train: pairs of digits, as two channels, with label 1 if they are equal."""
     n = caffe.NetSpec()
     n.pair, n.alike = L.Data(
         source=database, batch_size=64, transform_param={"scale": 1 / 256}, ntop=2,
@@ -74,7 +74,7 @@ with TemporaryDirectory() as folder:
                 losses.append(float(solver.net.blobs["loss"].data))
             print(f"iteration {solver.iter}: mean loss {np.mean(losses[-100:]):.4f}")
 
-# One side alone, with the weights of the pair, maps digits to points.
+# One side alone, with the trained weights, maps digits to points.
 n = caffe.NetSpec()
 n.data = L.Input(shape={"dim": [100, 1, 28, 28]})
 n.points = side(n.data)

@@ -157,7 +157,7 @@ def test_an_empty_array_needs_nothing(filler: str) -> None:
         ((2, 3), {"filler": "gaussian", "sparse": -2}, "sparse", "0 to 2, .* not -2"),
         ((2, 3), {"filler": "uniform", "min": 2, "max": 1}, "min", "min 2 .* above max 1"),
         ((2, 3), {"filler": "uniform", "max": math.inf}, "min", "finite"),
-        ((2, 3, 4), {"filler": "bilinear"}, "type", r"4 axes.*\(2, 3, 4\)"),
+        ((2, 3, 4), {"filler": "bilinear"}, "type", r"square kernels.*\(2, 3, 4\)"),
         ((2, 3, 4, 5), {"filler": "bilinear"}, "type", r"square.*\(2, 3, 4, 5\)"),
     ],
 )

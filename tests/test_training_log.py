@@ -226,7 +226,7 @@ def test_windows_line_ends(log):
     [
         ("", "is it a training log"),
         ("hello\n", "is it a training log"),
-        (lines(("1340 10:00:00.000000", "Solving")), "a day or time that"),
+        (lines(("1340 10:00:00.000000", "Solving")), "a date or time that"),
     ],
 )
 def test_what_is_no_log(log, content, says):

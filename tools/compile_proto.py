@@ -1,9 +1,9 @@
-"""Compile proto/caffe.proto into the package: descriptors for running, stubs for type checkers.
+"""Compile proto/caffe.proto to the package's descriptors and type stubs.
 
     python tools/compile_proto.py            write caffe.binpb and caffe_pb2.pyi
-    python tools/compile_proto.py --check    exit 1 when they do not match the schema
+    python tools/compile_proto.py --check    exit with 1 if they do not match the schema
 
-Needs grpcio-tools, for its protoc.
+Requires the protoc in grpcio-tools.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SCALARS = {
 
 
 def main() -> int:
-    """Compile, then write or compare; the exit code is 1 for a file that is out of date."""
+    """Compile, then write or compare the files; returns 1 if one is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare only, write nothing")
     check = parser.parse_args().check
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def outputs(schema: Path) -> dict[Path, bytes]:
-    """Every file made from `schema`, with its content."""
+    """The files generated from `schema`, with their content."""
     file = compile_schema(schema)
     return {
         PACKAGE / f"{schema.stem}.binpb": FileDescriptorSet(file=[file]).SerializeToString(),
@@ -82,7 +82,7 @@ def outputs(schema: Path) -> dict[Path, bytes]:
 
 
 def compile_schema(schema: Path) -> FileDescriptorProto:
-    """Run protoc on `schema`; what the schema imports from protobuf itself is left out."""
+    """Run protoc on `schema`; the result does not include protobuf's own files."""
     imports = Path(grpc_tools.__file__).with_name("_proto")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "schema")
@@ -96,7 +96,7 @@ def compile_schema(schema: Path) -> FileDescriptorProto:
 
 
 def stub(file: FileDescriptorProto) -> Iterator[str]:
-    """The lines of a .pyi for `file`: what `google.protobuf` makes of it at run time."""
+    """The lines of a .pyi for the classes that `google.protobuf` creates at run time."""
     yield STUB_HEADER
     for enum in file.enum_type:
         yield from enum_stub(enum, "")
@@ -106,7 +106,7 @@ def stub(file: FileDescriptorProto) -> Iterator[str]:
 
 
 def enum_stub(enum: EnumDescriptorProto, indent: str) -> Iterator[str]:
-    """The wrapper of an enum and its values, which stand beside it."""
+    """The wrapper of an enum, and its values at the same level."""
     yield f"{indent}{enum.name}: _EnumTypeWrapper[int]\n"
     for value in enum.value:
         yield f"{indent}{value.name}: int\n"
@@ -115,7 +115,7 @@ def enum_stub(enum: EnumDescriptorProto, indent: str) -> Iterator[str]:
 def message_stub(message: DescriptorProto, indent: str) -> Iterator[str]:
     """The class of a message with its enums, nested messages, fields and keyword arguments."""
     inner = indent + "    "
-    # A field called `lambda` exists too, but Python reaches it by getattr only.
+    # A field named `lambda` exists, but Python can access it only by getattr.
     fields = [field for field in message.field if not keyword.iskeyword(field.name)]
     yield f"{indent}class {message.name}(Message):\n"
     for enum in message.enum_type:
@@ -136,7 +136,7 @@ def type_name(field: FieldDescriptorProto) -> str:
 
 
 def field_stub(field: FieldDescriptorProto, indent: str) -> Iterator[str]:
-    """The attribute of a field; only scalars that are not repeated may be assigned."""
+    """The attribute of a field; only a scalar that is not repeated can be assigned."""
     element = type_name(field)
     is_message = field.type == FieldDescriptorProto.TYPE_MESSAGE
     is_repeated = field.label == FieldDescriptorProto.LABEL_REPEATED

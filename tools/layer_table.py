@@ -1,8 +1,8 @@
-"""The table of layer types and the files they live in, made from the registry.
+"""The table of layer types and their files, generated from the registry.
 
-usage: layer_table.py            print it
-       layer_table.py --write    write it into README.md and caffe_lite/layers/__init__.py
-       layer_table.py --check    exit with 1 if either holds another table
+usage: layer_table.py            print the table
+       layer_table.py --write    write it to README.md and caffe_lite/layers/__init__.py
+       layer_table.py --check    exit with 1 if either file is out of date
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGE = "caffe_lite.layers."
 
 
 def families() -> dict[str, list[str]]:
-    """Layer types by the name of their file, both sorted."""
+    """The layer types of each file, both sorted by name."""
     table: dict[str, list[str]] = {}
     for name in layer_types():
         module = layer_class(name).__module__
@@ -30,7 +30,7 @@ def families() -> dict[str, list[str]]:
 
 
 def plain() -> str:
-    """The table as lines, for a docstring."""
+    """The table as plain text, for a docstring."""
     lines = []
     for family, types in families().items():
         lines += textwrap.wrap(
@@ -51,7 +51,7 @@ def markdown() -> str:
 
 
 def docstring_with_table(source: str) -> str:
-    """The text of layers/__init__.py with the table in its docstring replaced."""
+    """The source of layers/__init__.py with the table in its docstring replaced."""
     _, docstring, code = source.split('"""', 2)
     parts = re.split(r"\n{2,}", docstring)
     prose = [part.strip() for part in parts if not re.match(r"\s*\w+\.py\s", part)]
@@ -59,7 +59,7 @@ def docstring_with_table(source: str) -> str:
 
 
 def readme_with_table(source: str) -> str:
-    """The text of README.md with what is between its two layer-table marks replaced."""
+    """The text of README.md with the table between its two marks replaced."""
     return re.sub(
         r"(?s)(<!-- layer table -->\n).*?(<!-- end of layer table -->)",
         lambda marks: f"{marks[1]}{markdown()}\n{marks[2]}",
@@ -67,24 +67,24 @@ def readme_with_table(source: str) -> str:
     )
 
 
-PLACES = {
+UPDATES = {
     ROOT / "caffe_lite" / "layers" / "__init__.py": docstring_with_table,
     ROOT / "README.md": readme_with_table,
 }
 
 
 def stale() -> dict[Path, str]:
-    """The files whose table is not the registry's, with the text they should have."""
-    wanted = {}
-    for path, renew in PLACES.items():
+    """The files whose table is out of date, with their updated text."""
+    updated = {}
+    for path, update in UPDATES.items():
         text = path.read_text(encoding="utf-8")
-        if renew(text) != text:
-            wanted[path] = renew(text)
-    return wanted
+        if update(text) != text:
+            updated[path] = update(text)
+    return updated
 
 
 def main(arguments: list[str]) -> int:
-    """Print, write or check, as the arguments say; returns the exit code."""
+    """Print, write or check the table, depending on the arguments; returns the exit code."""
     if arguments == ["--write"]:
         for path, text in stale().items():
             path.write_text(text, encoding="utf-8")
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if arguments == ["--check"]:
         for path in stale():
-            print(f"{path.relative_to(ROOT)}: stale; run tools/layer_table.py --write")
+            print(f"{path.relative_to(ROOT)}: out of date; run tools/layer_table.py --write")
         return 1 if stale() else 0
     if arguments:
         print(__doc__, file=sys.stderr)

@@ -1,12 +1,12 @@
-"""Name what is in images, or save the scores of many.
+"""Classify images, or save the scores of many images.
 
-The first form prints the five best classes of each IMAGE: the image is stretched to the net's
-input and the mean of each channel is subtracted.  LABELS has one class a line.
+The first form prints the five best classes of each IMAGE.  The image is resized to the net's input
+and the mean of each channel is subtracted.  LABELS has one class per line.
 
-The second form writes the scores of all classes, one row an image, to an .npy file.  INPUT is an
-image, a folder, or an .npy file of images (N, height, width, channels) with values from 0 to 1.
-Each image is resized to -images_dim, and ten crops of it are averaged.  It needs -model_def and
--pretrained_model.
+The second form writes the scores of all classes to an .npy file, one row for each image.  INPUT is
+an image, a folder, or an .npy file of images (N, height, width, channels) with values from 0 to 1.
+Each image is resized to -images_dim, and the scores of ten crops are averaged.  This form requires
+-model_def and -pretrained_model.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BEST = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of Caffe's classification, or those of pycaffe's classify.py."""
+    """Add the arguments of Caffe's classification, or those of pycaffe's classify.py."""
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="as in the two lines of the usage above"
+        "files", metavar="FILE", nargs="+", help="see the two forms of the usage above"
     )
     preprocessing.add_arguments(parser)
-    flags.add_switch(parser, "center_only", "score the crop in the middle only, not ten")
+    flags.add_switch(parser, "center_only", "score the central crop only, not ten crops")
     flags.add(
         parser,
         "images_dim",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(
         parser,
         "ext",
-        "the images of a folder that are taken: those that end so (default: jpg)",
+        "the suffix of the images to read in a folder (default: jpg)",
         default="jpg",
         metavar="SUFFIX",
     )
@@ -57,22 +57,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print classes, or write scores, as the number of files asks for."""
+    """Print classes or write scores, depending on the number of files."""
     if len(args.files) >= 5:
         deploy, weights, mean, labels, *images = args.files
-        _name(deploy, weights, mean, labels, images)
+        _print_classes(deploy, weights, mean, labels, images)
     elif len(args.files) == 2:
         source, target = args.files
-        _score(args, source, target)
+        _write_scores(args, source, target)
     else:
-        raise UsageError(f"{len(args.files)} files; give 2, or 5 or more, as above")
+        raise UsageError(f"{len(args.files)} files; the forms above take 2, or at least 5")
     return 0
 
 
-# -- naming ------------------------------------------------------------------------------------
+# -- the best classes --------------------------------------------------------------------------
 
 
-def _name(deploy: str, weights: str, mean_file: str, labels: str, images: list[str]) -> None:
+def _print_classes(
+    deploy: str, weights: str, mean_file: str, labels: str, images: list[str]
+) -> None:
     """Print the best classes of each image, in the form of Caffe's classification."""
     from caffe_lite.net.net import Net
     from caffe_lite.proto import caffe_pb2
@@ -85,7 +87,7 @@ def _name(deploy: str, weights: str, mean_file: str, labels: str, images: list[s
             scores = _scores(net, image, means)
             if len(names) != len(scores):
                 raise _error(
-                    f'"{labels}" has {len(names)} labels, but the net {len(scores)} outputs'
+                    f'"{labels}" has {len(names)} labels, but the net has {len(scores)} outputs'
                 )
             print(f"---------- Prediction for {image} ----------")
             for index in (-scores).argsort(kind="stable")[:BEST]:
@@ -99,7 +101,7 @@ def _error(message: str) -> Exception:
 
 
 def _check_input(net: Net) -> int:
-    """How many channels the net's one input has, 1 or 3."""
+    """The number of channels of the net's only input, 1 or 3."""
     if len(net.inputs) != 1 or len(net.outputs) != 1:
         raise _error(f"the net must have one input and one output, not {net.inputs} {net.outputs}")
     shape = net.blobs[net.inputs[0]].shape
@@ -114,7 +116,7 @@ def _channel_means(path: str, channels: int) -> Array:
     """The mean of each channel, (channels, 1, 1)."""
     mean = preprocessing.read_mean(path)
     if len(mean) != channels:
-        raise _error(f'the mean "{path}" has {len(mean)} channels, but the net {channels}')
+        raise _error(f'the mean "{path}" has {len(mean)} channels, but the net has {channels}')
     means: Array = mean.reshape(channels, -1).mean(axis=1, dtype="float64")
     return means.reshape(channels, 1, 1)
 
@@ -137,13 +139,13 @@ def _scores(net: Net, path: str, means: Array) -> Array:
     return scores
 
 
-# -- scoring -----------------------------------------------------------------------------------
+# -- all scores --------------------------------------------------------------------------------
 
 
-def _score(args: argparse.Namespace, source: str, target: str) -> None:
+def _write_scores(args: argparse.Namespace, source: str, target: str) -> None:
     """Write the scores of all images to an .npy file."""
     if len(args.images_dim) != 2:
-        raise UsageError("-images_dim is height,width")
+        raise UsageError(f"-images_dim takes 2 sizes, height,width, not {len(args.images_dim)}")
     options = preprocessing.options(args)
     import numpy as np
 
@@ -165,21 +167,21 @@ def _score(args: argparse.Namespace, source: str, target: str) -> None:
 
 
 def _inputs(source: str, suffix: str) -> list[Array]:
-    """The images (height, width, channels), values from 0 to 1, of a file or a folder."""
+    """The images (height, width, channels) in a file or folder, with values from 0 to 1."""
     from caffe_lite.io import load_image
 
     if source.endswith(".npy"):
         array = preprocessing.read_array(source)
         if array.ndim != 4 or not array.size:
             raise _error(
-                f'"{source}" must hold images (N, height, width, channels), not {array.shape}'
+                f'"{source}" must have the shape (N, height, width, channels), not {array.shape}'
             )
         return list(array)
     if not os.path.isdir(source):
         return [load_image(source)]
     paths = sorted(Path(source).glob(f"*.{suffix}"))
     if not paths:
-        raise _error(f'the folder "{source}" has no file that ends with .{suffix}; see -ext')
+        raise _error(f'the folder "{source}" has no file with the suffix .{suffix}; see -ext')
     for path in paths:
         print(path)
     return [load_image(str(path)) for path in watch(paths, len(paths), "images")]

@@ -1,4 +1,4 @@
-"""How long Numba compiles, told apart from the work that the compiled kernels do."""
+"""Measurement of Numba's compile time, separately from the run time of the kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Compilation:
-    """What was compiled: how many kernels, and for how many seconds."""
+    """The number of kernels compiled, and the seconds spent."""
 
     kernels: int = 0
     seconds: float = 0.0
@@ -18,26 +18,26 @@ class Compilation:
 
 @contextmanager
 def compilation() -> Iterator[Compilation]:
-    """Count what is compiled within; kernels that are loaded from the cache do not count.
+    """Count the kernels compiled in the block; kernels loaded from the cache do not count.
 
-    A kernel that another one needs is compiled on the way and counts as a part of it.
+    A kernel compiled as part of another one counts as a part of that.
     """
     from numba.core import event
 
     recorder: Any = event.RecordingListener()  # type: ignore[no-untyped-call]
-    found = Compilation()
+    compiled = Compilation()
     try:
         with event.install_listener("numba:compile", recorder):
-            yield found
+            yield compiled
     finally:
-        depth, begun = 0, 0.0
-        for moment, each in recorder.buffer:
+        depth, start = 0, 0.0
+        for time, each in recorder.buffer:
             if each.is_start:
                 if depth == 0:
-                    begun = moment
+                    start = time
                 depth += 1
             else:
                 depth -= 1
                 if depth == 0:
-                    found.kernels += 1
-                    found.seconds += moment - begun
+                    compiled.kernels += 1
+                    compiled.seconds += time - start

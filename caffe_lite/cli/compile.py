@@ -1,9 +1,9 @@
-"""Compile the kernels that nets need, ahead of their first run: when an image is built, say.
+"""Compile the kernels of nets before their first run, for example in a container image.
 
-Each FILE is a net or a solver prototxt.  A net is run once, forward and backward, in each phase
-that it can be built in; a solver's nets too, and its update.  Compiled kernels are kept in the
-folder that is printed, NUMBA_CACHE_DIR if that is set, and serve every net with such layers.
-Data need not be there: random values of the same shape stand in for them.
+Each FILE is a net or a solver prototxt.  A net is run once, forward and backward, in each phase in
+which it can be built; for a solver, its nets and its update are run.  Compiled kernels are cached
+in the folder that is printed, NUMBA_CACHE_DIR if set, and serve every net with the same types of
+layers.  The data need not exist: random values of the same shape replace them.
 
     RUN caffe-lite compile solver.prototxt deploy.prototxt
 """
@@ -32,13 +32,13 @@ _log = logging.getLogger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The files, the shapes of data that are not there, and the flags of all commands."""
+    """Add the files, the shapes of missing data, and the flags that commands share."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a net or solver prototxt")
     flags.add(
         parser,
         "shape",
-        "the shape of one item, such as 1,28,28, or data:1,28,28 for the top of that name, where "
-        "a data layer's source is missing and its prototxt does not tell; may be repeated",
+        "the shape of one item, such as 1,28,28, or data:1,28,28 for the top of that name, if a "
+        "data layer's source is missing and its prototxt has no shape; may be repeated",
         action="append",
         type=_shape,
         default=[],
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _shape(text: str) -> tuple[str, Shape]:
-    """A top's name, empty if none is given, and sizes."""
+    """A top's name, empty if it is omitted, and the sizes."""
     top, _, sizes = text.rpartition(":")
     try:
         shape = tuple(map(int, sizes.split(",")))
@@ -67,32 +67,32 @@ def _shape(text: str) -> tuple[str, Shape]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run everything once; print what that compiled, and where it is kept."""
+    """Run everything once; print the number of kernels compiled, and the cache folder."""
     flags.start_log(args)
     from caffe_lite.kernels._jit import cache_folder
     from caffe_lite.proto import files
 
-    given = dict(args.shape)
+    shapes = dict(args.shape)
     for path in args.files:
         source = _read(path)
         if isinstance(source, files.SolverSource):
-            runs = _solver(source, given, args)
+            runs = _solver(source, shapes, args)
         else:
-            runs = _net(path, given, args)
+            runs = _net(path, shapes, args)
         start = time.perf_counter()
-        with compilation() as found:
+        with compilation() as compiled:
             done = ", ".join(runs)
-        spent = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         print(
-            f"{path}: {done}: {found.kernels} kernels compiled in {found.seconds:.1f} s, "
-            f"{spent:.1f} s in all"
+            f"{path}: {done}: {compiled.kernels} kernels compiled in {compiled.seconds:.1f} s, "
+            f"{seconds:.1f} s in all"
         )
     print(f"compiled kernels are kept in {cache_folder()}")
     return 0
 
 
 def _read(path: str) -> files.SolverSource | nodes.NetSource:
-    """A solver or a net; of what is neither, the error of that which it is more like."""
+    """Read a solver or a net; for any other file, raise the error furthest into the file."""
     from caffe_lite.proto import files
 
     try:
@@ -102,27 +102,27 @@ def _read(path: str) -> files.SolverSource | nodes.NetSource:
     try:
         return files.read_net(path)
     except CaffeError as as_net:
-        raise (as_net if _place(as_net) >= _place(as_solver) else as_solver) from None
+        raise (as_net if _position(as_net) >= _position(as_solver) else as_solver) from None
 
 
-def _place(error: CaffeError) -> tuple[int, int]:
-    """How far into its file reading came."""
+def _position(error: CaffeError) -> tuple[int, int]:
+    """The line and column of an error."""
     return (error.location.line, error.location.column) if error.location else (0, 0)
 
 
 # -- nets -------------------------------------------------------------------------------------
 
 
-def _net(path: str, given: Mapping[str, Shape], args: argparse.Namespace) -> Iterator[str]:
-    """Run a net in each phase, or in the one asked for; yields the phases.
+def _net(path: str, shapes: Mapping[str, Shape], args: argparse.Namespace) -> Iterator[str]:
+    """Run a net in the phase of the flags or in both; yields each phase.
 
-    Of two phases one may fail: a file may be meant for the other only.
+    One of two phases may fail, as a file may be meant for the other only.
     """
     phases = [args.phase] if args.phase else ["TRAIN", "TEST"]
     errors = []
     for phase in phases:
         try:
-            _run_phase(path, phase, given, args)
+            _run_phase(path, phase, shapes, args)
         except CaffeError as error:
             errors.append(error)
             continue
@@ -130,11 +130,11 @@ def _net(path: str, given: Mapping[str, Shape], args: argparse.Namespace) -> Ite
     if len(errors) == len(phases):
         raise errors[0]
     for each in errors:
-        _log.warning("left out one phase: %s", each)
+        _log.warning("skipped one phase: %s", each)
 
 
 def _run_phase(
-    path: str, phase: str, given: Mapping[str, Shape], args: argparse.Namespace
+    path: str, phase: str, shapes: Mapping[str, Shape], args: argparse.Namespace
 ) -> None:
     from caffe_lite.cli import stand_ins
     from caffe_lite.net.net import Net
@@ -147,16 +147,16 @@ def _run_phase(
         state.level = args.level
     state.stage.extend(flags.stages(args))
     _compile_transformers(source.nodes, state)
-    stand_ins.replace(source, given)
+    stand_ins.replace(source, shapes)
     with Net(source, python_layers=args.allow_python_layers) as net:
         _run_once(net)
 
 
 def _run_once(net: Net) -> None:
-    """Forward and, where the net has gradients, backward."""
+    """Run forward and, if the net has gradients, backward."""
     import numpy as np
 
-    with np.errstate(all="ignore"):  # random values may be no input that makes sense
+    with np.errstate(all="ignore"):  # random values may be invalid input
         for name in net.inputs:
             net.blobs[name].data[...] = 1
         net.compute_loss()
@@ -168,7 +168,7 @@ def _run_once(net: Net) -> None:
 
 
 def _compile_transformers(net: list[nodes.Node], state: caffe_pb2.NetState) -> None:
-    """Run the kernels with which readers prepare images, for the data layers of a net."""
+    """Run the kernels that transform images for the data layers of a net."""
     import numpy as np
 
     from caffe_lite.data import images
@@ -176,7 +176,7 @@ def _compile_transformers(net: list[nodes.Node], state: caffe_pb2.NetState) -> N
     from caffe_lite.kernels.image import transform_with_image, transform_with_values
     from caffe_lite.net.passes import rules
 
-    # as it comes from a database: Numba tells arrays that may not be written from others
+    # read-only, as from a database: Numba compiles separately for read-only arrays
     decoded = np.zeros((1, 2, 2), np.uint8)
     raw = datum_to_array(array_to_datum(decoded))
     mean, y = np.zeros((1, 2, 2), np.float32), np.empty((1, 2, 2), np.float32)
@@ -194,10 +194,10 @@ def _compile_transformers(net: list[nodes.Node], state: caffe_pb2.NetState) -> N
 
 
 def _solver(
-    source: files.SolverSource, given: Mapping[str, Shape], args: argparse.Namespace
+    source: files.SolverSource, shapes: Mapping[str, Shape], args: argparse.Namespace
 ) -> Iterator[str]:
-    """Run a solver's nets and its update."""
-    with closing(_make_solver(source, given, args)) as solver:
+    """Run a solver's nets and its update; yields the name of each."""
+    with closing(_make_solver(source, shapes, args)) as solver:
         _run_once(solver.net)
         solver.apply_update()
         yield "TRAIN"
@@ -210,15 +210,15 @@ def _solver(
 
 
 def _make_solver(
-    source: files.SolverSource, given: Mapping[str, Shape], args: argparse.Namespace
+    source: files.SolverSource, shapes: Mapping[str, Shape], args: argparse.Namespace
 ) -> Solver:
-    """The solver, with stand-ins in its nets, that starts from no file and writes none."""
+    """The solver, with stand-ins for its data; it reads no weights and writes no snapshots."""
     from caffe_lite.cli import stand_ins
     from caffe_lite.solver import solver_class
     from caffe_lite.solver.settings import Settings
 
     class DrySettings(Settings):
-        """Settings whose nets need no data."""
+        """Settings with nets that need no data."""
 
         def train_net(self) -> nodes.NetSource:
             return self._dry(super().train_net())
@@ -229,7 +229,7 @@ def _make_solver(
 
         def _dry(self, net: nodes.NetSource) -> nodes.NetSource:
             _compile_transformers(net.nodes, net.param.state)
-            stand_ins.replace(net, given)
+            stand_ins.replace(net, shapes)
             return net
 
     settings = DrySettings(source)

@@ -1,4 +1,4 @@
-"""Print what makes a shell complete the commands, flags and choices of caffe-lite.
+"""Print the shell code that completes the commands, flags and choices of caffe-lite.
 
 bash   caffe-lite completion bash > ~/.local/share/bash-completion/completions/caffe-lite
 zsh    caffe-lite completion zsh > FOLDER/_caffe-lite, with FOLDER in fpath
@@ -13,7 +13,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The shell."""
+    """Add the shell."""
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="bash, zsh or fish")
 
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def answer() -> None:
-    """Tell the shell, as the environment asks, what may come next, and end the process."""
+    """Print the completions for the command line in the environment, and end the process."""
     import argcomplete
 
     argcomplete.autocomplete(_all_commands(), always_complete_options=False)

@@ -1,7 +1,6 @@
-"""Average the images of a database.
+"""Compute the mean image of a database.
 
-Prints the mean of each channel, for mean_value fields, and writes the mean image to OUT, for
-mean_file fields.
+Prints the mean of each channel, for mean_value, and writes the mean image to OUT, for mean_file.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from caffe_lite.cli.progress import watch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for compute_image_mean."""
+    """Add Caffe's arguments for compute_image_mean."""
     parser.add_argument("db", metavar="DB", help="the database")
     parser.add_argument("out", metavar="OUT", nargs="?", help="the .binaryproto to write")
     flags.add_backend(parser)
@@ -21,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mean image, if it is asked for, and print each channel's mean."""
+    """Write the mean image, if OUT is given, and print the mean of each channel."""
     from caffe_lite.data import mean
     from caffe_lite.data.db import open_db
     from caffe_lite.errors import DataError

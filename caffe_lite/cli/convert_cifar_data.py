@@ -1,7 +1,7 @@
-"""Make databases of CIFAR-10's binary files, for Data layers.
+"""Make databases from CIFAR-10's binary files, for Data layers.
 
-INPUT has data_batch_1.bin to data_batch_5.bin and test_batch.bin.  Makes OUTPUT/cifar10_train_TYPE
-and OUTPUT/cifar10_test_TYPE, whose images are red, green, blue.
+INPUT has data_batch_1.bin to data_batch_5.bin and test_batch.bin.  The databases are
+OUTPUT/cifar10_train_TYPE and OUTPUT/cifar10_test_TYPE; their channels are red, green, blue.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from caffe_lite.cli.progress import watch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for convert_cifar_data."""
+    """Add Caffe's arguments for convert_cifar_data."""
     parser.add_argument("input", metavar="INPUT", help="the folder of the .bin files")
-    parser.add_argument("output", metavar="OUTPUT", help="the folder to make the databases in")
+    parser.add_argument("output", metavar="OUTPUT", help="the folder for the databases")
     parser.add_argument(
         "type", metavar="TYPE", choices=("lmdb", "leveldb"), help="lmdb or leveldb"
     )
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write both databases and say how many records they have."""
+    """Write both databases and print the number of their records."""
     from caffe_lite.data import cifar
     from caffe_lite.data.db import refuse_existing, write_all
 

@@ -1,8 +1,8 @@
-"""Make a database of an image list, for Data layers.
+"""Make a database from an image list, for Data layers.
 
-Each line of LIST is a file name, a space and a whole number, the label.  The names are put behind
-ROOT as they are, so ROOT ends with a slash.  An image that cannot be read is named and left out;
-if at least one is stored, that is no error (exit code 0), as in Caffe.
+Each line of LIST is a file name, a space and an integer label.  ROOT is a prefix of every file
+name; no slash is added, so end it with one.  An image that cannot be read is reported and skipped.
+As in Caffe, the exit code is 0 if at least one image is stored.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ SPELLINGS = ("jpg", "jpeg", "png", "bmp", "tif", "tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for convert_imageset."""
-    parser.add_argument("root", metavar="ROOT/", help="put before every file name")
+    """Add Caffe's arguments for convert_imageset."""
+    parser.add_argument("root", metavar="ROOT/", help="a prefix of every file name")
     parser.add_argument("list", metavar="LIST", help="the image list, a text file")
     parser.add_argument("db", metavar="DB", help="the database to make; it must not exist")
     flags.add_switch(parser, "gray", "decode in grey, to one channel")
-    flags.add_switch(parser, "shuffle", "store the images in another order, which -seed decides")
-    flags.add(parser, "seed", "of the order of -shuffle (default: 0)", type=flags.size, default=0)
+    flags.add_switch(parser, "shuffle", "store the images in a random order")
+    flags.add(parser, "seed", "the seed of -shuffle (default: 0)", type=flags.size, default=0)
     flags.add_backend(parser)
     for name in ("width", "height"):
         flags.add(
             parser,
             f"resize_{name}",
-            f"the {name} to resize to (default: 0, as it is)",
+            f"the {name} to resize to (default: 0, unchanged)",
             type=flags.size,
             default=0,
         )
-    flags.add_switch(parser, "check_size", "refuse an image of another size than the first")
+    flags.add_switch(parser, "check_size", "stop at an image whose size differs from the first")
     flags.add_switch(
         parser,
         "encoded",
-        "store files, not pixels; one that need not be resized as it is, even with -gray",
+        "store image files, not pixels; a file that is not resized is copied, even with -gray",
     )
     flags.add(
         parser,
         "encode_type",
-        "what to encode as: jpg, png, bmp or tif (default: what each file's name says)",
+        "the format to encode to: jpg, png, bmp or tif (default: the format in each file's name)",
         choices=SPELLINGS,
         metavar="TYPE",
     )
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the database; say how many images it has and how many were left out."""
+    """Write the database; print the numbers of stored and skipped images."""
     if bool(args.resize_width) != bool(args.resize_height):
         raise UsageError("give both -resize_width and -resize_height, or neither")
     from caffe_lite.data import images, imageset
@@ -69,22 +69,22 @@ def run(args: argparse.Namespace) -> int:
         encoding=args.encode_type or ("guess" if args.encoded else ""),
         same_size=args.check_size,
     )
-    left_out = 0
+    skipped = 0
 
     def stored() -> Iterator[tuple[bytes, bytes]]:
-        nonlocal left_out
+        nonlocal skipped
         for record in watch(imageset.records(items, settings), len(items), "images"):
             if record.problem:
-                left_out += 1
-                note(f"left out: {record.problem}")
+                skipped += 1
+                note(f"skipped: {record.problem}")
             else:
                 yield record.key, record.value
-        if left_out == len(items):
-            hint = "" if args.root.endswith("/") else f"; is {args.root}/ what is meant?"
+        if skipped == len(items):
+            hint = "" if args.root.endswith("/") else f"; did you mean {args.root}/?"
             raise DataError(
-                f"none of the {left_out} images could be stored; {args.db} is not made{hint}"
+                f"none of the {skipped} images could be stored; {args.db} is not created{hint}"
             )
 
     count = write_all(args.db, args.backend, stored())
-    print(f"{args.db}: {count} images" + (f", {left_out} left out" if left_out else ""))
+    print(f"{args.db}: {count} images" + (f", {skipped} skipped" if skipped else ""))
     return 0

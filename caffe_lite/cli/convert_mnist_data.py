@@ -1,4 +1,4 @@
-"""Make a database of MNIST's image and label files, plain or gzipped, for Data layers."""
+"""Make a database from MNIST's image and label files, plain or gzipped, for Data layers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from caffe_lite.cli.progress import watch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for convert_mnist_data."""
+    """Add Caffe's arguments for convert_mnist_data."""
     flags.add_mnist(parser)
     flags.add_backend(parser)
     flags.accept_log(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the database and say how many records it has."""
+    """Write the database and print the number of its records."""
     from caffe_lite.data import mnist
     from caffe_lite.data.db import write_all
 

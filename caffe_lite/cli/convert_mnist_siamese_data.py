@@ -1,7 +1,7 @@
-"""Make a database of pairs of MNIST's images, for siamese nets.
+"""Make a database of pairs of MNIST images, for siamese nets.
 
-Each record has two channels, two images drawn at random; its label is 1 if both show the same
-digit and 0 if not.  There are as many pairs as images.
+Each record has two channels, two images drawn at random.  Its label is 1 if both show the same
+digit, otherwise 0.  There are as many pairs as images.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from caffe_lite.cli.progress import watch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for convert_mnist_siamese_data."""
+    """Add Caffe's arguments for convert_mnist_siamese_data."""
     flags.add_mnist(parser)
     flags.add_backend(parser, default="leveldb")
-    flags.add(parser, "seed", "of the draws (default: 0)", type=flags.size, default=0)
+    flags.add(
+        parser, "seed", "the seed of the random pairs (default: 0)", type=flags.size, default=0
+    )
     flags.accept_log(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the database and say how many records it has."""
+    """Write the database and print the number of its records."""
     from caffe_lite.data import mnist
     from caffe_lite.data.db import write_all
 

@@ -1,7 +1,7 @@
-"""Score windows of images, as R-CNN does, with a Detector.
+"""Score windows of images, as in R-CNN.
 
-INPUT is a .csv file with the columns filename, ymin, xmin, ymax, xmax, one window a line, or, for
--crop_mode selective_search, a .txt file of image names.  OUTPUT is a .csv file with the same
+INPUT is a .csv file with the columns filename, ymin, xmin, ymax, xmax, one window per line; or,
+for -crop_mode selective_search, a .txt file of image names.  OUTPUT is a .csv file with the same
 columns and a column for each class, or an .h5 file with the datasets filename, window (N, 4) and
 prediction (N, classes).
 """
@@ -24,20 +24,20 @@ Windows = list[tuple[str, list[list[float]]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of pycaffe's detect.py."""
+    """Add the arguments of pycaffe's detect.py."""
     parser.add_argument("input", metavar="INPUT", help="the .csv of windows, or .txt of images")
     parser.add_argument("output", metavar="OUTPUT", help="the .csv or .h5 to write")
     preprocessing.add_arguments(parser)
     flags.add(
         parser,
         "crop_mode",
-        "where windows come from (default: list for .csv, selective_search for .txt)",
+        "the source of the windows (default: list for .csv, selective_search for .txt)",
         choices=MODES,
     )
     flags.add(
         parser,
         "context_pad",
-        "pixels of surroundings around each window in the net's input (default: 16)",
+        "width in pixels of the context around each window in the net's input (default: 16)",
         type=flags.size,
         default=16,
     )
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score the windows and write them."""
+    """Score the windows and write the scores."""
     kind = Path(args.output).suffix
     if kind not in (".csv", ".h5", ".hdf5"):
         raise UsageError(f'OUTPUT must end with .csv or .h5, not "{kind}"')
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_windows(path: str) -> Windows:
-    """The (image, windows) pairs of a CSV file, each window ymin, xmin, ymax, xmax."""
+    """The (image, windows) pairs in a CSV file; a window is ymin, xmin, ymax, xmax."""
     from caffe_lite.errors import DataError
 
     rows = csv.DictReader(io.StringIO(_read(path)))
@@ -119,8 +119,8 @@ def _write_csv(path: str, detections: Sequence[Mapping[str, Any]]) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["filename", *COORDINATES, *(f"class{number}" for number in classes)])
-    for found in detections:
-        rows.writerow([found["filename"], *found["window"], *found["prediction"]])
+    for each in detections:
+        rows.writerow([each["filename"], *each["window"], *each["prediction"]])
     write_text(path, text.getvalue())
 
 
@@ -132,9 +132,9 @@ def _write_hdf5(path: str, detections: Sequence[Mapping[str, Any]]) -> None:
 
     def write(temporary: Path) -> None:
         with h5py.File(temporary, "w") as file:
-            names = [found["filename"] for found in detections]
+            names = [each["filename"] for each in detections]
             file.create_dataset("filename", data=names, dtype=h5py.string_dtype())
             for name in ("window", "prediction"):
-                file.create_dataset(name, data=np.array([found[name] for found in detections]))
+                file.create_dataset(name, data=np.array([each[name] for each in detections]))
 
     write_atomically(path, write)

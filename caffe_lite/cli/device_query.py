@@ -1,4 +1,4 @@
-"""Say what computes on this machine: the processor, its vector width, threads, and versions."""
+"""Describe this machine: the processor, its vector width, the threads, and the versions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from caffe_lite.cli import flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's flags for device_query."""
-    flags.add(parser, "gpu", "accepted, and said to have no effect: this runs on the CPU")
+    """Add Caffe's flags for device_query."""
+    flags.add(parser, "gpu", "accepted, but has no effect: everything runs on the CPU")
     flags.accept_log(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each thing that decides how fast nets run here."""
+    """Print one line for each property that affects the speed of nets."""
     import llvmlite.binding as llvm
     import numba
 
@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     facts = {
         "Device": "CPU" if args.gpu is None else "CPU (there is no GPU mode)",
         "Processor": _processor(),
-        "Architecture": f"{platform.machine()}, {llvm.get_host_cpu_name()} to the compiler",
+        "Architecture": f"{platform.machine()}, compiled for {llvm.get_host_cpu_name()}",
         "Cores": f"{os.cpu_count()}, of which this process may use {usable}",
         "Vector width": _vector_width(features),
         "Memory": _memory(),
-        "Threads": f"{numba.get_num_threads()} (NUMBA_NUM_THREADS changes that)",
+        "Threads": f"{numba.get_num_threads()} (set NUMBA_NUM_THREADS to change this)",
         "Compiled kernels": "off (NUMBA_DISABLE_JIT)"
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
         else _cache(),
@@ -51,7 +51,7 @@ def _cache() -> str:
 
 
 def _vector_width(features: dict[str, bool]) -> str:
-    """How many bits one instruction works on."""
+    """The width of a vector instruction in bits."""
     for name, feature, bits in (
         ("AVX-512", "avx512f", 512),
         ("AVX2", "avx2", 256),

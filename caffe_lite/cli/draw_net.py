@@ -1,7 +1,7 @@
-"""Draw a net: .svg and .png by itself, .pdf and what else graphviz makes with pydot and graphviz.
+"""Draw a net as .svg or .png; .pdf and other formats require pydot and graphviz.
 
-Layers are boxes, coloured by their kind; blobs have cut corners.  A layer that works in place
-(green) is attached to its blob.
+Layers are boxes, coloured by their type; blobs have cut corners.  An in-place layer (green) is
+attached to its blob.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from caffe_lite.cli import flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for draw_net."""
+    """Add Caffe's arguments for draw_net."""
     parser.add_argument("net", metavar="NET", help="the net prototxt")
-    parser.add_argument("picture", metavar="OUT", help="the picture; its ending is its type")
+    parser.add_argument("picture", metavar="OUT", help="the picture; its suffix sets the format")
     flags.add(
         parser,
         "rankdir",
-        "where the net runs: LR (to the right), TB (down), BT (up), RL (default: LR)",
+        "the direction of the net: LR (to the right), TB (down), BT (up), RL (default: LR)",
         choices=("LR", "TB", "BT", "RL"),
         default="LR",
     )
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the net and say where."""
+    """Draw the net and print the file's name."""
     from caffe_lite import draw
     from caffe_lite.proto import caffe_pb2, files
 

@@ -1,8 +1,8 @@
-"""Save what blobs of a net hold for each image that its data layer reads, in phase TEST.
+"""Save blobs of a net, in phase TEST, for each image that its data layer reads.
 
-BLOB and DB are names separated by commas, one DB for each BLOB.  A database gets one Datum for
-each image, its values in float_data, with the keys "%010d".  An HDF5 file gets one dataset, named
-like the blob, with a row for each image.
+BLOB and DB are names separated by commas, one DB for each BLOB.  A database has one Datum for each
+image, with its values in float_data and the keys "%010d".  An HDF5 file has one dataset with the
+blob's name and a row for each image.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ TYPES = ("lmdb", "leveldb", "hdf5")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for extract_features."""
+    """Add Caffe's arguments for extract_features."""
     parser.add_argument("weights", metavar="WEIGHTS", help="the .caffemodel(.h5)")
     parser.add_argument("model", metavar="MODEL", help="the net prototxt, with its data layer")
     parser.add_argument("blobs", metavar="BLOB,..", help="the blobs to save")
-    parser.add_argument("databases", metavar="DB,..", help="what to make; they must not exist")
     parser.add_argument(
-        "batches", metavar="BATCHES", type=flags.positive, help="how many batches to run"
+        "databases", metavar="DB,..", help="the databases to make; they must not exist"
+    )
+    parser.add_argument(
+        "batches", metavar="BATCHES", type=flags.positive, help="the number of batches to run"
     )
     parser.add_argument("type", metavar="TYPE", choices=TYPES, help="lmdb, leveldb or hdf5")
     parser.add_argument(
-        "device", metavar="CPU|GPU", nargs="?", choices=("CPU", "GPU"), help="CPU whatever is said"
+        "device", metavar="CPU|GPU", nargs="?", choices=("CPU", "GPU"), help="accepted: always CPU"
     )
     parser.add_argument("device_id", metavar="ID", nargs="?", type=flags.size, help="not used")
     flags.add_python_layers(parser)
@@ -48,19 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the batches, store the features and say how many there are."""
+    """Run the batches, store the features and print their number."""
     blobs, databases = args.blobs.split(","), args.databases.split(",")
     if len(blobs) != len(databases):
         raise UsageError(f"{len(blobs)} blobs for {len(databases)} databases; give one for each")
     if len(set(databases)) < len(databases):
-        raise UsageError("two blobs cannot go into one database")
+        raise UsageError("two blobs cannot be stored in one database; give one for each")
     from caffe_lite import modes
     from caffe_lite.cli import log
     from caffe_lite.data.db import refuse_existing
     from caffe_lite.net.net import Net
     from caffe_lite.proto import caffe_pb2
 
-    log.start(max(args.minloglevel, 1))  # the net's building is of no interest here
+    log.start(max(args.minloglevel, 1))  # without the log of building the net
     if args.device == "GPU":
         modes.set_mode_gpu()
     for database in databases:
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _extract(net: Net, sources: Sequence[Blob], sinks: Sequence[Sink], batches: int) -> int:
-    """Run the net and store the blobs; how many images the first one has had."""
+    """Run the net and store the blobs; returns the number of images in the first blob."""
     count = 0
     for _ in watch(range(batches), batches, "batches"):
         net.compute_loss()
@@ -100,13 +102,13 @@ def _blob(net: Net, name: str, kind: str) -> Blob:
         raise NetError(f'the net has no blob "{name}"; it has {", ".join(net.blobs)}')
     blob = net.blobs[name]
     if kind != "hdf5" and len(blob.shape) > 4:
-        raise NetError(f'a Datum cannot hold the blob "{name}" {blob.shape}; hdf5 can')
+        raise NetError(f'a Datum cannot store the blob "{name}" {blob.shape}; use hdf5')
     return blob
 
 
 @contextmanager
 def _sink(path: str, kind: str, name: str) -> Iterator[Sink]:
-    """A new database or HDF5 file; it appears when the block is left without an error."""
+    """A new database or HDF5 file; it is created when the block ends without an error."""
     if kind == "hdf5":
         from caffe_lite.data.hdf5 import growing_dataset
 

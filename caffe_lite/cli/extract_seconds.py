@@ -1,4 +1,4 @@
-"""Write the seconds since the start of the training, for each line that names an iteration."""
+"""Write the seconds since the start of training, for each log line that names an iteration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for extract_seconds."""
+    """Add Caffe's arguments for extract_seconds."""
     parser.add_argument("log", metavar="IN", help="a log of caffe-lite train, or of Caffe")
     parser.add_argument("seconds", metavar="OUT", help="the file to write, a number on each line")
 

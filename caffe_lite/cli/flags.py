@@ -1,4 +1,4 @@
-"""Flags that several commands share, spelt as Caffe's gflags: -name or --name."""
+"""Flags that several commands share, in the syntax of gflags: -name or --name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FLAG_FILE = re.compile(r"--?flagfile(=|$)")
 
 
 def expand_files(words: Iterable[str], within: tuple[str, ...] = ()) -> list[str]:
-    """The words with the flags of each ``-flagfile=a,b`` in its place.
+    """The words, with each ``-flagfile=a,b`` replaced by the flags in these files.
 
-    A flag file has one flag a line; lines that are empty or begin with # say nothing.  `within`
-    are the files being read.
+    A flag file has one flag per line; empty lines and lines that begin with # are ignored.
+    `within` are the flag files being expanded.
     """
     expanded: list[str] = []
     rest = iter(words)
@@ -55,7 +55,7 @@ def _flags_in(path: str) -> Iterator[str]:
 
 
 def add(parser: argparse.ArgumentParser, name: str, meaning: str, **settings: object) -> None:
-    """Add a flag that takes a value; a number is called N in the help."""
+    """Add a flag that takes a value; the help shows N for a number."""
     if settings.get("type") in (int, positive, size):
         settings.setdefault("metavar", "N")
     parser.add_argument(f"-{name}", f"--{name}", help=meaning, **settings)  # type: ignore[arg-type]
@@ -72,10 +72,10 @@ def add_switch(parser: argparse.ArgumentParser, name: str, meaning: str) -> None
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Flags of all commands that build nets: state, device, log."""
+    """Add the flags of all commands that build nets: state, device, log."""
     add(parser, "level", "the net's level", type=int)
     add(parser, "stage", "the net's stages, separated by commas", default="")
-    add(parser, "gpu", "accepted, and said to have no effect: this runs on the CPU")
+    add(parser, "gpu", "accepted, but has no effect: everything runs on the CPU")
     add_python_layers(parser)
     add_log(parser)
 
@@ -85,7 +85,7 @@ def add_python_layers(parser: argparse.ArgumentParser) -> None:
     add_switch(
         parser,
         "allow-python-layers",
-        "let layers of type Python import and run the modules they name",
+        "allow layers of type Python to import and run the modules they name",
     )
 
 
@@ -94,7 +94,7 @@ def add_log(parser: argparse.ArgumentParser) -> None:
     add(
         parser,
         "minloglevel",
-        "the least level that is logged: 0 INFO, 1 WARNING, 2 ERROR",
+        "the lowest level to log: 0 INFO, 1 WARNING, 2 ERROR",
         type=int,
         default=os.environ.get("GLOG_minloglevel") or 0,  # noqa: SIM112  (glog's own spelling)
     )
@@ -103,7 +103,7 @@ def add_log(parser: argparse.ArgumentParser) -> None:
 
 
 def accept_log(parser: argparse.ArgumentParser) -> None:
-    """Accept glog's flags, unseen, in a command that keeps no log."""
+    """Accept and hide glog's flags in a command that writes no log."""
     for name in ("minloglevel", "logtostderr", "alsologtostderr"):
         parser.add_argument(f"-{name}", f"--{name}", nargs="?", help=argparse.SUPPRESS)
 
@@ -138,7 +138,7 @@ def add_phase(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def start_log(args: argparse.Namespace) -> GlogHandler:
-    """Start the log as the flags ask, and answer a request for a GPU."""
+    """Start the log at the level of the flags, and warn of a -gpu flag."""
     from caffe_lite.cli import log
 
     handler = log.start(args.minloglevel)
@@ -157,7 +157,7 @@ def stages(args: argparse.Namespace) -> list[str]:
 
 
 def build_net(args: argparse.Namespace) -> Net:
-    """The net of -model, as -phase, -level and -stage say."""
+    """The net of the flags -model, -phase, -level and -stage."""
     from caffe_lite.net.net import Net
     from caffe_lite.proto import caffe_pb2
 
@@ -171,27 +171,27 @@ def build_net(args: argparse.Namespace) -> Net:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
+    """Parse an integer of at least 1."""
     try:
         number = int(text)
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
     return number
 
 
 def size(text: str) -> int:
-    """A whole number of at least 0."""
+    """Parse an integer of at least 0."""
     try:
         number = int(text)
     except ValueError:
         number = -1
     if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
     return number
 
 
 def sizes(text: str) -> list[int]:
-    """Whole numbers of at least 0, separated by commas."""
+    """Parse integers of at least 0, separated by commas."""
     return [size(word) for word in text.split(",")]

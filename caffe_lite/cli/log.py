@@ -1,8 +1,8 @@
-"""The log as glog writes it, so that programs which read Caffe's logs read ours.
+"""The log in glog's format, so that programs can parse it like Caffe's logs.
 
     I0210 13:39:22.381027 25210 solver.py:204] Iteration 100, lr = 0.01
 
-On a terminal a line below the log shows how far training has come; a file never gets it.
+On a terminal, a progress line is shown below the log; it is never written to a file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ else:  # Python 3.10 does not allow the subscript
 
 
 class GlogHandler(_StreamHandler):
-    """Writes the log to stderr, and keeps the progress line, if there is one, below it."""
+    """Writes the log to stderr, with the progress line, if any, below it."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         super().__init__(stream or sys.stderr)
@@ -32,20 +32,20 @@ class GlogHandler(_StreamHandler):
         self._progress = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line over the progress line, then the progress line again."""
+        """Replace the progress line by the record, then write the progress line again."""
         shown = self._progress
         self.show("")
         super().emit(record)
         self.show(shown)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """End the program when nobody reads its log any more, as glog does."""
+        """Raise BrokenPipeError, to end the program when its log has no reader, as glog does."""
         if isinstance(sys.exc_info()[1], BrokenPipeError):
             raise
         super().handleError(record)
 
     def show(self, progress: str) -> None:
-        """Replace the progress line; an empty one takes it away."""
+        """Replace the progress line; an empty string removes it."""
         if progress == self._progress:
             return
         width = shutil.get_terminal_size().columns - 1
@@ -55,15 +55,15 @@ class GlogHandler(_StreamHandler):
 
 
 class Progress:
-    """The line that says how far training has come, how fast it is, and when it will be done.
+    """The progress line: iterations done, speed, and time left.
 
-    Only where `handler` writes to a terminal.
+    It is shown only if `handler` writes to a terminal.
     """
 
     INTERVAL = 0.2
-    """Seconds between two changes of the line."""
+    """The least time between two updates of the line, in seconds."""
     MEMORY = 50
-    """Changes that the rate is taken over: it follows the speed of now."""
+    """The number of updates over which the speed is averaged."""
 
     def __init__(self, handler: GlogHandler, done: int, goal: int) -> None:
         self._handler = handler
@@ -73,7 +73,7 @@ class Progress:
         self._active = handler.stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def update(self, done: int) -> None:
-        """Say that `done` iterations are made."""
+        """Show that `done` iterations are done."""
         now = time.monotonic()
         if not self._active or now - self._shown_at < self.INTERVAL:
             return
@@ -81,13 +81,13 @@ class Progress:
         self._handler.show(self._line(done, now))
 
     def finish(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._active:
             self._handler.show("")
 
     def _line(self, done: int, now: float) -> str:
         line = f"{done}/{self._goal} iterations"
-        if done > self._first:  # the first iteration compiles: it says nothing of the speed
+        if done > self._first:  # the first iteration includes compilation: do not count it
             self._seen.append((now, done))
         if len(self._seen) < 2:
             return line
@@ -98,7 +98,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 42s, 3m07s, 2h05m, 3d04h."""
+    """Seconds in readable form: 42s, 3m07s, 2h05m, 3d04h."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"

@@ -1,4 +1,4 @@
-"""Make tables of a training's log: OUTDIR/LOG.train and OUTDIR/LOG.test.
+"""Make tables from a training log: OUTDIR/LOG.train and OUTDIR/LOG.test.
 
 Their columns are NumIters, Seconds since the start, LearningRate, and the outputs of the nets.
 """
@@ -12,21 +12,21 @@ from caffe_lite.cli import flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for parse_log."""
+    """Add Caffe's arguments for parse_log."""
     parser.add_argument("log", metavar="LOG", help="a log of caffe-lite train, or of Caffe")
     parser.add_argument("folder", metavar="OUTDIR", help="the folder for the two tables")
     flags.add_switch(parser, "verbose", "name the files written")
     flags.add(
         parser,
         "delimiter",
-        "what stands between columns (default: a comma)",
+        "the separator of columns (default: a comma)",
         type=_delimiter,
         default=",",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the tables; one without rows is not written, and named."""
+    """Write the tables; report a table that has no rows and is not written."""
     from caffe_lite import training_log
 
     log = training_log.parse_log(args.log)
@@ -42,8 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _delimiter(text: str) -> str:
-    """One character, or a backslash and t for the tabulator."""
+    """Parse one character, or a backslash and t for a tab."""
     letter = text.replace("\\t", "\t")
     if len(letter) != 1 or letter in '\r\n"':
-        raise argparse.ArgumentTypeError(f"{text!r} is not one character that can stand between")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one character that can separate columns"
+        )
     return letter

@@ -1,4 +1,4 @@
-"""The parser of a command: gflags' rules for switches, and help that is easy to read."""
+"""The argument parser of a command: gflags' rules for switches, and readable help."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-NARROW, WIDE = 40, 100  # columns: help is never set narrower or wider
-FLAG_COLUMN = 28  # what is longer has its meaning on the next line
+NARROW, WIDE = 40, 100  # limits of the help's width, in columns
+FLAG_COLUMN = 28  # after a longer flag, its description starts on the next line
 
 HELP = {"-h", "-help", "--help"}
 
 
 class Switch(argparse.Action):
-    """A flag that is on or off.  It takes a value only behind an equals sign, as in gflags."""
+    """A flag that is on or off.  It takes a value only after an equals sign, as in gflags."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
         super().__init__(
@@ -34,7 +34,7 @@ class Switch(argparse.Action):
 
 
 def truth(text: str) -> bool:
-    """A gflags bool."""
+    """Parse a gflags bool."""
     word = text.lower()
     if word in ("1", "t", "true", "y", "yes"):
         return True
@@ -44,7 +44,7 @@ def truth(text: str) -> bool:
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses the flags of ``caffe-lite command``; `usages` replaces what usage says behind it."""
+    """The parser of ``caffe-lite command``; `usages` replaces the generated usage line."""
 
     def __init__(self, prog: str, description: str | None, usages: Sequence[str] = ()) -> None:
         super().__init__(prog, description=description, allow_abbrev=False, add_help=False)
@@ -52,15 +52,15 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(*sorted(HELP), action="help", help="print this and exit")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """What the words say; ends the process for wrong ones, and for -help."""
-        self._usages = self._usages or [self._usage()]  # argparse now hides some arguments
+        """Parse the words; exits for invalid ones, and for -help."""
+        self._usages = self._usages or [self._usage()]  # parsing hides some arguments later
         if HELP.isdisjoint(words):
             return self.parse_intermixed_args(words)
         self.print_help()
         return self.exit(0)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does it, but a switch does not take the next word for its value."""
+        """Parse as argparse does, except that a switch does not consume the next word."""
         switches = {
             spelling
             for action in self._actions
@@ -71,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def format_usage(self) -> str:
-        """One line for each way to call the command."""
+        """One line for each form of the command."""
         usages = self._usages or [self._usage()]
         starts = ["usage: ", *[" " * len("usage: ")] * (len(usages) - 1)]
         return "".join(
@@ -85,7 +85,7 @@ class Parser(argparse.ArgumentParser):
         return " ".join([*required, *(["[flags]"] if optional else []), *words])
 
     def format_help(self) -> str:
-        """Usage, what the command does, its arguments and its flags."""
+        """The usage, the description, the arguments and the flags."""
         parts = [self.format_usage()]
         if self.description:
             parts.append(self.description.strip() + "\n")
@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
         return [a for a in self._actions if not a.option_strings and a.help != argparse.SUPPRESS]
 
     def _flags(self) -> list[argparse.Action]:
-        """The flags that are shown, those that must be given first, -help last."""
+        """The visible flags: required ones first, -help last."""
         shown = [a for a in self._actions if a.option_strings and a.help != argparse.SUPPRESS]
         return sorted(shown, key=lambda action: (not action.required, action.dest == "help"))
 
@@ -114,7 +114,7 @@ def _positional(action: argparse.Action) -> str:
 
 
 def _spelled(action: argparse.Action) -> str:
-    """A flag with its value, as it is typed."""
+    """A flag with its value, as the user types it."""
     name = action.option_strings[0]
     if action.dest == "help":
         return "-help"
@@ -128,11 +128,11 @@ def _spelled(action: argparse.Action) -> str:
 
 
 def _explained(action: argparse.Action) -> str:
-    """A flag or argument and its meaning, in two columns."""
+    """A flag or argument and its description, in two columns."""
     name = _spelled(action) if action.option_strings else _positional(action)
     columns = min(max(shutil.get_terminal_size().columns, NARROW), WIDE)
     lines = textwrap.wrap(action.help or "", columns - FLAG_COLUMN - 2) or [""]
-    if len(name) > FLAG_COLUMN - 4:  # two spaces before it and behind it
+    if len(name) > FLAG_COLUMN - 4:  # two spaces before and after it
         lines = ["", *lines]
     first = f"  {name}".ljust(FLAG_COLUMN)
     rest = "".join(f"{'':{FLAG_COLUMN}}{line}\n" for line in lines[1:])

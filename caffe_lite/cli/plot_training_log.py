@@ -1,6 +1,6 @@
-"""Plot one or more logs of trainings.
+"""Plot one or more training logs.
 
-CHART is the number of what is shown:
+CHART is the number of the chart:
 
 0  test accuracy by iterations          1  test accuracy by seconds
 2  test loss by iterations              3  test loss by seconds
@@ -14,7 +14,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for plot_training_log."""
+    """Add Caffe's arguments for plot_training_log."""
     parser.add_argument(
         "chart", metavar="CHART", type=int, choices=range(8), help="a number from 0 to 7"
     )
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the chart and say where."""
+    """Draw the chart and print the file's name."""
     from caffe_lite.export import charts
 
     charts.plot(args.chart, args.picture, args.logs)

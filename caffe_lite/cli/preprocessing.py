@@ -1,4 +1,4 @@
-"""Flags that pycaffe's classify and detect share: the net, and what images become for it."""
+"""The flags that pycaffe's classify and detect share: the net, and the preprocessing of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add -model_def, -pretrained_model and the flags of preprocessing."""
     flags.add(parser, "model_def", "the deploy prototxt", metavar="FILE")
     flags.add(parser, "pretrained_model", "the .caffemodel(.h5)", metavar="FILE")
-    flags.add_switch(parser, "gpu", "accepted, and said to have no effect")
+    flags.add_switch(parser, "gpu", "accepted, but has no effect: everything runs on the CPU")
     flags.add(
         parser,
         "mean_file",
@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(
         parser,
         "input_scale",
-        "multiply the net's input with this, after the mean",
+        "a factor for the net's input, applied after the mean",
         type=float,
         metavar="X",
     )
     flags.add(
         parser,
         "raw_scale",
-        "multiply pixels from 0 to 1 with this, before the mean (default: 255)",
+        "a factor for pixels from 0 to 1, applied before the mean (default: 255)",
         type=float,
         default=255.0,
         metavar="X",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(
         parser,
         "channel_swap",
-        "the order of the channels in the net (default: 2,1,0, which is blue, green, red)",
+        "the order of the net's channels (default: 2,1,0: blue, green, red)",
         type=flags.sizes,
         default=[2, 1, 0],
         metavar="I,..",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of a Classifier or Detector; UsageError if the net is not given."""
+    """The arguments of a Classifier or Detector.  Raises UsageError if the net is missing."""
     for name in ("model_def", "pretrained_model"):
         if not getattr(args, name):
             raise UsageError(f"-{name} is required")
@@ -68,14 +68,14 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_mean(path: str) -> npt.NDArray[np.float32]:
-    """The mean of an .npy or .binaryproto file: (channels, height, width) or (channels,)."""
+    """The mean in an .npy or .binaryproto file: (channels, height, width) or (channels,)."""
     from caffe_lite.data import transformer
 
     return read_array(path) if path.endswith(".npy") else transformer.read_mean(path)
 
 
 def read_array(path: str) -> npt.NDArray[Any]:
-    """The array of an .npy file; DataError if it is none."""
+    """The array in an .npy file.  Raises DataError for any other file."""
     import numpy as np
 
     from caffe_lite.errors import DataError
@@ -85,7 +85,7 @@ def read_array(path: str) -> npt.NDArray[Any]:
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from None
     except (ValueError, EOFError):
-        raise DataError(f'"{path}" is not an .npy file of numbers') from None
+        raise DataError(f'"{path}" is not an .npy file of a numeric array') from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise DataError(f'"{path}" is not an .npy file of numbers')
+        raise DataError(f'"{path}" is not an .npy file of a numeric array')
     return array

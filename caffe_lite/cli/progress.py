@@ -1,4 +1,4 @@
-"""How far a long piece of work has come: a bar on a terminal, nothing in a file or a pipe."""
+"""A progress bar for long operations, shown on a terminal only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 def watch(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
-    """The items, with a bar on stderr that says how many of `total` went by and how long is left.
+    """Yield the items, with a bar on stderr that shows the count of `total` and the time left.
 
-    It is taken away at the end, and after an error.
+    The bar is removed at the end, and after an error.
     """
     from tqdm import tqdm
 

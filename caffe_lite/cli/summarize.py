@@ -1,8 +1,8 @@
 """Print one row for each layer of a net: type, top shape, parameters, multiply-adds, memory.
 
-Needs no data and no weights.  Parameters are all numbers saved with the net.  Multiply-adds are
-those of convolutions and inner products in one forward of the batch.  Memory is that of the
-layers' data; training takes about as much again for the gradients.
+Needs no data and no weights.  Parameters are all values saved with the net.  Multiply-adds are
+those of the convolutions and inner products in one forward pass of the batch.  Memory is that of
+the layers' data; training takes about as much again for the gradients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HEADER = ("layer", "type", "top shape", "parameters", "multiply-adds", "memory")
 NUMBERS_FROM = 3
-"""The first of the columns that stand to the right."""
+"""The first of the right-aligned columns."""
 COLORS = {
     "Convolution": "31",
     "Deconvolution": "31",
@@ -27,11 +27,11 @@ COLORS = {
     "InnerProduct": "35",
     "Pooling": "33",
 }
-"""The colours of draw_net, as far as a terminal has them."""
+"""The terminal colours closest to those of draw_net."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for summarize, and which net of a file is meant."""
+    """Add Caffe's arguments for summarize, and those that select the net's state."""
     parser.add_argument("net", metavar="NET", help="the net prototxt")
     parser.add_argument(
         "-w",
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=flags.positive,
         default=30,
-        help="the most letters of a column; longer texts are cut (default: 30)",
+        help="the greatest width of a column; longer texts are truncated (default: 30)",
     )
     parser.add_argument(
         "-input-shape",
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_input_shape,
-        help="the shape of an input or of a data layer's top; without a name, of the first one",
+        help="the shape of an input or of a data layer's top; NAME defaults to the first",
     )
     flags.add_phase(parser, "TRAIN")
     flags.add(parser, "level", "the net's level", type=int, default=0)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         first = (top for node in source.nodes if not node.param.bottom for top in node.param.top)
         known = name or next(first, None)
         if known is None:
-            raise UsageError(f"{args.net} has no inputs that a shape could be given for")
+            raise UsageError(f"{args.net} has no inputs; remove -input-shape")
         shapes[known] = shape
     phase = caffe_pb2.Phase.Value(args.phase)
     stages = flags.stages(args)
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table(summary: Summary, max_width: int, colored: bool) -> list[str]:
-    """The lines of the table, its columns as narrow as they can be."""
+    """The lines of the table, with columns as narrow as possible."""
     cells = [_cut(HEADER, max_width), *(_cut(_cells(row), max_width) for row in summary.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     styles = ["1", *(COLORS.get(row.type, "") for row in summary.rows)]
@@ -99,7 +99,7 @@ def table(summary: Summary, max_width: int, colored: bool) -> list[str]:
 
 
 def totals(summary: Summary) -> str:
-    """The sums, and the multiply-adds of one item."""
+    """The totals, and the multiply-adds for one item."""
     from caffe_lite.export.summary import ITEM_SIZE, count_text
 
     items = summary.items
@@ -148,7 +148,7 @@ def _bytes(count: int) -> str:
 
 
 def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """A name, which may be missing, and a shape."""
+    """A name, empty if it is omitted, and a shape."""
     name, _, sizes = text.rpartition("=")
     try:
         shape = tuple(map(int, sizes.replace("x", ",").split(",")))

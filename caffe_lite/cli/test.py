@@ -1,4 +1,4 @@
-"""Score a net: run its TEST phase on its own data and print every batch, then the means."""
+"""Score a net: run its TEST phase on its data; log each batch, then the means."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ _log = logging.getLogger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's flags for test."""
+    """Add Caffe's flags for test."""
     flags.add(parser, "model", "the net prototxt", required=True)
     flags.add(parser, "weights", "the .caffemodel(.h5) to score", required=True)
     flags.add(
-        parser, "iterations", "how many batches (default: 50)", type=flags.positive, default=50
+        parser,
+        "iterations",
+        "the number of batches (default: 50)",
+        type=flags.positive,
+        default=50,
     )
     flags.add_phase(parser, "TEST")
     flags.add_common(parser)

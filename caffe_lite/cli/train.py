@@ -1,6 +1,6 @@
-"""Train a net as its solver prototxt says, from scratch, from weights, or from a snapshot.
+"""Train a net with a solver prototxt, from scratch, from weights, or from a snapshot.
 
-Ctrl-C (SIGINT) stops after the iteration with a snapshot; a hang-up (SIGHUP) makes a snapshot.
+Ctrl-C (SIGINT) stops after the current iteration with a snapshot; SIGHUP writes a snapshot.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _log = logging.getLogger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's flags for train."""
+    """Add Caffe's flags for train."""
     flags.add(parser, "solver", "the solver prototxt", required=True)
     flags.add(parser, "snapshot", "a .solverstate(.h5) to resume from")
     flags.add(parser, "weights", "weights to fine-tune: files separated by commas")
@@ -24,16 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         flags.add(
             parser,
             f"{name}_effect",
-            f"what {name.upper()} does (default: {effect})",
+            f"the effect of {name.upper()} (default: {effect})",
             choices=EFFECTS,
             default=effect,
         )
-    flags.add_switch(parser, "continue-on-nan", "go on when the loss is not finite, as Caffe does")
+    flags.add_switch(
+        parser, "continue-on-nan", "continue if the loss is not finite, as Caffe does"
+    )
     flags.add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when done or stopped early."""
+    """Train; returns 0 when done or stopped early."""
     if args.snapshot and args.weights:
         raise UsageError("give -snapshot to resume or -weights to fine-tune, not both")
     handler = flags.start_log(args)

@@ -1,6 +1,6 @@
-"""Read a file of any of Caffe's schemas and write it in today's.
+"""Rewrite a file of any of Caffe's schemas in the current schema.
 
-OUT may be IN.  Comments are lost.
+OUT may be the same file as IN.  Comments are lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KINDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Caffe's arguments for the three upgrade programs."""
+    """Add Caffe's arguments for the three upgrade programs."""
     kind = KINDS[parser.get_default("command")]
     parser.add_argument("input", metavar="IN", help=f"the {kind} to read")
     parser.add_argument("output", metavar="OUT", help=f"the {kind} to write; it is replaced")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the upgraded file and say what it is."""
+    """Write the upgraded file and describe it."""
     from caffe_lite.cli import log
 
     log.start(args.minloglevel)
@@ -72,7 +72,7 @@ def _unchanged(same: bool) -> str:
 
 
 def _content(path: str) -> str:
-    """The text of a file, with what is not UTF-8 kept as it is."""
+    """The text of a file; bytes that are not UTF-8 become lone surrogates."""
     from caffe_lite.errors import CaffeError
 
     try:

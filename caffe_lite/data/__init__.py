@@ -1,3 +1,3 @@
-"""Where batches come from: databases, images, HDF5 files.  Arrays only; no blobs, no layers."""
+"""Sources of batches: databases, images, HDF5 files.  They know arrays, not blobs or layers."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Datum, the record of Caffe's image databases, to and from arrays."""
+"""Conversion between arrays and Datum, the record of Caffe's image databases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def parse(value: bytes) -> caffe_pb2.Datum:
-    """The Datum serialized in `value`; DataError when it holds none."""
+    """The Datum serialized in `value`.  Raises DataError if it is not a Datum."""
     datum = caffe_pb2.Datum()
     try:
         datum.ParseFromString(value)
@@ -27,10 +27,11 @@ def parse(value: bytes) -> caffe_pb2.Datum:
 
 
 def datum_to_array(datum: caffe_pb2.Datum, color: bool | None = None) -> Array:
-    """The values of a Datum, (channels, height, width): uint8, or float32 of `float_data`.
+    """The values of a Datum, (channels, height, width): uint8, or float32 from `float_data`.
 
-    An encoded one is decoded: to three BGR channels (`color` true), to one (false), or to what
-    its file has (None).  Raises DataError when the sizes do not fit or it cannot be decoded.
+    An encoded image is decoded to three BGR channels (`color` true), to one (false), or to the
+    channels of its file (None).  Raises DataError if the sizes do not match the values or the
+    image cannot be decoded.
     """
     if datum.encoded:
         return images.decode(datum.data, color)
@@ -43,14 +44,14 @@ def datum_to_array(datum: caffe_pb2.Datum, color: bool | None = None) -> Array:
     else:
         values = np.array(datum.float_data, np.float32)
     if values.size != math.prod(shape):
-        raise DataError(f"a Datum of shape {shape} must not hold {values.size} values")
+        raise DataError(f"a Datum of shape {shape} has {values.size} values")
     return values.reshape(shape)
 
 
 def array_to_datum(array: Array, label: int | None = None) -> caffe_pb2.Datum:
-    """A Datum of a (channels, height, width) array: uint8 as bytes, others as `float_data`."""
+    """A Datum of a (channels, height, width) array: uint8 as `data`, others as `float_data`."""
     if array.ndim != 3:
-        raise DataError(f"a Datum holds (channels, height, width), not {array.shape}")
+        raise DataError(f"a Datum takes (channels, height, width), not shape {array.shape}")
     channels, height, width = array.shape
     datum = caffe_pb2.Datum(channels=channels, height=height, width=width)
     if array.dtype == np.uint8:

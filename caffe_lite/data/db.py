@@ -1,4 +1,4 @@
-"""Key/value databases of records, as Caffe's tools write them: LMDB and LevelDB.
+"""Key-value databases as written by Caffe's tools: LMDB and LevelDB.
 
 with open_db("mnist_train_lmdb", "lmdb") as cursor:
     for key, value in cursor:
@@ -22,14 +22,14 @@ from typing import Any, Protocol
 from caffe_lite.errors import DataError
 
 COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
-COMMIT_BYTES = 64 << 20  # or fewer, if they are large: they are kept in memory until then
+COMMIT_BYTES = 64 << 20  # commit earlier at this size, as pending records are held in memory
 
 BACKENDS = ("lmdb", "leveldb")
 
 
 @dataclass
 class Handle:
-    """An open database, its real path, and how many cursors use it."""
+    """An open database, its real path, and the number of cursors that use it."""
 
     database: Any
     path: str
@@ -37,15 +37,15 @@ class Handle:
 
 
 class Handles:
-    """The open databases of one backend: a process may open each only once, whoever reads it."""
+    """The open databases of one backend; a process may open each database only once."""
 
     def __init__(self) -> None:
-        # the collector may close a forgotten cursor while this thread is in here
+        # reentrant: the garbage collector may close a cursor while this thread holds the lock
         self._lock = threading.RLock()
         self._handles: dict[str, Handle] = {}
 
     def acquire(self, source: str, open_new: Callable[[str], Any]) -> Handle:
-        """The handle of `source`, opened with `open_new` if nobody has it open."""
+        """The handle of `source`, opened with `open_new` if it is not open yet."""
         path = os.path.realpath(source)
         with self._lock:
             try:
@@ -55,7 +55,7 @@ class Handles:
             return self._handles[path]
 
     def release(self, handle: Handle) -> None:
-        """One user less; the last one closes the database."""
+        """Remove one user of the handle; the last one closes the database."""
         with self._lock:
             handle.users -= 1
             if handle.users == 0:
@@ -64,29 +64,29 @@ class Handles:
 
 
 class Cursor:
-    """Reads the records of one database in the order of their keys, again and again.
+    """Reads the records of one database in the order of their keys; `rewind` starts again.
 
-    A context manager; `close` twice does no harm.
+    A context manager.  After the first `close`, later calls have no effect.
     """
 
     source: str
     count: int | None = None
-    """How many records there are, where the database knows without counting."""
+    """The number of records; None if the database does not store it."""
 
     def rewind(self) -> None:
         """Go back to the first record."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database if no other cursor uses it."""
         raise NotImplementedError
 
     def read(self) -> tuple[bytes, bytes] | None:
-        """Key and value of the next record; None behind the last one."""
+        """The key and value of the next record; None after the last."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        """All records once, from the first."""
+        """Iterate over all records once, from the first."""
         self.rewind()
         while (record := self.read()) is not None:
             yield record
@@ -104,20 +104,20 @@ class Cursor:
 
 
 class Backend(Protocol):
-    """What db_lmdb and db_leveldb do for a `Writer`."""
+    """The interface of db_lmdb and db_leveldb for a `Writer`."""
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
-        """Put these records and make them last."""
+        """Write these records and commit them."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
 
 class Writer:
-    """Puts records into a new database, in transactions of 1000 records or 64 MB.
+    """Writes records to a new database, in transactions of 1000 records or 64 MB.
 
-    A context manager.  The database is made under a temporary name beside its own, which it gets
-    when it is complete: a block that fails, or that is interrupted, leaves nothing.
+    A context manager.  The database has a temporary name in the same folder and is renamed when
+    it is complete; a block that fails or is interrupted leaves nothing behind.
     """
 
     def __init__(self, source: str, backend: str) -> None:
@@ -126,7 +126,7 @@ class Writer:
             raise DataError(f'cannot make "{source}": there is no folder "{folder}"')
         self._source = source
         self._temporary = os.path.join(folder, f".{name[-200:]}.{secrets.token_hex(4)}.tmp")
-        # also when the program is interrupted before the block of `with` begins
+        # covers an interrupt before the `with` block begins
         self._remove = weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
         try:
             self._backend: Backend | None = _new_backend(backend, self._temporary)
@@ -138,7 +138,7 @@ class Writer:
         self.count = 0
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Add one record; a key that is there already gets the new value."""
+        """Add one record; an existing key gets the new value."""
         self._pending.append((key, value))
         self._size += len(value)
         self.count += 1
@@ -154,7 +154,7 @@ class Writer:
             self._pending, self._size = [], 0
 
     def close(self) -> None:
-        """Write what is left and give the database its name; twice does no harm."""
+        """Write the pending records and rename the database.  Later calls have no effect."""
         if self._backend is None:
             return
         try:
@@ -169,7 +169,7 @@ class Writer:
             self.discard()
 
     def discard(self) -> None:
-        """Take the database away, unless it is complete."""
+        """Delete the database, unless it is complete."""
         if self._backend is not None:
             self._backend.close()
             self._backend = None
@@ -191,13 +191,13 @@ class Writer:
 
 
 def open_db(source: str, backend: str) -> Cursor:
-    """A cursor before the first record of the database `source`: "lmdb" or "leveldb".
+    """A cursor at the first record of the database `source`; `backend`: "lmdb" or "leveldb".
 
-    Raises DataError when it is missing, not such a database, empty, or cannot be read.
+    Raises DataError if the database is missing, empty, of another kind, or cannot be read.
     """
     _require_known(backend)
     if not os.path.exists(source):
-        raise DataError(f'there is no database "{source}" (looked from {os.getcwd()})')
+        raise DataError(f'there is no database "{source}" (current folder: {os.getcwd()})')
     cursor: Cursor
     if backend == "lmdb":
         from caffe_lite.data.db_lmdb import LmdbCursor
@@ -215,9 +215,9 @@ def open_db(source: str, backend: str) -> Cursor:
 
 
 def create_db(source: str, backend: str) -> Writer:
-    """A writer into a new database in the new folder `source`: "lmdb" or "leveldb".
+    """A writer of a new database in the new folder `source`; `backend`: "lmdb" or "leveldb".
 
-    Raises DataError when there is something of that name already, or it cannot be made.
+    Raises DataError if `source` already exists or cannot be created.
     """
     _require_known(backend)
     refuse_existing(source)
@@ -235,18 +235,18 @@ def _new_backend(backend: str, folder: str) -> Backend:
 
 
 def refuse_existing(path: str) -> None:
-    """Raise DataError where there is something of that name, even a link to nowhere."""
+    """Raise DataError if `path` exists, even as a broken link."""
     if os.path.lexists(path):
-        raise DataError(f'"{path}" exists already; remove it, or choose another name')
+        raise DataError(f'"{path}" already exists; remove it, or choose another name')
 
 
 def _require_known(backend: str) -> None:
     if backend not in BACKENDS:
-        raise DataError(f'unknown database backend "{backend}"; there are {", ".join(BACKENDS)}')
+        raise DataError(f'unknown database backend "{backend}"; use {" or ".join(BACKENDS)}')
 
 
 def write_all(source: str, backend: str, records: Iterable[tuple[bytes, bytes]]) -> int:
-    """Make a new database of these records, as by `create_db`; how many there are."""
+    """Write these records to a new database, as `create_db` does; returns their number."""
     with create_db(source, backend) as writer:
         for key, value in records:
             writer.put(key, value)

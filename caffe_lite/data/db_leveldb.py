@@ -24,9 +24,9 @@ def _plyvel() -> Any:
 
 def _open_existing(source: str) -> Any:
     plyvel = _plyvel()
-    # LevelDB would make the folder, even when told not to make a database
+    # LevelDB creates the folder even with create_if_missing=False
     if os.path.isfile(os.path.join(source, "data.mdb")):
-        raise DataError(f'"{source}" is not a LevelDB, but an LMDB; say backend: LMDB')
+        raise DataError(f'"{source}" is not a LevelDB, but an LMDB; set backend: LMDB')
     if not os.path.isfile(os.path.join(source, "CURRENT")):
         raise DataError(f'"{source}" is not a LevelDB: it has no file CURRENT')
     try:
@@ -39,12 +39,12 @@ def _reason(error: Exception) -> str:
     reason = error.args[0] if error.args else error
     text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
     if "lock" in text.lower():
-        text += " (only one process can have it open, and it must be able to write there)"
+        text += " (only one process can open it, and that process needs write permission)"
     return text
 
 
 class LevelDbCursor(Cursor):
-    """Reads a LevelDB.  It counts no records."""
+    """Reads a LevelDB, whose number of records is not known."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -62,7 +62,7 @@ class LevelDbCursor(Cursor):
             raise self._damaged(error) from None
 
     def read(self) -> tuple[bytes, bytes] | None:
-        """Key and value of the next record; None behind the last one."""
+        """The key and value of the next record; None after the last."""
         if not self._iterator.valid():
             return None
         try:
@@ -76,7 +76,7 @@ class LevelDbCursor(Cursor):
         return DataError(f'the LevelDB "{self.source}" is damaged: {_reason(error)}')
 
     def close(self) -> None:
-        """Let go of the iterator and the database."""
+        """Close the iterator, and the database if no other cursor uses it."""
         if not self._closed:
             self._closed = True
             self._iterator.close()
@@ -84,7 +84,7 @@ class LevelDbCursor(Cursor):
 
 
 class LevelDbBackend:
-    """Writes a new LevelDB into a new folder, with the block size of Caffe's tools."""
+    """Writes a new LevelDB to a new folder, with the block size of Caffe's tools."""
 
     def __init__(self, folder: str) -> None:
         plyvel = _plyvel()
@@ -101,7 +101,7 @@ class LevelDbBackend:
             raise DataError(_reason(error)) from None
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
-        """Put these records in one batch."""
+        """Write these records in one batch."""
         try:
             with self._database.write_batch() as batch:
                 for key, value in records:
@@ -110,5 +110,5 @@ class LevelDbBackend:
             raise DataError(f"cannot write to the LevelDB: {_reason(error)}") from None
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()

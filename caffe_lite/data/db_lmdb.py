@@ -1,4 +1,4 @@
-"""LMDB: one memory-mapped file of records in a folder."""
+"""LMDB: records in one memory-mapped file in a folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import lmdb
 from caffe_lite.data.db import Cursor, Handles
 from caffe_lite.errors import DataError
 
-FIRST_MAP_SIZE = 1 << 30  # bytes; doubled whenever it is full
+FIRST_MAP_SIZE = 1 << 30  # bytes; doubled when the map is full
 
-MAGIC = 0xBEEFC0DE  # how the first page begins, behind a header of 8 or 16 bytes
+MAGIC = 0xBEEFC0DE  # at the start of the first page, after a header of 8 or 16 bytes
 MAGIC_END = 20
-FILE_MODE = 0o664  # Caffe's; the umask takes its share
+FILE_MODE = 0o664  # Caffe's, before the umask
 
 _handles = Handles()
 
@@ -24,7 +24,7 @@ def _open_read_only(source: str) -> Any:
     folder = os.path.isdir(source)
     data = os.path.join(source, "data.mdb") if folder else source
     if os.path.isfile(os.path.join(source, "CURRENT")):
-        raise DataError(f'"{source}" is not an LMDB, but a LevelDB; say backend: LEVELDB')
+        raise DataError(f'"{source}" is not an LMDB, but a LevelDB; set backend: LEVELDB')
     if not os.path.isfile(data):
         raise DataError(f'"{source}" is not an LMDB: it has no file data.mdb')
     _check_beginning(source, data)
@@ -32,22 +32,22 @@ def _open_read_only(source: str) -> Any:
     try:
         try:
             environment = lmdb.open(source, lock=True, **options)
-        except lmdb.ReadonlyError:  # the lock file cannot be written: nobody else writes either
+        except lmdb.ReadonlyError:  # no permission for the lock file: assume there is no writer
             environment = lmdb.open(source, lock=False, **options)
     except lmdb.Error as error:
         reason = str(error).removeprefix(f"{source}: ")
         raise DataError(f'cannot open the LMDB "{source}": {reason}') from None
-    # reading a page that the file does not have would end the process with a bus error
+    # reading a page beyond the end of the file would kill the process with a bus error
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     size = os.path.getsize(data)
     if size < needed:
         environment.close()
-        raise DataError(f'the LMDB "{source}" is cut off: its file has {size} of {needed} bytes')
+        raise DataError(f'the LMDB "{source}" is truncated: its file has {size} of {needed} bytes')
     return environment
 
 
 def _check_beginning(source: str, data: str) -> None:
-    """Refuse what is no LMDB before opening it, which would put a lock file beside it."""
+    """Refuse a file that is not an LMDB before opening it, which would create a lock file."""
     try:
         with open(data, "rb") as file:
             head = file.read(MAGIC_END)
@@ -56,11 +56,11 @@ def _check_beginning(source: str, data: str) -> None:
     if not head:
         raise DataError(f'"{source}" is not an LMDB: {os.path.basename(data)} is an empty file')
     if MAGIC.to_bytes(4, sys.byteorder) not in head:
-        raise DataError(f'"{source}" is not an LMDB: {os.path.basename(data)} begins otherwise')
+        raise DataError(f'"{source}" is not an LMDB: {os.path.basename(data)} has no signature')
 
 
 class LmdbCursor(Cursor):
-    """Reads an LMDB that others may be reading, too, in this process or elsewhere."""
+    """Reads an LMDB; other cursors and processes may read it at the same time."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -76,7 +76,7 @@ class LmdbCursor(Cursor):
         self._here = self._cursor.first()
 
     def read(self) -> tuple[bytes, bytes] | None:
-        """Key and value of the next record; None behind the last one."""
+        """The key and value of the next record; None after the last."""
         if not self._here:
             return None
         try:
@@ -87,7 +87,7 @@ class LmdbCursor(Cursor):
         return record
 
     def close(self) -> None:
-        """End the reading transaction and let go of the environment."""
+        """End the transaction, and close the environment if no other cursor uses it."""
         if not self._closed:
             self._closed = True
             self._cursor.close()
@@ -96,7 +96,7 @@ class LmdbCursor(Cursor):
 
 
 class LmdbBackend:
-    """Writes a new LMDB into a new folder."""
+    """Writes a new LMDB to a new folder."""
 
     def __init__(self, folder: str) -> None:
         try:
@@ -110,13 +110,11 @@ class LmdbBackend:
             raise DataError(str(error).removeprefix(f"{folder}: ")) from None
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
-        """Put these records in one transaction, with a larger map if they do not fit."""
+        """Write these records in one transaction; enlarge the map if they do not fit."""
         longest = self._environment.max_key_size()
         for key, _ in records:
             if not 0 < len(key) <= longest:
-                raise DataError(
-                    f"an LMDB has keys of 1 to {longest} bytes, not {len(key)}: {key!r}"
-                )
+                raise DataError(f"an LMDB key has 1 to {longest} bytes, not {len(key)}: {key!r}")
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
@@ -129,5 +127,5 @@ class LmdbBackend:
                 raise DataError(f"cannot write to the LMDB: {error}") from None
 
     def close(self) -> None:
-        """Let go of the environment."""
+        """Close the environment."""
         self._environment.close()

@@ -1,4 +1,4 @@
-"""HDF5 data: a list of files whose datasets are named like the tops they are for."""
+"""HDF5 data: a list of files, whose datasets have the names of the layer's tops."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Array = npt.NDArray[Any]
 
 
 class Hdf5Rows:
-    """The rows of the files that a list names, file after file, round and round.
+    """Cycles through the rows of a list of files, file by file.
 
     `source` is a text file of file names separated by white space, relative to the current
-    folder.  A file is read whole.  `shuffle` draws a new order of the files each time round, and
-    of the rows each time a file is read.  Raises DataError for what cannot be read.
+    folder.  Each file is read into memory as a whole.  `shuffle` draws a new order of the files in
+    each cycle, and of the rows each time a file is read.  Raises DataError for a list or file that
+    cannot be read.
     """
 
     def __init__(
@@ -55,8 +56,8 @@ class Hdf5Rows:
             for output, data, name in zip(outputs, self._data, self._names, strict=True):
                 if data.shape[1:] != output.shape[1:]:
                     raise DataError(
-                        f'"{self._path}": rows of "{name}" have shape {data.shape[1:]}, '
-                        f"but in the first file {output.shape[1:]}"
+                        f'"{self._path}": the rows of "{name}" have shape {data.shape[1:]}, '
+                        f"but those of the first file have {output.shape[1:]}"
                     )
                 np.take(data, rows, axis=0, out=output[filled : filled + len(rows)], mode="clip")
             filled += len(rows)
@@ -65,7 +66,7 @@ class Hdf5Rows:
                 self._advance()
 
     def _advance(self) -> None:
-        """Go on behind the last row of a file."""
+        """Start the next file, or the only file again."""
         if len(self._paths) > 1:
             self._file += 1
             if self._file == len(self._paths):
@@ -89,11 +90,11 @@ class Hdf5Rows:
 
 
 def read_datasets(path: str, names: Sequence[str], dtype: npt.DTypeLike) -> list[Array]:
-    """The datasets of these names, each (rows, ...), all with as many rows, at least one."""
+    """The datasets `names`, each (rows, ...), with equal numbers of rows, at least one."""
     import h5py
 
     if not os.path.isfile(path):
-        raise DataError(f'there is no HDF5 file "{path}" (looked from {os.getcwd()})')
+        raise DataError(f'there is no HDF5 file "{path}" (current folder: {os.getcwd()})')
     try:
         with h5py.File(path, "r") as file:
             arrays = [_read_dataset(file, path, name, dtype) for name in names]
@@ -101,7 +102,7 @@ def read_datasets(path: str, names: Sequence[str], dtype: npt.DTypeLike) -> list
         raise DataError(f'"{path}" cannot be read as HDF5: {error}') from None
     except MemoryError:
         raise DataError(
-            f'"{path}" is read whole, and is larger than the memory; split it into several files'
+            f'"{path}" does not fit in memory as a whole; split it into several files'
         ) from None
     rows = {name: len(array) for name, array in zip(names, arrays, strict=True)}
     if len(set(rows.values())) > 1:
@@ -116,12 +117,12 @@ def _read_dataset(file: Any, path: str, name: str, dtype: npt.DTypeLike) -> Arra
 
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
-        there = ", ".join(sorted(file)) or "nothing"
-        raise DataError(f'"{path}" has no dataset "{name}", which the top needs; it has {there}')
+        existing = ", ".join(sorted(file)) or "nothing"
+        raise DataError(f'"{path}" has no dataset "{name}" for the top; it has {existing}')
     if dataset.dtype.kind not in "fiu":
-        raise DataError(f'"{path}": the dataset "{name}" is not of numbers, but {dataset.dtype}')
+        raise DataError(f'"{path}": the dataset "{name}" is not numeric, but {dataset.dtype}')
     if dataset.ndim < 1:
-        raise DataError(f'"{path}": the dataset "{name}" is one number; it must have rows')
+        raise DataError(f'"{path}": the dataset "{name}" is a scalar; it must have rows')
     return np.ascontiguousarray(dataset[()], dtype)
 
 
@@ -141,7 +142,7 @@ def _read_list(source: str) -> list[str]:
 
 
 def write_datasets(path: str, datasets: Mapping[str, Array]) -> None:
-    """Make an HDF5 file of these datasets, replacing one of its name."""
+    """Write an HDF5 file of these datasets, replacing an existing file."""
     import h5py
 
     try:
@@ -154,9 +155,9 @@ def write_datasets(path: str, datasets: Mapping[str, Array]) -> None:
 
 @contextmanager
 def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
-    """A function that appends rows (N, ...) to the one dataset of a new HDF5 file.
+    """A function that appends rows (N, ...) to the single dataset of a new HDF5 file.
 
-    The file is made under a temporary name, and gets its own when the block ends without error.
+    The file has a temporary name and is renamed to `path` when the block ends without an error.
     """
     import h5py
 
@@ -183,5 +184,5 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
 
 
 def _reason(error: OSError) -> str:
-    """What is wrong in few words: h5py adds what its functions are called."""
+    """The reason without the names of HDF5's functions that h5py adds."""
     return os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]

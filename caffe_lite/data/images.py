@@ -1,7 +1,7 @@
-"""Image files: decoding to Caffe's layout, resizing and image lists.
+"""Image files: decoding to Caffe's layout, resizing, image lists.
 
-An image is an array (channels, height, width) of uint8, its colours in the order blue, green,
-red, as OpenCV gives them to Caffe.
+An image is a uint8 array (channels, height, width) with its colours in the order blue, green,
+red, as in OpenCV and Caffe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 
 def read(path: str, color: bool | None = True) -> Array:
-    """The image in a file, decoded as by `decode`; DataError names the file."""
+    """The image in a file, decoded by `decode`.  Raises DataError with the file's name."""
     encoded = read_bytes(path)
     try:
         return decode(encoded, color)
@@ -30,7 +30,7 @@ def read(path: str, color: bool | None = True) -> Array:
 
 
 def read_bytes(path: str) -> bytes:
-    """The bytes of an image file; DataError when it cannot be read."""
+    """The bytes of an image file.  Raises DataError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -39,18 +39,18 @@ def read_bytes(path: str) -> bytes:
 
 
 def decode(encoded: bytes, color: bool | None = True) -> Array:
-    """The image in the bytes of a JPEG, PNG or other file: (channels, height, width) uint8.
+    """Decode the bytes of a JPEG, PNG or other image file: (channels, height, width) uint8.
 
     `color` true gives three channels, false one.  Both drop transparency, keep the upper 8 of 16
-    bits and turn the picture as its EXIF data says.  None gives what the file has: 1, 3 or, with
-    transparency, 4 channels, unturned.  Raises DataError for bytes that are no image.
+    bits and apply the EXIF orientation.  None gives the file's own channels, 1, 3 or, with
+    transparency, 4, and ignores the orientation.  Raises DataError if this is not an image.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             if color is False:
-                image.draft("L", None)  # JPEG: its own brightness, as OpenCV takes it
+                image.draft("L", None)  # JPEG: the stored luma, as in OpenCV
             if color is not None:
                 ImageOps.exif_transpose(image, in_place=True)
             return _pixels(image, color)
@@ -87,7 +87,7 @@ def _native_mode(image: Any) -> str:
 
 
 def _grey(image: Any, kind: str) -> Array:
-    """The pixels (H, W) in grey, mixed from colours as the library for its `kind` does it."""
+    """The pixels (H, W) in grey, mixed as the decoder of this `kind` of file does in OpenCV."""
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))
     pixels = np.asarray(image.convert("RGB"))
@@ -95,7 +95,7 @@ def _grey(image: Any, kind: str) -> Array:
 
 
 def _mixed(pixels: Array) -> Array:
-    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's weights of 14 bits."""
+    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's 14-bit weights."""
     weighted = pixels.astype(np.int32) @ np.array([4899, 9617, 1868], np.int32)
     return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
 
@@ -103,16 +103,16 @@ def _mixed(pixels: Array) -> Array:
 def _deep_pixels(image: Any, color: bool | None) -> Array:
     """Grey images of more than 8 bits."""
     if color is None or image.mode == "F":
-        raise DataError(f"pixels of mode {image.mode} have more than the 8 bits that are allowed")
+        raise DataError(f"pixels of mode {image.mode} have more than 8 bits; convert the image")
     grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
     return np.repeat(grey[np.newaxis], 3 if color else 1, axis=0)
 
 
 def resize(image: Array, height: int, width: int) -> Array:
-    """The image (channels, H, W) in another size, (channels, height, width), bilinearly.
+    """Resize an image (channels, H, W) to (channels, height, width) by bilinear interpolation.
 
-    The rule is OpenCV's INTER_LINEAR: pixel centres correspond, nothing is smoothed when the
-    image shrinks, and the arithmetic is in fixed point with weights of 11 bits.
+    The algorithm is OpenCV's INTER_LINEAR: pixel centres correspond, a shrinking image is not
+    smoothed, and the arithmetic is fixed-point with 11-bit weights.
     """
     if image.shape[1:] == (height, width):
         return image
@@ -131,10 +131,10 @@ def _positions(size: int, count: int) -> tuple[Array, Array]:
 
 
 def read_list(path: str) -> list[tuple[str, int]]:
-    """The (file name, label) pairs of an image list, one a line, split at the last space.
+    """The (file name, label) pairs of an image list: one per line, split at the last space.
 
-    Raises DataError, with the line, for a line without a whole number at its end, and for a list
-    that is missing or empty.
+    Raises DataError, with the line number, for a line that does not end in an integer, and for a
+    list that is missing or empty.
     """
     items = []
     for number, line in text_lines(path, "image list"):
@@ -145,7 +145,7 @@ def read_list(path: str) -> list[tuple[str, int]]:
             name = ""
         if not name:
             raise DataError(
-                f"{path}:{number}: a line must be a file name, a space and a whole number, "
+                f"{path}:{number}: a line must be a file name, a space and an integer label, "
                 f'not "{_beginning(line)}"'
             )
     if not items:
@@ -154,13 +154,13 @@ def read_list(path: str) -> list[tuple[str, int]]:
 
 
 def _beginning(line: str) -> str:
-    """What an error shows of a line, which may be of anything."""
+    """The beginning of a line, printable, for an error message."""
     shown = line if len(line) <= 60 else line[:60] + "..."
     return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def text_lines(path: str, what: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, stripped, with their numbers from 1."""
+    """The line number, from 1, and the stripped text of each line that is not blank."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             for number, line in enumerate(file, 1):

@@ -1,4 +1,4 @@
-"""The records that Caffe's convert_imageset makes of an image list."""
+"""The records that Caffe's convert_imageset writes for an image list."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ ENCODINGS = {
     "tif": "TIFF",
     "tiff": "TIFF",
 }
-"""The file types an image can be stored as, with Pillow's names for them."""
+"""The file types in which an image can be stored, with Pillow's names for them."""
 
-JPEG_QUALITY = 95  # OpenCV's
+JPEG_QUALITY = 95  # OpenCV's default
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What becomes of each image.
+    """How each image is converted.
 
-    `root` is put before each file name as it is.  `height` and `width` of 0 leave the size.
-    `encoding`, of `ENCODINGS`, stores images as files; "guess" takes it from each file's name.
-    A file that has that type already, and is not resized, is stored as it is, as in Caffe: in
-    colour even if `gray`.  `same_size` refuses an image of another size than the first.
+    `root` is a prefix of every file name; no slash is added.  A `height` and `width` of 0 keep
+    the size.  `encoding` is the file type in which to store images, a key of `ENCODINGS`, or
+    "guess" for the type in each file's name.  As in Caffe, a file that already has this type and
+    is not resized is stored unchanged: in colour even if `gray` is set.  `same_size` refuses an
+    image whose size differs from the first.
     """
 
     root: str = ""
@@ -57,7 +58,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Record:
-    """One image: its key, and its Datum or the reason why there is none."""
+    """One image: its key, and either its serialized Datum or the problem that prevented it."""
 
     key: bytes
     value: bytes = b""
@@ -66,17 +67,17 @@ class Record:
 
 
 def shuffled(items: list[Item], seed: int) -> list[Item]:
-    """The items in an order that the seed alone decides."""
+    """The items in a random order that depends only on the seed."""
     order = Streams(seed).stream("convert_imageset").permutation(len(items))
     return [items[i] for i in order]
 
 
 def records(items: Iterable[Item], settings: Settings) -> Iterator[Record]:
-    """The record of each (file name, label), in their order, decoded on all processors.
+    """The record of each (file name, label), in order, decoded on all processors.
 
     Keys are "%08d_name".  An image that cannot be read or encoded gives a record with a
-    `problem`; its number stays unused.  Raises DataError for an image of another size where
-    `same_size` forbids it.
+    `problem`, and its number is not reused.  Raises DataError for an image of another size if
+    `same_size` is set.
     """
     first: Record | None = None
     for record in _in_parallel(lambda item: _record(*item, settings), enumerate(items)):
@@ -85,7 +86,7 @@ def records(items: Iterable[Item], settings: Settings) -> Iterator[Record]:
             if record.shape != first.shape:
                 raise DataError(
                     f"image {_name(record)} has shape {record.shape}, but the first, "
-                    f"{_name(first)}, {first.shape}"
+                    f"{_name(first)}, has {first.shape}"
                 )
         yield record
 
@@ -95,7 +96,7 @@ def _name(record: Record) -> str:
 
 
 def _in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`function` of each item, in order, a few ahead of what is asked for."""
+    """`function` of each item, in order, computed a few items in advance."""
     threads = _threads()
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -112,7 +113,7 @@ def _in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 
 def _threads() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -141,12 +142,12 @@ def _datum(path: str, settings: Settings) -> tuple[caffe_pb2.Datum, tuple[int, .
     if settings.encoding:
         encoding = _suffix(path) if settings.encoding == "guess" else settings.encoding
         if encoding not in ENCODINGS:
-            raise DataError(f'"{path}": its name does not tell how to encode it')
+            raise DataError(f'"{path}": the file name gives no encoding; set encode_type')
         if settings.height or ENCODINGS.get(_suffix(path)) != ENCODINGS[encoding]:
             content = encode(image, encoding)
         return caffe_pb2.Datum(data=content, encoded=True), image.shape
     datum = array_to_datum(image)
-    datum.encoded = False  # which Caffe says in so many words
+    datum.encoded = False  # the default, but Caffe writes it
     return datum, image.shape
 
 
@@ -155,7 +156,7 @@ def _suffix(path: str) -> str:
 
 
 def encode(image: Array, encoding: str) -> bytes:
-    """The bytes of a file of an image (1 or 3 channels, height, width) uint8, blue first."""
+    """The bytes of an image file; `image`: (1 or 3 channels, height, width) uint8, BGR."""
     from PIL import Image
 
     pixels = image[0] if len(image) == 1 else image[::-1].transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""The mean image of a database, as Caffe's compute_image_mean takes it."""
+"""The mean image of a database, as Caffe's compute_image_mean computes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mean_image(records: Iterable[tuple[bytes, bytes]]) -> Array:
     """The mean of all images of a database: (channels, height, width) float32.
 
     Sums in float32, as Caffe does.  Raises DataError, with the key, for a record that is damaged
-    or of another shape than the first, and for no records at all.
+    or whose shape differs from the first, and if there are no records.
     """
     total: Array | None = None
     count = 0
@@ -30,7 +30,7 @@ def mean_image(records: Iterable[tuple[bytes, bytes]]) -> Array:
             if total is None:
                 total = np.zeros(image.shape, np.float32)
             if image.shape != total.shape:
-                raise DataError(f"its shape is {image.shape}, but that of the first {total.shape}")
+                raise DataError(f"shape {image.shape} differs from the first, {total.shape}")
         except DataError as error:
             name = key.decode(errors="backslashreplace")
             raise DataError(f'record "{name}": {error.message}') from None
@@ -49,7 +49,7 @@ def channel_means(mean: Array) -> list[float]:
 
 
 def mean_blob(mean: Array) -> caffe_pb2.BlobProto:
-    """The mean image as Caffe stores it: with the four sizes of old blobs, and one image."""
+    """The mean image as Caffe stores it: with the four sizes of legacy blobs, and num 1."""
     blob = array_to_blob(mean)
     blob.ClearField("shape")
     blob.num = 1

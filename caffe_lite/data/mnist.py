@@ -1,4 +1,4 @@
-"""MNIST's IDX files, and the records that Caffe's converters make of them."""
+"""MNIST's IDX files, and the records that Caffe's converters write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_labels(path: str) -> Array:
 def read(images: str, labels: str) -> tuple[Array, Array]:
     """The images (N, H, W) of one IDX file and the labels (N,) of another.
 
-    Raises DataError when a file cannot be read, has none, or they differ in length.
+    Raises DataError if a file cannot be read, there are no images, or the lengths differ.
     """
     pixels, classes = read_images(images), read_labels(labels)
     if len(pixels) != len(classes):
@@ -47,16 +47,16 @@ def read(images: str, labels: str) -> tuple[Array, Array]:
 
 
 def records(pixels: Array, classes: Array) -> Iterator[tuple[bytes, bytes]]:
-    """Key and Datum of each image, numbered "%08d"."""
+    """The key and Datum of each image; keys are "%08d"."""
     for index, (image, label) in enumerate(zip(pixels, classes, strict=True)):
         datum = array_to_datum(image[np.newaxis], int(label))
         yield b"%08d" % index, datum.SerializeToString()
 
 
 def siamese_records(pixels: Array, classes: Array, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """As many pairs, drawn at random, as there are images: two channels, numbered "%08d".
+    """The key and Datum of as many random pairs as there are images; keys are "%08d".
 
-    The label is 1 for two images of one class and 0 for others.
+    A pair is stored as two channels.  Its label is 1 for two images of one class, otherwise 0.
     """
     pairs = (
         Streams(seed)
@@ -69,7 +69,7 @@ def siamese_records(pixels: Array, classes: Array, seed: int = 0) -> Iterator[tu
 
 
 def _read(path: str, magic: int, axes: int, what: str) -> Array:
-    """The array of one IDX file: a magic number, the sizes, all big-endian, then the bytes."""
+    """The array in one IDX file: a magic number and the sizes, big-endian, then the bytes."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -79,7 +79,7 @@ def _read(path: str, magic: int, axes: int, what: str) -> Array:
         raise DataError(f'cannot read the {what} "{path}": {error}') from None
     header = np.frombuffer(content[: 4 * (1 + axes)], ">u4", min(len(content) // 4, 1 + axes))
     if len(header) < 1 + axes or header[0] != magic:
-        raise DataError(f'"{path}" does not hold {what}: an IDX file of them starts with {magic}')
+        raise DataError(f'"{path}" is not an IDX file of {what}, which starts with {magic}')
     shape = tuple(int(size) for size in header[1:])
     values = np.frombuffer(content, np.uint8, offset=4 * (1 + axes))
     if values.size != np.prod(shape, dtype=np.int64):

@@ -1,8 +1,8 @@
-"""PNG colours to grey, as libpng does it for OpenCV, and so for Caffe.
+"""Conversion of PNG colours to grey, as libpng does it for OpenCV and therefore for Caffe.
 
-Other libraries mix the three channels as they are stored.  libpng mixes brightnesses, if the file
-says how its values relate to them, and rounds down, if it does not.  The two differ by up to 20
-grey levels on saturated colours.
+Other libraries mix the three channels as stored.  libpng mixes linear light if the file gives a
+gamma, and otherwise mixes the stored values and rounds down.  The two differ by up to 20 grey
+levels on saturated colours.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 SRGB_GAMMA = 45455  # 1/2.2, in libpng's units of 1/100000
-INSIGNIFICANT = 5000  # a gamma this near to 1 is taken for 1
+INSIGNIFICANT = 5000  # a gamma this close to 1 counts as 1
 
-# OpenCV asks for 0.299, 0.587 and the rest; libpng cuts each to 15 bits
+# OpenCV sets the weights 0.299, 0.587 and the rest; libpng truncates each to 15 bits
 RED = 29900 * 32768 // 100000
 GREEN = 58700 * 32768 // 100000
 BLUE = 32768 - RED - GREEN
 
-# Adler-32 of the colour profiles that libpng 1.6 knows to mean sRGB; it looks into no other
+# Adler-32 of the colour profiles that libpng 1.6 recognises as sRGB; it ignores all others
 SRGB_PROFILES = {
     0x0A3FD9F6,
     0x4909E5E1,
@@ -38,9 +38,9 @@ SRGB_PROFILES = {
 
 
 def grey(pixels: Array, gamma: int | None) -> Array:
-    """RGB pixels (H, W, 3) uint8 mixed to (H, W) uint8; `gamma` as `file_gamma` gives it.
+    """RGB pixels (H, W, 3) uint8 mixed to (H, W) uint8; `gamma` is the result of `file_gamma`.
 
-    ((RED r + GREEN g + BLUE b) / 2^15) where r, g and b are brightnesses of 8 bits.
+    (RED r + GREEN g + BLUE b) / 2^15, where r, g and b are 8-bit intensities.
     """
     red, green, blue = (pixels[:, :, i].astype(np.int32) for i in range(3))
     if gamma is None:
@@ -54,7 +54,7 @@ def grey(pixels: Array, gamma: int | None) -> Array:
 
 
 def file_gamma(info: Mapping[Any, Any]) -> int | None:
-    """The gamma of a PNG, from PIL's ``info``, in 1/100000; None for none, or one near 1."""
+    """The gamma of a PNG, from PIL's ``info``, in 1/100000; None if it is absent or near 1."""
     profile = info.get("icc_profile")
     if "srgb" in info or (profile and zlib.adler32(profile) in SRGB_PROFILES):
         return SRGB_GAMMA

@@ -1,4 +1,4 @@
-"""One background thread that prepares batches ahead, in order."""
+"""A background thread that prepares batches in advance, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caffe_lite.errors import DataError
 T = TypeVar("T")
 
 Fill = Callable[[T | None], T]
-"""Makes the next batch, in the arrays of an old one where it can."""
+"""Makes the next batch; reuses the arrays of an old batch where possible."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class _Failure:
 
 @dataclass
 class _Shared(Generic[T]):
-    """What the thread holds.  Not the Prefetcher, or that would never be collected."""
+    """The thread's state.  It has no reference to the Prefetcher, so that can be collected."""
 
     fill: Fill[T]
     close: Callable[[], None]
@@ -36,13 +36,13 @@ class _Shared(Generic[T]):
 
 
 class Prefetcher(Generic[T]):
-    """Calls `fill` on a thread of its own, at most `depth` batches ahead of `next`.
+    """Calls `fill` in a background thread, at most `depth` batches ahead of `next`.
 
-    Batches come in the order in which they were made, and `fill` is never called twice at once,
+    Batches are returned in the order in which they were made, and calls of `fill` never overlap,
     so a reader with a seeded generator gives the same batches at any speed.  An exception in
     `fill` is raised by the `next` that would have returned its batch, and by every later one.
-    The thread starts with the first `next`.  It ends, and `close` is called, in `close`, when
-    the Prefetcher is collected, or when the interpreter exits.
+    The thread starts with the first `next`.  It ends, and the argument `close` is called, in the
+    method `close`, when the Prefetcher is collected, or when the interpreter exits.
     """
 
     def __init__(self, fill: Fill[T], depth: int, close: Callable[[], None]) -> None:
@@ -51,11 +51,11 @@ class Prefetcher(Generic[T]):
         self._finalizer = weakref.finalize(self, _stop, self._shared)
 
     def next(self) -> T:
-        """The next batch, waiting for it if need be."""
+        """Wait for the next batch and return it."""
         if self._failure is not None:
             raise self._failure
         if not self._finalizer.alive:
-            raise DataError("the net was closed, and with it this reader; build the net again")
+            raise DataError("this reader was closed with its net; build the net again")
         shared = self._shared
         if shared.thread is None:
             shared.thread = threading.Thread(
@@ -70,11 +70,11 @@ class Prefetcher(Generic[T]):
         return batch
 
     def recycle(self, batch: T) -> None:
-        """Give the arrays of a batch back, to be overwritten by a later one."""
+        """Return a batch, so that a later one can overwrite its arrays."""
         self._shared.used.put(batch)
 
     def close(self) -> None:
-        """End the thread and close the reader; twice does no harm."""
+        """End the thread and close the reader.  Later calls have no effect."""
         self._finalizer()
 
 
@@ -86,7 +86,7 @@ def _work(shared: _Shared[T]) -> None:
         try:
             old = None if shared.used.empty() else shared.used.get()
             shared.ready.put(shared.fill(old))
-        except BaseException as error:  # whatever it is, the consumer must see it
+        except BaseException as error:  # `next` raises it in the consumer's thread
             shared.ready.put(_Failure(error))
             return
 
@@ -95,7 +95,7 @@ def _stop(shared: _Shared[T]) -> None:
     shared.stop.set()
     shared.slots.release()
     thread = shared.thread
-    # the collector may run this on the reader thread itself
+    # the garbage collector may run this in the reader thread itself
     if thread is not None and thread is not threading.current_thread():
         thread.join()
     shared.close()

@@ -1,7 +1,7 @@
-"""Batches in order, from a database or an image list.
+"""Readers: batches in order, from a database or an image list.
 
-A reader is asked for one batch at a time, by the thread of a `Prefetcher`.  It holds no thread
-itself and draws from the generator it is given, so its batches depend on nothing else.
+The thread of a `Prefetcher` calls a reader for one batch at a time.  A reader has no thread of its
+own and draws only from its generator, so its batches depend on nothing else.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Batch:
 
 
 class Reader:
-    """Makes batches whose images all have the shape of their first.
+    """Makes batches; the images of one batch have equal shapes.
 
-    A subclass gives `_next`.  `shape` is that of the first batch.
+    A subclass defines `_next` and `_peek`.
     """
 
     def __init__(
@@ -49,21 +49,24 @@ class Reader:
         self._dtype = dtype
 
     def _next(self) -> tuple[str, Array, int]:
-        """The next image, what to call it in an error, and its label."""
+        """The next image's name for error messages, the image, and its label."""
         raise NotImplementedError
 
     def _peek(self) -> tuple[str, Array, int]:
-        """What the first `_next` will return."""
+        """The result of the first `_next`, without consuming it."""
         raise NotImplementedError
 
     @property
     def shape(self) -> Shape:
-        """The shape of the first batch's data; LayerError when its image cannot be transformed."""
+        """The shape of the first batch's data.
+
+        Raises LayerError if its first image cannot be transformed.
+        """
         _, image, _ = self._peek()
         return (self._batch_size, *self._transformer.output_shape(image.shape))
 
     def fill(self, old: Batch | None) -> Batch:
-        """The next batch, in the arrays of an old one if they have its shape."""
+        """The next batch; reuses the arrays of `old` if they have its shape."""
         batch = None
         for i in range(self._batch_size):
             name, image, label = self._next()
@@ -75,8 +78,8 @@ class Reader:
                 batch = self._batch(old, shape)
             elif shape != batch.data.shape[1:]:
                 raise DataError(
-                    f"{name} has shape {shape}, but the first of its batch "
-                    f"{batch.data.shape[1:]}; resize the images, crop them, or use batch_size 1"
+                    f"{name} has shape {shape}, but the first of its batch has "
+                    f"{batch.data.shape[1:]}; resize or crop the images, or use batch_size 1"
                 )
             self._transformer.apply(image, batch.data[i])
             batch.labels[i] = label
@@ -90,11 +93,11 @@ class Reader:
         return Batch(data, np.empty(self._batch_size, self._dtype))
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close the open files."""
 
 
 class RecordReader(Reader):
-    """The Datums of a database in the order of their keys, round and round."""
+    """Cycles through the Datums of a database in the order of their keys."""
 
     def __init__(
         self,
@@ -133,10 +136,10 @@ class RecordReader(Reader):
 
 
 class ImageReader(Reader):
-    """The images of a list, resized where a size is given, round and round.
+    """Cycles through the images of a list, resized if a size is given.
 
-    `shuffle` draws a new order each time round.  `rand_skip` leaves out a number of images,
-    drawn below it, the first time.
+    `shuffle` draws a new order in each cycle.  In the first cycle a random number of images below
+    `rand_skip` is skipped.
     """
 
     def __init__(

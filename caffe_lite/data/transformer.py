@@ -1,4 +1,4 @@
-"""transform_param: what happens to an image between its file and the net."""
+"""transform_param: the transformation of an image on its way from the file to the net."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ Array = npt.NDArray[Any]
 class DataTransformer:
     """Crops, mirrors, subtracts the mean and scales: y = (x - mean) * scale.
 
-    `crop_size` cuts a square, at random in phase TRAIN and from the centre in TEST.  `mirror`
-    turns left and right round with probability 1/2, in both phases, as in Caffe.  The mean is
-    one value, one for each channel, or an image of the size before cropping.  `rng` is drawn
-    from in Caffe's order: mirror, row, column.  Raises LayerError for contradictions, its field
-    below ``.transform_param``, and DataError for a mean file that cannot be used.
+    `crop_size` cuts out a square: at random in phase TRAIN, at the centre in TEST.  `mirror`
+    flips the image horizontally with probability 1/2 in both phases, as in Caffe.  The mean is
+    one value, one value for each channel, or an image of the size before cropping.  Random
+    numbers are drawn from `rng` in Caffe's order: mirror, row, column.  Raises LayerError, with a
+    field below ``.transform_param``, for contradictory settings, and DataError for a mean file
+    that cannot be used.
     """
 
     def __init__(
@@ -40,20 +41,20 @@ class DataTransformer:
         if param.HasField("mean_file"):
             if param.mean_value:
                 raise LayerError(
-                    "mean_file and mean_value cannot both be given; leave one out",
+                    "mean_file and mean_value cannot both be set; remove one",
                     ".transform_param.mean_value",
                 )
             self._mean = read_mean(param.mean_file)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """The shape that an image (channels, height, width) gets.
+        """The shape of an image (channels, height, width) after the transformation.
 
-        Raises LayerError when it is smaller than the crop, or the mean is of another shape.
+        Raises LayerError if the image is smaller than the crop or does not match the mean.
         """
         channels, height, width = shape
         if self._mean is not None and self._mean.shape != shape:
             raise LayerError(
-                f"the mean {self._mean.shape} is not of the image's shape {tuple(shape)}",
+                f"the mean's shape {self._mean.shape} is not the image's, {tuple(shape)}",
                 ".transform_param.mean_file",
             )
         if self._values.size > 1 and self._values.size != channels:
@@ -94,13 +95,13 @@ class DataTransformer:
             transform_with_values(image, means, row, column, mirror, self._scale, y)
 
     def apply_all(self, images: Array, y: Array) -> None:
-        """Transform images (N, channels, H, W), each with draws of its own, into y (N, ...)."""
+        """Transform images (N, channels, H, W) into y (N, ...), with new random draws for each."""
         for image, row in zip(images, y, strict=True):
             self.apply(image, row)
 
 
 def _color(param: caffe_pb2.TransformationParameter) -> bool | None:
-    """How encoded images are decoded: in colour, in grey, or (None) as they are."""
+    """Whether to decode images to colour (True), to grey (False) or as stored (None)."""
     if param.force_color and param.force_gray:
         raise LayerError(
             "force_color and force_gray cannot both be set", ".transform_param.force_gray"

@@ -1,4 +1,4 @@
-"""Window files, and batches of windows cut out of images: R-CNN's training data."""
+"""Window files, and batches of windows cropped from images: R-CNN's training data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Window:
-    """A box in an image, its corners inside it: pixels x1 to x2 and y1 to y2."""
+    """A box in an image: pixels x1 to x2 and y1 to y2, both inclusive."""
 
     image: str
     label: int
@@ -34,11 +34,11 @@ class Window:
 def read_windows(path: str) -> tuple[list[Window], int]:
     """The windows of a window file, and the number of channels of its images.
 
-    For each image the file says ``# index path channels height width count`` and then, for each
+    For each image the file has ``# index path channels height width count`` and then, for each
     window, ``class overlap x1 y1 x2 y2``, separated by any white space.  Raises DataError, with
-    the line, for anything else.
+    the line number, for any other content.
     """
-    take = _Taker(path)
+    take = _WordReader(path)
     windows: list[Window] = []
     channels = 0
     while take.more():
@@ -54,8 +54,8 @@ def read_windows(path: str) -> tuple[list[Window], int]:
     return windows, channels
 
 
-class _Taker:
-    """Takes the words of a file one by one, and says what was wanted when one does not fit."""
+class _WordReader:
+    """Reads the words of a file one by one; its errors say what was expected."""
 
     def __init__(self, path: str) -> None:
         lines = images.text_lines(path, "window file")
@@ -68,9 +68,9 @@ class _Taker:
     def more(self) -> bool:
         return self._at < len(self._words)
 
-    def word(self, wanted: str) -> str:
+    def word(self, expected: str) -> str:
         if not self.more():
-            raise DataError(f'the window file "{self._path}" ends where {wanted} should be')
+            raise DataError(f'the window file "{self._path}" ends where {expected} should be')
         self._at += 1
         return self._words[self._at - 1][1]
 
@@ -78,27 +78,27 @@ class _Taker:
         if self.word("#") != "#":
             raise self._error('"#", which begins an image,')
 
-    def integer(self, wanted: str) -> int:
+    def integer(self, expected: str) -> int:
         try:
-            return int(self.word(wanted))
+            return int(self.word(expected))
         except ValueError:
-            raise self._error(wanted) from None
+            raise self._error(expected) from None
 
-    def real(self, wanted: str) -> float:
-        """A number rounded to float32, as Caffe compares it with thresholds of float32."""
+    def real(self, expected: str) -> float:
+        """A value rounded to float32, because Caffe compares it with float32 thresholds."""
         try:
-            return float(np.float32(self.word(wanted)))
+            return float(np.float32(self.word(expected)))
         except ValueError:
-            raise self._error(wanted) from None
+            raise self._error(expected) from None
 
-    def _error(self, wanted: str) -> DataError:
+    def _error(self, expected: str) -> DataError:
         number, word = self._words[self._at - 1]
-        return DataError(f'{self._path}:{number}: {wanted} should be here, not "{word}"')
+        return DataError(f'{self._path}:{number}: {expected} should be here, not "{word}"')
 
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """How windows are chosen and cut out: the fields of these names, and the square's size."""
+    """How windows are chosen and cropped: window_data_param's fields, and the output's size."""
 
     batch_size: int
     crop_size: int
@@ -116,18 +116,18 @@ class WindowSettings:
 def window_settings(
     config: caffe_pb2.WindowDataParameter, transform: caffe_pb2.TransformationParameter
 ) -> WindowSettings:
-    """The settings that a layer's two messages give; LayerError for what is impossible."""
+    """The settings in a layer's two messages.  Raises LayerError for invalid ones."""
     size = transform.crop_size
     if size == 0:
-        raise LayerError("crop_size must be given", ".transform_param.crop_size")
+        raise LayerError("crop_size is missing; set it", ".transform_param.crop_size")
     if 2 * config.context_pad >= size:
         raise LayerError(
-            f"context_pad {config.context_pad} on both sides leaves nothing of crop_size {size}",
+            f"context_pad {config.context_pad} must be below half of crop_size {size}",
             "context_pad",
         )
     if config.crop_mode not in ("warp", "square"):
         raise LayerError(
-            f'crop_mode "{config.crop_mode}" is unknown; there are warp and square', "crop_mode"
+            f'unknown crop_mode "{config.crop_mode}"; use "warp" or "square"', "crop_mode"
         )
     if not 0 <= config.fg_fraction <= 1:
         raise LayerError(f"fg_fraction {config.fg_fraction:g} must be from 0 to 1", "fg_fraction")
@@ -148,7 +148,7 @@ def window_settings(
 
 @dataclass(frozen=True)
 class Box:
-    """The pixels of a window (corners inside), and where they land in the square."""
+    """The pixels to crop (both corners inclusive), and their size and offset in the output."""
 
     x1: int
     y1: int
@@ -168,12 +168,12 @@ def fit(
     mirror: bool,
     dtype: npt.DTypeLike = np.float32,
 ) -> Box:
-    """What to cut out of an image of `height` x `width` for a window, and where to put it.
+    """The pixels to crop from a `height` x `width` image, and their position in the output.
 
-    The window is stretched to the square.  With `context_pad` it first grows, so that after
-    stretching so many pixels around it belong to its surroundings; with `square` it first grows
-    to a square about its centre.  Of what then lies outside the image nothing is cut, and the
-    place where it would have been stays empty.  Numbers are rounded as Caffe does it in `dtype`.
+    The window is scaled to the square output.  With `context_pad` it is first enlarged, so that
+    after scaling it has a border of so many pixels; with `square` it is first enlarged to a square
+    about its centre.  The part of the output that corresponds to pixels outside the image stays
+    empty.  Coordinates are rounded as in Caffe, computed in `dtype`.
     """
     size = settings.crop_size
     if not (settings.context_pad or settings.square):
@@ -207,7 +207,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Span:
-    """One axis of a window: the pixels inside the image, and, in the square, lengths."""
+    """One axis of a window: the pixels inside the image, and lengths in the output."""
 
     first: int
     last: int
@@ -217,7 +217,7 @@ class _Span:
 
 
 def _span(first: int, last: int, limit: int, size: int, real: Any) -> _Span:
-    """Cut first..last to 0..limit - 1 and stretch it as if all of it became `size` pixels."""
+    """Clip first..last to 0..limit - 1, at the scale that maps all of it to `size` pixels."""
     before, after = max(0, -first), max(0, last - limit + 1)
     stretch = real(size) / real(last - first + 1)
     inside = last - after - (first + before) + 1
@@ -231,7 +231,7 @@ def _span(first: int, last: int, limit: int, size: int, real: Any) -> _Span:
 
 
 def _round(value: Any) -> int:
-    """The nearest whole number; halves go away from zero, as C's round has it."""
+    """The nearest integer; halves are rounded away from zero, as by C's `round`."""
     return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
 
 
@@ -243,18 +243,18 @@ def _inside(box: Box, height: int, width: int) -> Box:
         )
     if box.height < 1 or box.width < 1:
         raise DataError(
-            f"of the window only {box.x2 - box.x1 + 1} x {box.y2 - box.y1 + 1} pixels are inside "
-            f"the image, which leaves nothing after resizing"
+            f"only {box.x2 - box.x1 + 1} x {box.y2 - box.y1 + 1} pixels of the window are inside "
+            f"the image, too few to resize"
         )
     return box
 
 
 class WindowReader:
-    """Windows drawn at random, in each batch background before foreground, warped to squares.
+    """Batches of windows drawn at random and warped to squares, background before foreground.
 
     A window whose overlap with an object is at least `fg_threshold` is foreground; one below
-    `bg_threshold` is background and gets label 0; others are left out.  `mean` is (channels, 1,
-    1), or an image whose centre is subtracted.
+    `bg_threshold` is background and has label 0; others are not used.  `mean` is (channels, 1, 1),
+    or an image whose centre is subtracted.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class WindowReader:
         self._rng = rng
         self._foreground = [w for w in windows if w.overlap >= settings.fg_threshold]
         self._background = [w for w in windows if w.overlap < limit]
-        # Caffe multiplies in float32 and cuts: a fraction of 0.7 of 10 windows is 7
+        # Caffe multiplies in float32 and truncates: 0.7 of 10 windows is 7
         share = np.float32(settings.batch_size) * np.float32(settings.fg_fraction)
         self._backgrounds = settings.batch_size - int(share)
         self._check(source)
@@ -287,7 +287,7 @@ class WindowReader:
             if window.label < 1:
                 raise DataError(
                     f'"{source}": a foreground window of "{window.image}" has class '
-                    f"{window.label}; 0 is the background, so it must be 1 or more"
+                    f"{window.label}; it must be at least 1, as 0 is the background"
                 )
         if self._backgrounds < settings.batch_size and not self._foreground:
             raise DataError(
@@ -301,7 +301,7 @@ class WindowReader:
             )
 
     def _centre(self, mean: Array) -> Array:
-        """The middle of the mean image, (channels, crop_size, crop_size); or it unchanged."""
+        """The centre (channels, crop_size, crop_size) of a mean image; mean values unchanged."""
         channels, size = self.shape[1:3]
         if mean.shape[0] not in (1, channels):
             raise DataError(f"the mean has {mean.shape[0]} channels, but the images {channels}")
@@ -310,12 +310,12 @@ class WindowReader:
         start = (mean.shape[2] - size) // 2  # Caffe takes the width's offset for both axes
         if start < 0 or start + size > mean.shape[1]:
             raise DataError(
-                f"the mean {mean.shape} has no square of crop_size {size} in its middle"
+                f"the mean {mean.shape} is too small for its central square of crop_size {size}"
             )
         return mean[:, start : start + size, start : start + size]
 
     def fill(self, old: Batch | None) -> Batch:
-        """The next batch, in the arrays of an old one."""
+        """The next batch; overwrites `old` if it is given."""
         if old is None:
             old = Batch(np.empty(self.shape, self._dtype), np.empty(self.shape[0], self._dtype))
         old.data[...] = 0
@@ -332,19 +332,19 @@ class WindowReader:
         return old
 
     def _cut(self, window: Window, mirror: bool, y: Array) -> None:
-        """Write one window into y (channels, crop_size, crop_size), which is zero."""
+        """Write one window to y (channels, crop_size, crop_size), which must be zero."""
         image = self._image(window.image)
         if len(image) != len(y):
-            raise DataError(f"it has {len(image)} channels, but the window file says {len(y)}")
+            raise DataError(f"the image has {len(image)} channels, the window file says {len(y)}")
         height, width = image.shape[1:]
         box = fit(window, height, width, self._settings, mirror, self._dtype)
         part = image[:, box.y1 : box.y2 + 1, box.x1 : box.x2 + 1]
         warped = images.resize(part, box.height, box.width)
         if mirror:
             warped = warped[:, :, ::-1]
-        place = np.s_[:, box.top : box.top + box.height, box.left : box.left + box.width]
-        mean = self._mean if self._mean.shape[1:] == (1, 1) else self._mean[place]
-        y[place] = (warped.astype(self._dtype) - mean) * self._scale
+        target = np.s_[:, box.top : box.top + box.height, box.left : box.left + box.width]
+        mean = self._mean if self._mean.shape[1:] == (1, 1) else self._mean[target]
+        y[target] = (warped.astype(self._dtype) - mean) * self._scale
 
     def _image(self, name: str) -> Array:
         path = self._settings.root_folder + name
@@ -355,4 +355,4 @@ class WindowReader:
         return images.decode(self._cache[path])
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""

@@ -1,7 +1,7 @@
 """Pictures of nets, under the names of pycaffe's ``caffe.draw``.
 
-SVG and PNG are drawn here, with a layout of their own.  A pydot graph, and every other kind of
-file that graphviz can make of it, needs pydot; the latter graphviz too.
+SVG and PNG are drawn by this package, with its own layout algorithm.  A pydot graph needs pydot;
+the other file formats of graphviz need pydot and graphviz.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def draw_net(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> bytes:
-    """The picture of a net, as the content of a file of type `ext`.
+    """The picture of a net, as the content of a file in the format `ext`.
 
-    caffe_net: a NetParameter of any schema, or what `proto.files.read_net` returns.  rankdir: one
+    caffe_net: a NetParameter of any schema, or the result of `proto.files.read_net`.  rankdir: one
     of RANKDIRS.  phase: TRAIN or TEST, or None for the layers of both.  display_lrm: whether to
-    show the learning rate multipliers.  Types: svg and png; raw, graphviz's source text; and what
-    graphviz makes, such as pdf.  Raises CaffeError for a net that cannot be drawn, and where pydot
-    or graphviz is needed but missing.
+    show the learning rate multipliers.  Formats: svg and png; raw, graphviz's source text; and the
+    output formats of graphviz, such as pdf.  Raises CaffeError for a net that cannot be drawn, and
+    if pydot or graphviz is needed but missing.
     """
     if ext in _OWN:
         graph = build_graph(caffe_net, rankdir, phase, display_lrm)
@@ -73,14 +73,14 @@ def draw_net_to_file(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> None:
-    """Write the picture of a net, whole or not at all; the name's ending is the type of file.
+    """Write the picture of a net, atomically, in the format of the file name's suffix.
 
-    The other arguments, and what is raised, are those of `draw_net`.
+    The other arguments and the exceptions are those of `draw_net`.
     """
     ext = Path(filename).suffix[1:].lower()
     if not ext:
         raise CaffeError(
-            f"{os.fspath(filename)}: the name must end in a type of file, such as .svg or .png"
+            f"{os.fspath(filename)}: the name has no suffix; use one such as .svg or .png"
         )
     content = draw_net(caffe_net, rankdir, ext, phase, display_lrm)
 

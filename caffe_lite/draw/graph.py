@@ -1,4 +1,4 @@
-"""A net as a graph to be drawn: which boxes there are, what is in them, what is joined."""
+"""A net as a graph to draw: boxes, their contents, and the arrows between them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from caffe_lite.net.passes import rules
 from caffe_lite.proto import caffe_pb2, nodes
 
 RANKDIRS = ("LR", "TB", "BT", "RL")
-"""Where a net runs: to the right, down, up, to the left."""
+"""The directions of a drawing: to the right, down, up, to the left."""
 
 Net = caffe_pb2.NetParameter | nodes.NetSource
-"""A net as a message, of any schema, or as it was read from a file."""
+"""A net as a message of any schema, or as read from a file."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One layer or one blob: the lines written in its box, and its colour."""
+    """One layer or blob: the lines of text in its box, and its colour."""
 
     name: str
     lines: tuple[str, ...]
@@ -29,14 +29,14 @@ class Part:
 
 @dataclass
 class Vertex:
-    """What is drawn in one piece: a layer, or a blob and after it the layers in place on it."""
+    """Parts drawn side by side: a layer; or a blob, followed by its in-place layers."""
 
     parts: list[Part]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An arrow between two vertices, by their numbers."""
+    """An arrow between two vertices, given by their indices."""
 
     source: int
     target: int
@@ -53,15 +53,15 @@ class Graph:
 
 
 def check_rankdir(rankdir: str) -> None:
-    """Raise CaffeError for a direction that is none."""
+    """Raise CaffeError if `rankdir` is not one of RANKDIRS."""
     if rankdir not in RANKDIRS:
         raise CaffeError(f"rankdir {rankdir!r} is not one of {', '.join(RANKDIRS)}")
 
 
 def select_layers(net: Net, phase: int | None) -> list[nodes.Node]:
-    """The layers of `phase`, or all if it is None, in today's schema.
+    """The layers of `phase`, or all if it is None, in the current schema.
 
-    The net's own `state` says which level and stages are on.  Raises PrototxtError for a net that
+    The level and stages are those of the net's own `state`.  Raises PrototxtError for a net that
     cannot be upgraded, NetError for contradictory rules.
     """
     source = net if isinstance(net, nodes.NetSource) else nodes.from_message(net)
@@ -74,7 +74,7 @@ def select_layers(net: Net, phase: int | None) -> list[nodes.Node]:
 
 
 def works_in_place(layer: caffe_pb2.LayerParameter) -> bool:
-    """Whether its one top is its one bottom."""
+    """Whether the layer's only top is its only bottom."""
     return len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]
 
 
@@ -83,7 +83,7 @@ def build_graph(
 ) -> Graph:
     """The graph of a net's layers in `phase` (None: of all layers).
 
-    Raises CaffeError for another `rankdir`, and where there is no layer to draw.
+    Raises CaffeError for an unknown `rankdir`, and for a net without layers.
     """
     check_rankdir(rankdir)
     name = net.name if isinstance(net, caffe_pb2.NetParameter) else net.param.name
@@ -96,7 +96,7 @@ def build_graph(
 
 
 class _Builder:
-    """Adds layers one by one; knows the vertex that holds each blob by now."""
+    """Adds layers one by one; maps each blob's name to its current vertex."""
 
     def __init__(self, graph: Graph, rankdir: str, display_lrm: bool) -> None:
         self.graph = graph
@@ -105,7 +105,7 @@ class _Builder:
         self._blobs: dict[str, int] = {}
 
     def add(self, layer: caffe_pb2.LayerParameter) -> None:
-        """Add a layer, its tops and the arrows to both."""
+        """Add a layer, its tops, and the arrows to both."""
         if works_in_place(layer):
             self.graph.vertices[self._blob(layer.bottom[0])].parts.append(self._in_place(layer))
             return
@@ -114,7 +114,7 @@ class _Builder:
         label = labels.get_edge_label(layer).strip('"')
         tops = []
         for name in layer.top:
-            if name in layer.bottom:  # new values of a blob that others may join: drawn anew
+            if name in layer.bottom:  # overwritten: its new values are a new vertex
                 del self._blobs[name]
             tops.append((vertex, self._blob(name)))
         self._join(tops, label)

@@ -1,4 +1,4 @@
-"""The graph of a net for graphviz, by pydot."""
+"""The graph of a net for graphviz, made with pydot."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def get_pydot_graph(
 ) -> Any:
     """The net as a ``pydot.Dot``, with pycaffe's labels, colours and edges.
 
-    A layer that works in place has an edge from its blob and one back to it.  The arguments are
-    those of `draw_net`.  Raises CaffeError where pydot is not installed.
+    An in-place layer has an edge from its blob and one back to it.  The arguments are those of
+    `draw_net`.  Raises CaffeError if pydot is not installed.
     """
     try:
         import pydot
     except ImportError:
         raise CaffeError(
-            "a graph for graphviz needs pydot, which is not installed: pip install pydot "
-            "(.svg and .png need neither)"
+            "a graph for graphviz needs pydot, which is not installed; run: pip install pydot, "
+            "or draw a .svg or .png"
         ) from None
     check_rankdir(rankdir)
     param = caffe_net.param if isinstance(caffe_net, nodes.NetSource) else caffe_net
@@ -57,16 +57,16 @@ def get_pydot_graph(
 
 
 def render(dot: Any, ext: str) -> bytes:
-    """What graphviz makes of a graph, as a file of type `ext`; "raw" is its source text.
+    """Graphviz's output for a graph, in the format `ext`; "raw" is its source text.
 
-    Raises CaffeError where graphviz is missing or does not know the type.
+    Raises CaffeError if graphviz is missing or does not support the format.
     """
     if ext in ("raw", "dot", "gv"):
         return str(dot.to_string()).encode()
     program = shutil.which("dot")
     if program is None:
         raise CaffeError(
-            f"a .{ext} needs graphviz, whose program dot is not found: install graphviz, or "
+            f"a .{ext} needs graphviz, whose program dot is not found; install graphviz, or "
             "draw a .svg or .png"
         )
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
-"""Where the boxes of a graph go: layers of ranks, few crossings, straight long edges.
+"""Layered layout of a graph, with few crossings and straight long edges.
 
-The method of Sugiyama, Tagawa and Toda (1981): every edge goes down from rank to rank; an edge
-over several ranks goes through a lane of its own, a point in each rank between.  Ranks are the
-longest paths from the sources, the order within a rank comes from barycentres, and the
-coordinates from Brandes and Köpf (2001).
+The method of Sugiyama, Tagawa and Toda (1981): every edge runs downward from rank to rank; an edge
+over several ranks has a lane, which is a point in each rank that it crosses.  A vertex's rank is
+its longest path from a source; the order within a rank is found by barycentres, and the
+coordinates by the method of Brandes and Köpf (2001).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Point = tuple[float, float]
 Pair = tuple[int, int]
 
 BOX_GAP = 26.0
-"""Between two boxes of one rank."""
+"""The distance between two boxes in a rank."""
 LANE_GAP = 16.0
-"""Between two edges side by side, and between an edge and a box."""
+"""The distance between two edges side by side, and between an edge and a box."""
 RANK_GAP = 34.0
-"""Between two ranks, at the least."""
+"""The least distance between two ranks."""
 SWEEPS = 24
 PATIENCE = 6
-"""Sweeps without fewer crossings before giving up."""
+"""The number of sweeps without improvement after which the search stops."""
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Layout:
     """Coordinates with y downward, from (0, 0) to (width, height).
 
     `centers[i]` is the centre of box i.  `routes[j]` are the points of edge j, from box to box:
-    each two that follow one another are the ends of a straight vertical run or of a curve between
-    two ranks.
+    two consecutive points are the ends of a straight vertical segment or of a curve between two
+    ranks.
     """
 
     width: float
@@ -46,7 +46,7 @@ class Layout:
 
 
 def lay_out(sizes: Sequence[Size], edges: Sequence[Pair], rank_gap: float = RANK_GAP) -> Layout:
-    """Lay out boxes of these sizes (width, height), each edge a pair of boxes, going down."""
+    """Lay out boxes of these sizes (width, height) downward; an edge is a pair of box indices."""
     acyclic = _without_cycles(len(sizes), edges)
     ranks = _rank(len(sizes), acyclic)
     lanes = _Lanes(sizes, ranks, acyclic)
@@ -55,7 +55,7 @@ def lay_out(sizes: Sequence[Size], edges: Sequence[Pair], rank_gap: float = RANK
 
 
 def _without_cycles(count: int, edges: Sequence[Pair]) -> list[Pair]:
-    """The same edges, those turned round that close a circle."""
+    """The same edges, with those reversed that close a cycle."""
     below: list[list[int]] = [[] for _ in range(count)]
     for source, target in edges:
         below[source].append(target)
@@ -79,7 +79,7 @@ def _without_cycles(count: int, edges: Sequence[Pair]) -> list[Pair]:
 
 
 def _rank(count: int, edges: Sequence[Pair]) -> list[int]:
-    """The longest path from a source; vertices that feed more than they read move to readers."""
+    """The longest path from a source; a vertex with more edges out than in moves downward."""
     above: list[list[int]] = [[] for _ in range(count)]
     below: list[list[int]] = [[] for _ in range(count)]
     for source, target in edges:
@@ -88,7 +88,7 @@ def _rank(count: int, edges: Sequence[Pair]) -> list[int]:
     waiting = [len(sources) for sources in above]
     ready = [vertex for vertex in range(count) if not waiting[vertex]]
     ranks = [0] * count
-    for vertex in ready:  # grows while it is walked
+    for vertex in ready:  # grows during the loop
         for target in below[vertex]:
             ranks[target] = max(ranks[target], ranks[vertex] + 1)
             waiting[target] -= 1
@@ -101,9 +101,9 @@ def _rank(count: int, edges: Sequence[Pair]) -> list[int]:
 
 
 class _Lanes:
-    """The graph with a point in each rank that an edge passes; edges from one box share them.
+    """The graph with a point in each rank that an edge crosses; edges from one box share points.
 
-    `up[v]` and `down[v]` are the neighbours of vertex or point v in the ranks beside its own.
+    `up[v]` and `down[v]` are the neighbours of vertex or point v in the adjacent ranks.
     """
 
     def __init__(self, sizes: Sequence[Size], ranks: list[int], edges: Sequence[Pair]) -> None:
@@ -135,11 +135,11 @@ class _Lanes:
         return len(self.ranks) - 1
 
     def is_point(self, vertex: int) -> bool:
-        """Whether it stands for an edge that passes, not for a box."""
+        """Whether `vertex` is a point of an edge, not a box."""
         return vertex >= self.boxes
 
     def distance(self, left: int, right: int) -> float:
-        """The least distance of two neighbours in a rank, from centre to centre."""
+        """The least distance between the centres of two neighbours in a rank."""
         boxes = not self.is_point(left) and not self.is_point(right)
         gap = BOX_GAP if boxes else LANE_GAP
         return (self.sizes[left][0] + self.sizes[right][0]) / 2 + gap
@@ -163,7 +163,7 @@ def _order(lanes: _Lanes) -> list[list[int]]:
 
 
 def _first_order(lanes: _Lanes) -> list[list[int]]:
-    """Depth first from the sources, the longest way on first: side branches come to the right."""
+    """Depth-first order from the sources, longest path first; side branches are to the right."""
     order: list[list[int]] = [[] for _ in range(max(lanes.ranks, default=-1) + 1)]
     heights = [0] * len(lanes.ranks)
     for vertex in sorted(range(len(heights)), key=lanes.ranks.__getitem__, reverse=True):
@@ -176,28 +176,28 @@ def _first_order(lanes: _Lanes) -> list[list[int]]:
         if not seen[vertex]:
             seen[vertex] = True
             order[lanes.ranks[vertex]].append(vertex)
-            below = lanes.down[vertex][::-1]  # where they are alike, the file's first comes first
+            below = lanes.down[vertex][::-1]  # of equal paths, the first in the file comes first
             stack.extend(sorted(below, key=heights.__getitem__))
     return order
 
 
 def _sweep(lanes: _Lanes, order: list[list[int]], downward: bool) -> None:
-    """Sort each rank by the mean place of the neighbours in the rank before."""
+    """Sort each rank by the mean position of the neighbours in the rank before."""
     neighbours = lanes.up if downward else lanes.down
     numbers = range(1, len(order)) if downward else range(len(order) - 2, -1, -1)
     for number in numbers:
         before = order[number - 1 if downward else number + 1]
-        place = {vertex: index for index, vertex in enumerate(before)}
+        position = {vertex: index for index, vertex in enumerate(before)}
         keys = {}
         for index, vertex in enumerate(order[number]):
-            places = [place[each] for each in neighbours[vertex]]
-            keys[vertex] = sum(places) / len(places) if places else float(index)
+            positions = [position[each] for each in neighbours[vertex]]
+            keys[vertex] = sum(positions) / len(positions) if positions else float(index)
         order[number].sort(key=keys.__getitem__)
 
 
 def _swap_neighbours(lanes: _Lanes, order: list[list[int]]) -> None:
-    """Swap two that stand side by side while that takes crossings away."""
-    place = {vertex: index for rank in order for index, vertex in enumerate(rank)}
+    """Swap adjacent vertices of a rank as long as this removes crossings."""
+    position = {vertex: index for rank in order for index, vertex in enumerate(rank)}
     improved = True
     while improved:
         improved = False
@@ -206,28 +206,28 @@ def _swap_neighbours(lanes: _Lanes, order: list[list[int]]) -> None:
                 left, right = rank[index], rank[index + 1]
                 gain = 0
                 for neighbours in (lanes.up, lanes.down):
-                    a = sorted(place[each] for each in neighbours[left])
-                    b = sorted(place[each] for each in neighbours[right])
+                    a = sorted(position[each] for each in neighbours[left])
+                    b = sorted(position[each] for each in neighbours[right])
                     gain += _inversions(a, b) - _inversions(b, a)
                 if gain > 0:
                     rank[index], rank[index + 1] = right, left
-                    place[left], place[right] = index + 1, index
+                    position[left], position[right] = index + 1, index
                     improved = True
 
 
 def _inversions(left: list[int], right: list[int]) -> int:
-    """How often a place of `left` is beyond one of `right`: crossings, if they stand so."""
-    return sum(bisect_left(right, place) for place in left)
+    """The number of pairs with a position of `left` beyond one of `right`, which are crossings."""
+    return sum(bisect_left(right, position) for position in left)
 
 
 def _crossings(lanes: _Lanes, order: list[list[int]]) -> int:
-    """How often edges cross, in all."""
+    """The total number of crossings of edges."""
     total = 0
     for upper, lower in pairwise(order):
-        place = {vertex: index for index, vertex in enumerate(lower)}
+        position = {vertex: index for index, vertex in enumerate(lower)}
         passed: list[int] = []
         for vertex in upper:
-            ends = sorted(place[each] for each in lanes.down[vertex])
+            ends = sorted(position[each] for each in lanes.down[vertex])
             total += sum(len(passed) - bisect_left(passed, end + 1) for end in ends)
             for end in ends:
                 insort(passed, end)
@@ -241,7 +241,7 @@ def _place(
     acyclic: Sequence[Pair],
     rank_gap: float,
 ) -> Layout:
-    """Coordinates of everything, moved to begin at zero."""
+    """The coordinates of all boxes and edges, starting at zero."""
     xs = assign_coordinates(order, lanes.up, lanes.down, lanes.is_point, lanes.distance)
     left = min((x - size[0] / 2 for x, size in zip(xs, lanes.sizes)), default=0.0)
     right = max((x + size[0] / 2 for x, size in zip(xs, lanes.sizes)), default=0.0)
@@ -263,9 +263,9 @@ def _place(
 def _route(
     lanes: _Lanes, chain: list[int], centers: list[Point], bands: list[tuple[float, float]]
 ) -> list[Point]:
-    """From the foot of the first box through the lanes to the head of the last.
+    """The points of an edge from the bottom of its first box to the top of its last.
 
-    It is vertical inside each rank and curved between ranks, where no boxes are.
+    The edge is vertical inside each rank and curved between ranks, where there are no boxes.
     """
     points: list[Point] = []
     for vertex in chain:

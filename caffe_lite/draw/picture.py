@@ -1,4 +1,4 @@
-"""A laid-out graph as plain shapes, the same for every kind of file."""
+"""A laid-out graph as plain shapes, independent of the file format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WIDTHS = {**_NARROW, **_WIDE}
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text, centred at (x, y); `size` is the font's, in the picture's unit."""
+    """A line of text, centred at (x, y); `size` is the font size in the picture's units."""
 
     x: float
     y: float
@@ -33,12 +33,12 @@ class Text:
     bold: bool = False
     color: str = INK
     outlined: bool = False
-    """With a white rim, where lines may pass behind."""
+    """Whether it has a white outline, because lines may pass behind it."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A filled polygon with texts in it; `title` is the name of the layer or blob."""
+    """A filled polygon with texts; `title` is the name of the layer or blob."""
 
     title: str
     is_blob: bool
@@ -50,7 +50,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A line of points, as in `Layout.routes`, and the three corners of its head."""
+    """A line through points, as in `Layout.routes`, and the three corners of its head."""
 
     points: tuple[Point, ...]
     head: tuple[Point, Point, Point]
@@ -70,24 +70,24 @@ class Picture:
 
 
 def draw_picture(graph: Graph, rankdir: str) -> Picture:
-    """Lay out a graph that runs TB (down), BT (up), LR (to the right) or RL (to the left)."""
+    """Lay out a graph in the direction `rankdir`, one of RANKDIRS."""
     horizontal = rankdir in ("LR", "RL")
     sizes = [_vertex_size(vertex, horizontal) for vertex in graph.vertices]
-    turned = [size[::-1] for size in sizes] if horizontal else sizes
+    layout_sizes = [size[::-1] for size in sizes] if horizontal else sizes
     pairs = [(edge.source, edge.target) for edge in graph.edges]
     widest = max((text_width(edge.label, LABEL_SIZE) for edge in graph.edges), default=0.0)
     gap = max(RANK_GAP, widest + 2 * ARROW_LENGTH) if horizontal else RANK_GAP
-    layout = lay_out(turned, pairs, gap)
-    turn = _Turn(layout.height, rankdir)
+    layout = lay_out(layout_sizes, pairs, gap)
+    transform = _Transform(layout.height, rankdir)
     boxes, arrows = [], []
     for vertex, center, size in zip(graph.vertices, layout.centers, sizes, strict=True):
-        boxes += _boxes(vertex, turn(center), size, rankdir)
+        boxes += _boxes(vertex, transform(center), size, rankdir)
     for edge, route in zip(graph.edges, layout.routes, strict=True):
-        arrows.append(_arrow(edge, [turn(point) for point in route], horizontal))
+        arrows.append(_arrow(edge, [transform(point) for point in route], horizontal))
     width, height = layout.width, layout.height
     if horizontal:
         width, height = height, width
-    labels = [arrow.label for arrow in arrows if arrow.label]  # beside the lines, and wider
+    labels = [arrow.label for arrow in arrows if arrow.label]  # may extend beyond the boxes
     reach = [label.x + text_width(label.text, label.size) / 2 for label in labels]
     return Picture(
         graph.name, max([width + MARGIN, *reach]) + MARGIN, height + 2 * MARGIN, boxes, arrows
@@ -95,20 +95,20 @@ def draw_picture(graph: Graph, rankdir: str) -> Picture:
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """How wide a line of text is at most, in the sans-serif fonts that are usual."""
+    """An upper bound of the width of a line of text in the common sans-serif fonts."""
     width = sum(_WIDTHS.get(letter, 0.61 if letter.isascii() else 1.0) for letter in text)
     return width * size * (1.08 if bold else 1.0)
 
 
 def tint(color: str, strength: float, other: int) -> str:
-    """`color` mixed with grey of level `other`, 0 to 255; `strength` is the part of `color`."""
+    """`color` mixed with grey of level `other`, 0 to 255; `strength` is the weight of `color`."""
     levels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     mixed = [round(strength * level + (1 - strength) * other) for level in levels]
     return "#" + "".join(f"{level:02X}" for level in mixed)
 
 
 def _fonts(part: Part) -> list[tuple[str, float, bool]]:
-    """Each line with its size, and whether it is bold: a layer's name is, above its type."""
+    """Each line with its font size and whether it is bold, as a layer's name is."""
     if part.is_blob or len(part.lines) == 1:
         return [(line, TEXT_SIZE, False) for line in part.lines]
     first, *others = part.lines
@@ -129,8 +129,8 @@ def _vertex_size(vertex: Vertex, horizontal: bool) -> Size:
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """From a layout's points, which go down, to points in the picture's direction and margin."""
+class _Transform:
+    """Maps points of a layout, which runs down, to the picture's direction and margin."""
 
     height: float
     rankdir: str
@@ -145,7 +145,7 @@ class _Turn:
 
 
 def _boxes(vertex: Vertex, center: Point, size: Size, rankdir: str) -> list[Box]:
-    """The parts of a vertex side by side, in the order in which the data passes them."""
+    """The boxes of a vertex's parts, side by side in the order of the data flow."""
     parts = vertex.parts if rankdir in ("TB", "LR") else vertex.parts[::-1]
     x, y = center[0] - size[0] / 2, center[1] - size[1] / 2
     boxes = []
@@ -185,7 +185,7 @@ def _box(part: Part, x: float, y: float, width: float, height: float) -> Box:
 
 
 def _arrow(edge: Edge, route: Sequence[Point], horizontal: bool) -> Arrow:
-    """The line ends where its head begins; the label stands beside the head."""
+    """An arrow whose line ends at the base of its head, with the label beside the head."""
     (x, y), start = route[-1], route[0]
     along = x - start[0] if horizontal else y - start[1]
     back, half = (ARROW_LENGTH if along >= 0 else -ARROW_LENGTH), ARROW_WIDTH / 2

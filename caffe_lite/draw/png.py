@@ -1,4 +1,4 @@
-"""A picture as PNG, by Pillow."""
+"""Output of a picture as PNG, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from caffe_lite.draw.layout import Point
 from caffe_lite.draw.picture import LINE, Arrow, Box, Picture, Text
 
 SCALE = 2.0
-"""Pixels for each unit of a picture, unless it would be too large."""
+"""Pixels per unit of a picture, unless the image would be too large."""
 LARGEST_SIDE, LARGEST_AREA = 16000, 40e6
-"""Pixels that most programs can show; a picture that has more units gets one for each."""
+"""The size in pixels that most programs can show; a larger picture has one pixel per unit."""
 OVERSAMPLING = 2
 BAND = 1024
-"""Rows that are drawn at a time: the whole of a deep net, oversampled, would fill the memory."""
+"""Rows drawn at a time, as a whole oversampled picture of a deep net may not fit in memory."""
 CURVE_PIECES = 16
 
 
 def to_png(picture: Picture) -> bytes:
-    """The file's content."""
+    """The content of the PNG file."""
     from PIL import Image
 
     scale = _scale(picture.width, picture.height)
@@ -39,7 +39,7 @@ def to_png(picture: Picture) -> bytes:
 
 
 def _scale(width: float, height: float) -> float:
-    """Pixels for each unit of a picture of this size."""
+    """Pixels per unit of a picture of this size."""
     for_side, for_area = (
         LARGEST_SIDE / max(width, height),
         math.sqrt(LARGEST_AREA / width / height),
@@ -48,7 +48,7 @@ def _scale(width: float, height: float) -> float:
 
 
 class _Band:
-    """Draws what lies in the rows from `top` on, in the picture's units, `height` of them."""
+    """Draws the rows `top` to `top + height` of a picture, in the picture's units."""
 
     def __init__(self, image: Any, scale: float, top: float, height: float) -> None:
         from PIL import ImageDraw
@@ -59,17 +59,17 @@ class _Band:
 
     def draw(self, picture: Picture) -> None:
         for arrow in picture.arrows:
-            if self._sees(arrow.points):
+            if self._overlaps(arrow.points):
                 self._arrow(arrow)
         for box in picture.boxes:
-            if self._sees(box.corners):
+            if self._overlaps(box.corners):
                 self._box(box)
         for arrow in picture.arrows:
-            if arrow.label and self._sees([(arrow.label.x, arrow.label.y)]):
+            if arrow.label and self._overlaps([(arrow.label.x, arrow.label.y)]):
                 self._text(arrow.label)
 
-    def _sees(self, points: Sequence[Point]) -> bool:
-        reach = 20.0  # half of a line of text, a head of an arrow
+    def _overlaps(self, points: Sequence[Point]) -> bool:
+        reach = 20.0  # more than half a line of text or an arrow head
         ys = [y for _, y in points]
         return min(ys) - reach <= self._bottom and max(ys) + reach >= self._top
 
@@ -93,7 +93,7 @@ class _Band:
         ((x, y),) = self._pixels([(text.x, text.y)])
         font = _font(round(self._scale * text.size))
         rim = round(1.5 * self._scale) if text.outlined else 0
-        if text.bold:  # Pillow's own font has no bold
+        if text.bold:  # Pillow's default font has no bold face
             rim = max(1, round(self._scale / 5))
         rim_color = "#FFFFFF" if text.outlined else text.color
         line = " ".join(text.text.splitlines())
@@ -110,14 +110,14 @@ def _font(size: int) -> Any:
 
 
 def _curve(arrow: Arrow) -> list[Point]:
-    """The line's points, with those of its curves between: the curves of `svg`."""
+    """The points of a line, including points on its curves, which are those of `svg`."""
     line = [arrow.points[0]]
     for x1, y1 in arrow.points[1:]:
         x0, y0 = line[-1]
         straight = y1 == y0 if arrow.horizontal else x1 == x0
         for piece in range(1, 1 if straight else CURVE_PIECES):
             t = piece / CURVE_PIECES
-            along = 1.5 * t * (1 - t) + t**3  # a Bézier curve with both its inner points halfway
+            along = 1.5 * t * (1 - t) + t**3  # a Bézier curve with both control points halfway
             aside = (3 - 2 * t) * t * t
             u, v = (along, aside) if arrow.horizontal else (aside, along)
             line.append((x0 + u * (x1 - x0), y0 + v * (y1 - y0)))

@@ -1,4 +1,4 @@
-"""A picture as SVG."""
+"""Output of a picture as SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
 def to_svg(picture: Picture) -> bytes:
-    """The file's content, in UTF-8."""
+    """The content of the SVG file, in UTF-8."""
     width, height = (f"{size:.0f}" for size in (picture.width, picture.height))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -36,7 +36,7 @@ def _arrow(arrow: Arrow) -> Iterator[str]:
 
 
 def _path(arrow: Arrow) -> str:
-    """Straight along the direction of the net, and curves where the line moves aside."""
+    """A path that is straight along the direction of the net, and curved where it moves aside."""
     x0, y0 = arrow.points[0]
     steps = [f"M{x0:.1f},{y0:.1f}"]
     for x, y in arrow.points[1:]:
@@ -66,13 +66,13 @@ def _box(box: Box) -> Iterator[str]:
 
 def _text(text: Text) -> str:
     weight = ' font-weight="bold"' if text.bold else ""
-    place = f'x="{text.x:.1f}" y="{text.y + 0.35 * text.size:.1f}" font-size="{text.size:g}"'
+    position = f'x="{text.x:.1f}" y="{text.y + 0.35 * text.size:.1f}" font-size="{text.size:g}"'
     content = escape(_printable(text.text))
-    drawn = f'<text {place} fill="{text.color}"{weight}>{content}</text>'
+    letters = f'<text {position} fill="{text.color}"{weight}>{content}</text>'
     if not text.outlined:
-        return drawn
-    rim = f'<text {place} stroke="#FFFFFF" stroke-width="3" aria-hidden="true">{content}</text>'
-    return rim + drawn
+        return letters
+    stroke = 'stroke="#FFFFFF" stroke-width="3" aria-hidden="true"'
+    return f"<text {position} {stroke}>{content}</text>{letters}"
 
 
 def _points(points: Sequence[Point]) -> str:
@@ -80,5 +80,5 @@ def _points(points: Sequence[Point]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without the characters that XML cannot hold."""
+    """The text, with the characters that XML does not allow replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,1 +1,1 @@
-"""Caffe's file formats: the schema, prototxt with positions, upgrades, reading and writing."""
+"""Caffe's file formats: the schema, the prototxt parser, upgrades of old files, read and write."""

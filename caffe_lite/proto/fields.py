@@ -1,4 +1,4 @@
-"""Fields of messages by their names, whatever protobuf release runs."""
+"""Access to message fields by name, for every supported release of protobuf."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 
 def is_repeated(field: FieldDescriptor) -> bool:
     """Whether a field holds a list of values."""
-    # protobuf 6 has this name and warns of the older one; protobuf 4 and 5 have only that
+    # protobuf 6 has `is_repeated` and deprecates `label`; protobuf 4 and 5 have only `label`
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
     return bool(field.label == FieldDescriptor.LABEL_REPEATED)  # type: ignore[attr-defined]
 
 
 def put(message: Message, name: str, value: Any) -> None:
-    """Set a field, or add to a repeated one, from a value of any kind: list, message or scalar."""
+    """Set a field, or extend a repeated one; `value` is a list, a message or a scalar."""
     target = getattr(message, name)
     if hasattr(target, "extend"):
         target.extend(value if hasattr(value, "extend") else [value])

@@ -1,11 +1,11 @@
-"""Caffe's files, read into messages and written whole or not at all.
+"""Caffe's files: read into messages, written atomically.
 
     prototxt       read_net, read_solver            write_text
     .caffemodel    read_weights (also .h5)          write_message, write_weights_hdf5
     .solverstate   read_state (also .h5)            write_message, write_state_hdf5
     .binaryproto   read_blob                        write_message
 
-What a file is, is told by its content, never by its name.
+A file's format is recognised by its content, never by its name.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _HEAD = 4096
 
 @dataclass(slots=True)
 class SolverSource:
-    """A solver as written, upgraded: its message, where its fields are, and the file's name."""
+    """A solver, upgraded: its message, the positions of its fields, and the file's name."""
 
     param: caffe_pb2.SolverParameter
     where: Where | None = None
@@ -95,14 +95,14 @@ class SolverSource:
 
 
 def read_net(path: _Path) -> NetSource:
-    """Read a net's prototxt, of any schema.  Raises PrototxtError, with its place in the file."""
+    """Read a net's prototxt of any schema.  Raises PrototxtError with the file position."""
     param = caffe_pb2.NetParameter()
     where = _parse(path, param)
     return from_message(param, where, os.fspath(path))
 
 
 def read_solver(path: _Path) -> SolverSource:
-    """Read a solver's prototxt, old or new.  Raises PrototxtError, with its place in the file."""
+    """Read a solver's prototxt, old or new.  Raises PrototxtError with the file position."""
     param = caffe_pb2.SolverParameter()
     where = _parse(path, param)
     file = os.fspath(path)
@@ -110,15 +110,15 @@ def read_solver(path: _Path) -> SolverSource:
 
 
 def read_weights(path: _Path) -> caffe_pb2.NetParameter:
-    """Read a .caffemodel, of any schema, or .caffemodel.h5; layers are in `layer`.
+    """Read a .caffemodel of any schema, or a .caffemodel.h5; the result's layers are in `layer`.
 
-    Raises WeightsError for a file that is missing, damaged or something else.
+    Raises WeightsError for a file that is missing, damaged or of another format.
     """
     if is_hdf5(path):
         return read_weights_hdf5(path)
     net = _decode(path, caffe_pb2.NetParameter(), WeightsError, "a caffemodel")
     if not (net.layer or net.layers):
-        raise WeightsError(f"{os.fspath(path)}: no layers in it; is it a caffemodel?")
+        raise WeightsError(f"{os.fspath(path)}: has no layers; is it a caffemodel?")
     try:
         upgrade_in_place(net)
     except PrototxtError as error:
@@ -127,33 +127,33 @@ def read_weights(path: _Path) -> caffe_pb2.NetParameter:
 
 
 def read_state(path: _Path) -> caffe_pb2.SolverState:
-    """Read a .solverstate or .solverstate.h5.  Raises SolverError if it is none or damaged."""
+    """Read a .solverstate or .solverstate.h5.  Raises SolverError for any other file."""
     if is_hdf5(path):
         return read_state_hdf5(path)
     state = _decode(path, caffe_pb2.SolverState(), SolverError, "a solverstate")
     if not state.HasField("iter"):
-        raise SolverError(f"{os.fspath(path)}: no iteration in it; is it a solverstate?")
+        raise SolverError(f"{os.fspath(path)}: has no iteration; is it a solverstate?")
     return state
 
 
 def read_blob(path: _Path) -> caffe_pb2.BlobProto:
-    """Read a .binaryproto: one blob, such as a mean image.  Raises DataError if it is none."""
+    """Read a .binaryproto: one blob, such as a mean.  Raises DataError for any other file."""
     blob = _decode(path, caffe_pb2.BlobProto(), DataError, "a binaryproto")
     if not (blob.data or blob.double_data or blob.raw_data):
-        raise DataError(f"{os.fspath(path)}: no values in it; is it a binaryproto?")
+        raise DataError(f"{os.fspath(path)}: has no values; is it a binaryproto?")
     return blob
 
 
 def write_message(path: _Path, message: Message) -> None:
-    """Write a message as binary.  Raises WeightsError for one over protobuf's 2 GB."""
+    """Write a message in binary.  Raises WeightsError if it is over protobuf's limit of 2 GB."""
     write_parts(path, [message])
 
 
 def write_parts(path: _Path, parts: Iterable[Message]) -> None:
-    """Write a message of which `parts` makes a part after the other, so that no two are in memory.
+    """Write a message part by part, so that only one part is in memory at a time.
 
-    The encoding of a message is that of its parts one after another.  Raises WeightsError for more
-    than protobuf's 2 GB.
+    The encoding of a message is the concatenation of the encodings of its parts.  Raises
+    WeightsError if the sum is over protobuf's limit of 2 GB.
     """
     write_atomically(path, lambda temporary: _write_parts(path, parts, temporary))
 
@@ -167,14 +167,14 @@ def _write_parts(path: _Path, parts: Iterable[Message], temporary: Path) -> None
                 raise WeightsError(f"{os.fspath(path)}: cannot be encoded: {error}") from error
             if file.tell() > LARGEST_MESSAGE:
                 raise WeightsError(
-                    f"{os.fspath(path)}: more than the 2 GB that a protobuf file can hold; write "
+                    f"{os.fspath(path)}: over 2 GB, the limit of a protobuf file; write "
                     "HDF5 (snapshot_format: HDF5)"
                 )
-            del part  # before the next one is made
+            del part  # free its memory before the next one is made
 
 
 def write_text(path: _Path, content: str) -> None:
-    """Write text as UTF-8."""
+    """Write a text file in UTF-8, atomically."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content.encode())
@@ -186,11 +186,11 @@ def _parse(path: _Path, message: Message) -> Where:
     content = _read(path, PrototxtError, "a prototxt")
     head = content[:_HEAD]
     kind = _recognise(head)
-    wrong = _NOT_TEXT.search(head)
-    if kind is None and wrong and b"\0" in head:
-        kind = "binary, not text; weights (.caffemodel) are given where weights are asked for"
+    binary = _NOT_TEXT.search(head)
+    if kind is None and binary and b"\0" in head:
+        kind = "binary, not text; a .caffemodel is passed as weights"
     if kind is not None:
-        start = wrong.start() if wrong else 0
+        start = binary.start() if binary else 0
         line = head.count(b"\n", 0, start) + 1
         column = start - head.rfind(b"\n", 0, start)
         raise PrototxtError(f"this is {kind}", Location(os.fspath(path), line, column))
@@ -208,31 +208,31 @@ def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
         message.ParseFromString(content)
     except DecodeError:
         raise error(
-            f"{os.fspath(path)}: not {what}, or damaged, or cut short ({len(content)} bytes)"
+            f"{os.fspath(path)}: not {what}, damaged or truncated ({len(content)} bytes)"
         ) from None
     return message
 
 
 def _read(path: _Path, error: type[CaffeError], what: str) -> bytes:
-    """The bytes of a file that has some, and not too many."""
+    """The bytes of a file that is neither empty nor over 2 GB."""
     file = os.fspath(path)
     try:
         if os.path.getsize(path) > LARGEST_MESSAGE:
-            raise error(f"{file}: over 2 GB, more than {what} can have; use HDF5")
+            raise error(f"{file}: over 2 GB, the limit of {what}; use HDF5")
         content = Path(path).read_bytes()
     except FileNotFoundError:
         raise error(f"{file}: no such file") from None
     except IsADirectoryError:
-        raise error(f"{file}: is a folder; {what} is expected") from None
+        raise error(f"{file}: is a folder; expected {what}") from None
     except OSError as problem:
         raise error(f"{file}: cannot be read: {problem.strerror}") from None
     if not content:
-        raise error(f"{file}: the file is empty; {what} is expected")
+        raise error(f"{file}: is empty; expected {what}")
     return content
 
 
 def _recognise(head: bytes) -> str | None:
-    """What a file is by its beginning, if it is one of the things found in place of Caffe's."""
+    """The format of a file that begins with `head`, if it is a common mistake for Caffe's."""
     if _HTML.match(head):
         return "a web page: download the file itself"
     return next((kind for start, kind in _BEGINNINGS.items() if head.startswith(start)), None)

@@ -1,6 +1,6 @@
-"""Weights and solver states in HDF5, as Caffe lays them out.
+"""Weights and solver states in HDF5, in Caffe's layout.
 
-weights   /data/<layer>/<i>   and, with gradients, /diff/<layer>/<i>
+weights   /data/<layer>/<i>   and, for gradients, /diff/<layer>/<i>
 state     /iter  /learned_net  /current_step  /history/<i>
 """
 
@@ -19,12 +19,12 @@ from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.atomic import write_atomically
 from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array, put_array
 
-MOST_BLOBS = 10_000  # of one layer: more is not a layer but damage
+MOST_BLOBS = 10_000  # of one layer; a larger index means that the file is damaged
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether a file exists and is HDF5 by its content, whatever its name."""
+    """Whether a file exists and its content is HDF5, whatever its name."""
     try:
         with open(path, "rb") as file:
             return file.read(len(_SIGNATURE)) == _SIGNATURE
@@ -33,15 +33,15 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
 
 
 def read_weights_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
-    """The weights of a .caffemodel.h5, as layers with a name and blobs only.
+    """The weights in a .caffemodel.h5, as layers that have only a name and blobs.
 
-    A blob that the file leaves out, because another layer owns it, is an empty message.  Raises
-    WeightsError for a file without /data, a damaged one, and one that points to other files.
+    A blob that the file omits because another layer owns it is an empty message.  Raises
+    WeightsError for a file that has no /data, is damaged, or links to other files.
     """
     net = caffe_pb2.NetParameter()
     with _opened(path, WeightsError) as file:
         if not ("data" in _names(file) and _is_group(file["data"])):
-            raise _UnfitError("no weights in it: the group /data is missing")
+            raise _InvalidFileError("has no weights: the group /data is missing")
         diffs = dict(_layers(file["diff"])) if "diff" in file else {}
         for name, group in _layers(file["data"]):
             _read_blobs(net.layer.add(name=name), group, diffs.get(name, {}))
@@ -51,7 +51,7 @@ def read_weights_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
 def write_weights_hdf5(
     path: str | os.PathLike[str], net: caffe_pb2.NetParameter, write_diff: bool = False
 ) -> None:
-    """Write a .caffemodel.h5, whole or not at all; blobs that are empty messages are left out."""
+    """Write a .caffemodel.h5 atomically; blobs that are empty messages are omitted."""
 
     def write(temporary: Path) -> None:
         import h5py
@@ -62,8 +62,8 @@ def write_weights_hdf5(
                     _write_blobs(file, layer, write_diff)
                 except (TypeError, ValueError) as error:
                     raise WeightsError(
-                        f'{os.fspath(path)}: HDF5 cannot hold layer "{layer.name}": the name is '
-                        f"empty, or the path of another layer's weights ({error})"
+                        f'{os.fspath(path)}: HDF5 cannot store layer "{layer.name}": its name is '
+                        f"empty or is the path of another layer's weights ({error})"
                     ) from error
 
     write_atomically(path, write)
@@ -71,24 +71,24 @@ def write_weights_hdf5(
 
 def _write_blobs(file: Any, layer: caffe_pb2.LayerParameter, write_diff: bool) -> None:
     if not layer.name and layer.blobs:
-        raise ValueError("no name")
+        raise ValueError("the layer has no name")
     data = file.require_group(f"data/{layer.name}")
     diff = file.require_group(f"diff/{layer.name}") if write_diff else None
     for index, blob in enumerate(layer.blobs):
         if blob.ListFields():
             if str(index) in data:
-                raise ValueError(f"{data.name}/{index} is there already")
+                raise ValueError(f"{data.name}/{index} already exists")
             data[str(index)] = blob_to_array(blob)
             if diff is not None:
                 diff[str(index)] = blob_to_array(blob, diff=True)
 
 
 def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
-    """The state in a .solverstate.h5.  Raises SolverError if it is none or damaged."""
+    """The state in a .solverstate.h5.  Raises SolverError for any other file or a damaged one."""
     state = caffe_pb2.SolverState()
     with _opened(path, SolverError) as file:
         if not {"iter", "history"} <= set(_names(file)) or not _is_group(file["history"]):
-            raise _UnfitError("no solver state in it: /iter or /history is missing")
+            raise _InvalidFileError("has no solver state: /iter or /history is missing")
         state.iter = int(np.ravel(_array(file, "iter"))[0])
         if "current_step" in file:
             state.current_step = int(np.ravel(_array(file, "current_step"))[0])
@@ -102,7 +102,7 @@ def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
 
 
 def write_state_hdf5(path: str | os.PathLike[str], state: caffe_pb2.SolverState) -> None:
-    """Write a .solverstate.h5, whole or not at all."""
+    """Write a .solverstate.h5 atomically."""
 
     def write(temporary: Path) -> None:
         import h5py
@@ -110,7 +110,7 @@ def write_state_hdf5(path: str | os.PathLike[str], state: caffe_pb2.SolverState)
         with h5py.File(temporary, "w") as file:
             file["iter"] = np.array([state.iter], np.int32)
             name = state.learned_net.encode()
-            # Caffe reads a C string: one byte more, for the zero at its end
+            # Caffe reads a C string: one more byte, for the terminating zero
             file.create_dataset("learned_net", data=np.array(name, f"S{len(name) + 1}"))
             file["current_step"] = np.array([state.current_step], np.int32)
             history = file.create_group("history")
@@ -120,22 +120,23 @@ def write_state_hdf5(path: str | os.PathLike[str], state: caffe_pb2.SolverState)
     write_atomically(path, write)
 
 
-class _UnfitError(Exception):
-    """What is wrong with a file; `_opened` adds its name and makes it the caller's kind."""
+class _InvalidFileError(Exception):
+    """A file's defect; `_opened` adds the file's name and raises the caller's exception class."""
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str], kind: type[CaffeError]) -> Iterator[Any]:
+def _opened(path: str | os.PathLike[str], error_class: type[CaffeError]) -> Iterator[Any]:
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except _UnfitError as error:
-        raise kind(f"{os.fspath(path)}: {error}") from None
+    except _InvalidFileError as error:
+        raise error_class(f"{os.fspath(path)}: {error}") from None
     except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error.args[-1] if error.args else error).partition("\n")[0]
-        raise kind(f"{os.fspath(path)}: unreadable or damaged HDF5 file: {reason}") from error
+        message = f"{os.fspath(path)}: unreadable or damaged HDF5 file: {reason}"
+        raise error_class(message) from error
 
 
 def _is_group(item: Any) -> bool:
@@ -143,7 +144,7 @@ def _is_group(item: Any) -> bool:
 
 
 def _names(group: Any) -> list[str]:
-    """A group's names, none of which leads elsewhere."""
+    """The names in a group, after checking that none of them is a link."""
     for name in group:
         _refuse_link(group, name)
     return list(group)
@@ -153,13 +154,14 @@ def _refuse_link(group: Any, name: str) -> None:
     import h5py
 
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        place = f"{group.name.rstrip('/')}/{name}"
-        # it could name any file of this machine
-        raise _UnfitError(f"{place} is a link; links are not followed")
+        # a link could point to any file of this machine
+        raise _InvalidFileError(
+            f"{group.name.rstrip('/')}/{name} is a link; links are not followed"
+        )
 
 
 def _layers(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every layer's group with the layer's name; a slash in a name has made groups in groups."""
+    """Each layer's name and group; a slash in a name makes nested groups."""
     for key in _names(group):
         inner = group[key]
         if _is_group(inner):
@@ -172,9 +174,11 @@ def _layers(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _read_blobs(layer: caffe_pb2.LayerParameter, data: Any, diff: Any) -> None:
     for key in _names(data):
         if _is_group(data[key]):
-            continue  # of a layer whose name goes on after a slash
+            continue  # belongs to a layer with a slash in its name
         if not (key.isdecimal() and int(key) < MOST_BLOBS):
-            raise _UnfitError(f"{data.name}/{key}: the number of a blob is expected")
+            raise _InvalidFileError(
+                f'{data.name}/{key}: expected a blob\'s index below {MOST_BLOBS}, not "{key}"'
+            )
         while len(layer.blobs) <= int(key):
             layer.blobs.add()
         gradient = _array(diff, key) if key in diff else None
@@ -182,15 +186,17 @@ def _read_blobs(layer: caffe_pb2.LayerParameter, data: Any, diff: Any) -> None:
 
 
 def _array(group: Any, name: str) -> Any:
-    """The numbers of a dataset that lie in this file."""
+    """The values of a dataset, which must be stored in this file."""
     if name not in group:
-        raise _UnfitError(f"{group.name.rstrip('/')}/{name} is missing")
+        raise _InvalidFileError(f"{group.name.rstrip('/')}/{name} is missing")
     _refuse_link(group, name)
     dataset = group[name]
     if _is_group(dataset):
-        raise _UnfitError(f"{dataset.name} is a group, not an array")
+        raise _InvalidFileError(f"{dataset.name} is a group, not a dataset")
     if dataset.external or dataset.is_virtual:
-        raise _UnfitError(f"{dataset.name} has its values in another file; that is not read")
+        raise _InvalidFileError(
+            f"{dataset.name} stores its values in another file, which is not read"
+        )
     if dataset.nbytes > LARGEST_MESSAGE:
-        raise _UnfitError(f"{dataset.name}, of shape {dataset.shape}, is over 2 GB")
+        raise _InvalidFileError(f"{dataset.name}, of shape {dataset.shape}, is over 2 GB")
     return dataset[()]

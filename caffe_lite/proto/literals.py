@@ -1,4 +1,4 @@
-"""The values of prototxt: what a token means for a field of a given type."""
+"""Conversion of prototxt tokens to field values."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _BOUNDS = {
 
 
 def converter(field: FieldDescriptor) -> Callable[[str], Any]:
-    """The function from a token to a field's value; it raises ValueError with what is expected.
+    """The function that converts a token to a field's value; it raises ValueError if it cannot.
 
-    A string's token is what stands between the quotes, without escapes; bytes that were not UTF-8
-    in the file are lone surrogates in it (Python's ``surrogateescape``).
+    A string's token is the text between the quotes, with escapes resolved.  Bytes that are not
+    UTF-8 appear in it as lone surrogates (Python's ``surrogateescape``).
     """
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return _bytes if field.type == FieldDescriptor.TYPE_BYTES else _text
@@ -47,20 +47,20 @@ def converter(field: FieldDescriptor) -> Callable[[str], Any]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` probably stands for: another case, or a few letters off."""
+    """The known name closest to `name`, ignoring case; None if none is close."""
     lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
-    return lower[found[0]] if found else None
+    matches = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
+    return lower[matches[0]] if matches else None
 
 
 def shown(token: str) -> str:
-    """A token as a message quotes it: printable, and not too long."""
-    plain = "".join(letter if letter.isprintable() else "?" for letter in token[:61])
-    return plain if len(plain) <= 60 else f"{plain[:57]}..."
+    """A token as messages quote it: printable characters only, cut to 60."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in token[:61])
+    return printable if len(printable) <= 60 else f"{printable[:57]}..."
 
 
 def unescape(raw: str) -> str:
-    """A string's token from what stands between its quotes.  ValueError for a wrong escape."""
+    """Resolve the escapes in the text between quotes.  Raises ValueError for an invalid escape."""
     if "\\" not in raw:
         return raw
     encoded = raw.encode("utf-8", "surrogateescape")
@@ -68,17 +68,17 @@ def unescape(raw: str) -> str:
 
 
 def _character(match: re.Match[bytes]) -> bytes:
-    single, octal, hexadecimal, short, long, wrong = match.groups()
+    single, octal, hexadecimal, short, long, unknown = match.groups()
     if single is not None:
         return bytes([_CONTROL.get(single[0], single[0])])
     if octal is not None or hexadecimal is not None:
         value = int(octal, 8) if octal is not None else int(hexadecimal, 16)
         if value > 255:
-            raise ValueError(f"escape \\{octal.decode()} is more than a byte")
+            raise ValueError(f"escape \\{octal.decode()} does not fit in a byte")
         return bytes([value])
-    if wrong is not None:
-        shown = wrong.decode("utf-8", "replace")
-        raise ValueError(f'unknown escape "\\{shown}"; a backslash itself is written \\\\')
+    if unknown is not None:
+        letter = unknown.decode("utf-8", "replace")
+        raise ValueError(f'unknown escape "\\{letter}"; write \\\\ for a backslash')
     code = int(short or long, 16)
     if code > 0x10FFFF or 0xD800 <= code < 0xE000:
         raise ValueError(f"U+{code:04X} is not a character")
@@ -105,24 +105,24 @@ def _bool(token: str) -> bool:
     value = _BOOLS.get(token)
     if value is None:
         if not _INTEGER.match(token) or (number := _number(token)) not in (0, 1):
-            raise ValueError(f"expects true or false, found {shown(token)}")
+            raise ValueError(f"expects true or false, not {shown(token)}")
         value = bool(number)
     return value
 
 
 def _float(token: str) -> float:
     if not _FLOAT.match(token):
-        raise ValueError(f"expects a number, found {shown(token)}")
+        raise ValueError(f"expects a number, not {shown(token)}")
     return float(token.rstrip("fF") if token[-1] in "fF" and token[-2:-1] not in "nN" else token)
 
 
 def _integer(kind: str, low: int, high: int) -> Callable[[str], int]:
     def convert(token: str) -> int:
         if not _INTEGER.match(token):
-            raise ValueError(f"expects a whole number ({kind}), found {shown(token)}")
+            raise ValueError(f"expects an integer ({kind}), not {shown(token)}")
         value = _number(token)
         if not low <= value <= high:
-            raise ValueError(f"is out of range: {shown(token)}; {kind} is from {low} to {high}")
+            raise ValueError(f"is out of range: {shown(token)}; {kind} is {low} to {high}")
         return value
 
     return convert
@@ -153,4 +153,4 @@ def _no_such_value(token: str, names: Iterable[str]) -> str:
     token = shown(token)
     if near:
         return f'has no value {token}; did you mean "{near}"?'
-    return f"has no value {token}; it is one of {', '.join(names)}"
+    return f"has no value {token}; use one of {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""A net as a list of layers that know where they are written."""
+"""A net as a list of layers, each with its position in the prototxt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caffe_lite.proto.where import Where
 
 @dataclass(slots=True)
 class Node:
-    """One layer: what it is, and where its fields are written (None: nowhere, made by code)."""
+    """One layer: its parameters, and the positions of its fields (None if code made the layer)."""
 
     param: caffe_pb2.LayerParameter
     where: Where | None = None
@@ -27,17 +27,16 @@ class Node:
         return str(self.param.type)
 
     def label(self) -> str:
-        """What errors call it: ``layer "conv1" (Convolution)``."""
+        """The layer's name in error messages: ``layer "conv1" (Convolution)``."""
         return f'layer "{self.name}" ({self.type})'
 
 
 @dataclass(slots=True)
 class NetSource:
-    """A net as it is written, in today's schema, before anything is built.
+    """A net as written, upgraded to the current schema, before anything is built.
 
-    `param` is the net's message without its layers: those are in `nodes`, and only there.
-    `where` has the places of the net's own fields; `file` is its name, empty for a net made by
-    code.
+    `param` is the net's message without its layers, which are in `nodes` only.  `where` has the
+    positions of the net's own fields.  `file` is the file's name, empty for a net made by code.
     """
 
     param: caffe_pb2.NetParameter
@@ -46,7 +45,7 @@ class NetSource:
     file: str = ""
 
     def to_message(self) -> caffe_pb2.NetParameter:
-        """The whole net as one message again."""
+        """The whole net, layers included, as one message."""
         message = caffe_pb2.NetParameter()
         message.CopyFrom(self.param)
         message.layer.extend(node.param for node in self.nodes)
@@ -56,16 +55,16 @@ class NetSource:
 def from_message(
     param: caffe_pb2.NetParameter, where: Where | None = None, file: str = ""
 ) -> NetSource:
-    """The nodes of a net, upgraded if it is of an older schema.  `param` stays as it is.
+    """The nodes of a net, upgraded if its schema is older.  `param` is not modified.
 
     `where` is what `text.parse` returned for `param`, or None for a net made by code.  Raises
     PrototxtError for a net that cannot be upgraded.
     """
     upgraded, where = upgrade_net(param, where)
     nodes = []
-    places = where.children("layer") if where else [None] * len(upgraded.layer)
-    for layer, place in zip(upgraded.layer, places, strict=True):
-        node = Node(caffe_pb2.LayerParameter(), place)
+    positions = where.children("layer") if where else [None] * len(upgraded.layer)
+    for layer, position in zip(upgraded.layer, positions, strict=True):
+        node = Node(caffe_pb2.LayerParameter(), position)
         node.param.CopyFrom(layer)
         nodes.append(node)
     return NetSource(without_layers(upgraded), nodes, where, file)

@@ -1,8 +1,8 @@
-"""Caffe's messages, made from the compiled schema in a descriptor pool of their own.
+"""Caffe's message classes, built from the compiled schema in a private descriptor pool.
 
-A generated ``caffe_pb2.py`` is tied to one version of protoc, and puts its ``caffe.proto`` into
-the pool that a whole process shares, where the ``caffe.proto`` of any other package clashes with
-it.  Neither happens here: only descriptors are stored (``caffe.binpb``), and the pool is private.
+A generated ``caffe_pb2.py`` is tied to one version of protoc, and registers ``caffe.proto`` in
+the default pool of the process, where it clashes with the ``caffe.proto`` of any other package.
+This module avoids both: it stores only descriptors (``caffe.binpb``) and uses its own pool.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescript
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 
-_MODULE = "caffe_lite.proto.caffe_pb2"  # where pickle and repr find the message classes
-_FORK_MARK = b"\x8a\xb5\x18"  # how an option numbered 50001, with a string, begins
+_MODULE = "caffe_lite.proto.caffe_pb2"  # the module that pickle and repr name
+_FORK_MARK = b"\x8a\xb5\x18"  # the encoded tag of option 50001 (a string)
 
 
 def _load(compiled: bytes) -> FileDescriptor:
-    """Build the one file of a compiled schema, and what it imports, in a new pool."""
+    """Build the single file of a compiled schema, and its import, in a new pool."""
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(descriptor_pb2.DESCRIPTOR.serialized_pb)
     (file,) = descriptor_pb2.FileDescriptorSet.FromString(compiled).file
@@ -30,7 +30,7 @@ def _load(compiled: bytes) -> FileDescriptor:
 
 
 def _message_class(descriptor: Descriptor) -> type[Message]:
-    """The class of a message; protobuf 4.21 makes it by another call than later releases."""
+    """The class of a message; protobuf 4.21 has a different call for this than later releases."""
     if hasattr(message_factory, "GetMessageClass"):
         made: type[Message] = message_factory.GetMessageClass(descriptor)
     else:
@@ -42,7 +42,7 @@ def _message_class(descriptor: Descriptor) -> type[Message]:
 
 FILE = _load(Path(__file__).with_name("caffe.binpb").read_bytes())
 
-# What `caffe_pb2` has at its top level: message classes, enum wrappers, values of enums.
+# The top-level names of `caffe_pb2`: message classes, enum wrappers, enum values.
 NAMES: dict[str, Any] = {
     **{name: _message_class(message) for name, message in FILE.message_types_by_name.items()},
     **{name: EnumTypeWrapper(enum) for name, enum in FILE.enum_types_by_name.items()},
@@ -58,8 +58,8 @@ NAMES: dict[str, Any] = {
 def is_core(field: FieldDescriptor) -> bool:
     """Whether `field` belongs to BVLC Caffe's own schema; False for a field that a fork added.
 
-    The schema marks such a field, or the message that it stands in, with an option; protobuf
-    keeps options that it does not know as their bytes.
+    The schema marks a fork's field, or the message that contains it, with an option.  Protobuf
+    keeps unknown options in encoded form.
     """
-    described = field, field.containing_type
-    return not any(_FORK_MARK in x.GetOptions().SerializeToString() for x in described if x)
+    marked = field, field.containing_type
+    return not any(_FORK_MARK in x.GetOptions().SerializeToString() for x in marked if x)

@@ -1,8 +1,8 @@
-"""Prototxt to message and back, remembering the line and column of every field.
+"""The prototxt parser, which records the line and column of every field; and the writer.
 
-The grammar is protobuf's text format; the message's descriptor says which fields there are.
-Most lines are ``name: value``, which one regular expression takes in a step; all else, and all
-that is wrong, goes token by token.
+The grammar is protobuf's text format; the message's descriptor defines the fields.  Most lines are
+``name: value``, which one regular expression matches in a single step.  All other input, and every
+error, is handled token by token.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from caffe_lite.proto.fields import is_repeated
 from caffe_lite.proto.literals import converter, nearest, shown, unescape
 from caffe_lite.proto.where import Source, Where
 
-MAX_DEPTH = 100  # messages inside messages
+MAX_DEPTH = 100  # levels of nested messages
 
-# Space and comments.  A comment takes its line's end along: so there is one way to match.
+# Space and comments.  A comment includes its line's end, so that there is only one way to match.
 _SPACE = r"[ \t\r\n\v\f]*(?:#[^\n]*(?:\n[ \t\r\n\v\f]*|\Z))*"
 _SKIP = re.compile(_SPACE)
 _USUAL = re.compile(
@@ -52,7 +52,7 @@ _LOOKALIKES = {
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """What the parser asks of a field, looked up once for each message type."""
+    """The properties of a field that the parser needs, cached for each message type."""
 
     name: str
     repeated: bool
@@ -79,22 +79,22 @@ def _fields(descriptor: Descriptor) -> _Fields:
 
 
 def parse(text: str, message: Message, file: str) -> Where:
-    """Fill `message` from prototxt; returns where each of its fields is written.
+    """Fill `message` from prototxt; returns the positions of its fields.
 
-    `file` names the text in positions.  Bytes that were not UTF-8 may be in `text` as lone
-    surrogates: they do no harm in comments.  Raises PrototxtError, with its place, for whatever
-    protobuf's text format does not allow; `message` then holds what was read before.
+    `file` is the file's name in positions.  Bytes that are not UTF-8 may be in `text` as lone
+    surrogates, which comments may contain.  Raises PrototxtError, with a position, for anything
+    that protobuf's text format does not allow; `message` then has the fields read so far.
     """
     return _Parser(text, file).parse(message)
 
 
-def format(message: Message) -> str:  # noqa: A001  (said with its module: text.format)
-    """The prototxt of a message, laid out as Caffe's: a field a line, indented by two spaces."""
+def format(message: Message) -> str:  # noqa: A001  (called as text.format)
+    """The prototxt of a message in Caffe's layout: one field a line, indented by two spaces."""
     return str(text_format.MessageToString(message, as_utf8=True))
 
 
 class _Parser:
-    """One walk over a text; `pos` is always at a token, never at space or a comment."""
+    """Parses one text; `pos` is always at a token, never at space or a comment."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
@@ -112,13 +112,13 @@ class _Parser:
     # -- the grammar -----------------------------------------------------------------------
 
     def read_message(self, message: Message, where: Where, closing: str) -> None:
-        """Read fields up to and with `closing`; with none, up to the end of the text."""
-        text, places = self.text, where.fields
+        """Read fields up to and including `closing`; if it is empty, up to the end of the text."""
+        text, positions = self.text, where.fields
         known = _fields(message.DESCRIPTOR)
         while text[self.pos : self.pos + 1] != closing:
             match = _USUAL.match(text, self.pos)
             field = known.get(match[1]) if match else None
-            if match is None or field is None or (field.name in places and not field.repeated):
+            if match is None or field is None or (field.name in positions and not field.repeated):
                 self.read_field(message, where, known)
             elif match[2] is None and not (field.string or field.message):
                 self.pos = match.end()
@@ -137,7 +137,7 @@ class _Parser:
         self.take(closing)
 
     def read_field(self, message: Message, where: Where, known: _Fields) -> None:
-        """Read one field of any kind, or say what is wrong with it."""
+        """Read one field of any kind, or raise the error that describes it."""
         start = self.pos
         match = _NAME.match(self.text, start)
         if match is None:
@@ -149,7 +149,7 @@ class _Parser:
             self.refuse_name(message, name, start, known)
         if field.name in where.fields and not field.repeated:
             first = where.at(name)
-            self.fail(f'"{name}" is given twice; first at line {first.line}', start)
+            self.fail(f'"{name}" is set twice; first on line {first.line}', start)
         if not colon and not field.message:
             self.refuse_missing_colon(name, known)
         if field.repeated and self.take("["):
@@ -160,7 +160,7 @@ class _Parser:
             self.read_scalar(message, where, field)
 
     def read_list(self, message: Message, where: Where, field: _Field) -> None:
-        """Read ``[value, value]``, its opening bracket taken already."""
+        """Read the rest of ``[value, value]`` after its opening bracket."""
         start = self.pos
         if self.take("]"):
             return
@@ -174,7 +174,7 @@ class _Parser:
             if not self.take(","):
                 line = self.source.location(start).line
                 self.fail(
-                    f'expected "," or "]" in the list of line {line}, found {self.found()}',
+                    f'expected "," or "]" in the list on line {line}, found {self.found()}',
                     self.pos,
                 )
 
@@ -183,7 +183,7 @@ class _Parser:
         if opening not in _CLOSING:
             self.fail(f'"{field.name}" is a message: expected "{{", found {self.found()}', brace)
         if len(self.open) == MAX_DEPTH:
-            self.fail(f"more than {MAX_DEPTH} messages inside one another", brace)
+            self.fail(f"messages are nested more than {MAX_DEPTH} deep", brace)
         self.take(opening)
         if field.repeated:
             inside = getattr(message, field.name).add()
@@ -210,11 +210,11 @@ class _Parser:
         if quoted and not field.string:
             self.fail(f'"{field.name}" takes a value without quotes, not "{shown(token)}"', start)
         if field.string and not quoted:
-            self.fail(f'"{field.name}" expects a string in quotes: "{shown(token)}"', start)
+            self.fail(f'"{field.name}" takes a string in quotes: "{shown(token)}"', start)
         self.assign(message, where, field, token, start)
 
     def read_string(self) -> str:
-        """One string, or several after each other, which are one; without quotes and escapes."""
+        """Read a string, or adjacent strings, which are concatenated; escapes are resolved."""
         pieces = []
         while self.text[self.pos : self.pos + 1] in _QUOTES:
             match = _STRING.match(self.text, self.pos)
@@ -243,7 +243,7 @@ class _Parser:
     # -- tokens ----------------------------------------------------------------------------
 
     def take(self, token: str) -> bool:
-        """Whether the next token is this one character, which is then behind us."""
+        """Skip the next token if it is this character; returns whether it was."""
         if self.text[self.pos : self.pos + 1] != token:
             return False
         self.pos += len(token)
@@ -252,18 +252,18 @@ class _Parser:
 
     def skip(self) -> None:
         match = _SKIP.match(self.text, self.pos)
-        assert match is not None  # it matches nothing, too
+        assert match is not None  # the pattern also matches the empty string
         self.pos = match.end()
 
     def found(self) -> str:
-        """The next token, for a message."""
+        """The next token, as a message describes it."""
         character = self.text[self.pos : self.pos + 1]
         if not character:
             return "the end of the file"
         if character in _QUOTES:
             return "a string"
         if character in _LOOKALIKES:
-            return f"{_LOOKALIKES[character]} (U+{ord(character):04X}); type a plain one"
+            return f"{_LOOKALIKES[character]} (U+{ord(character):04X}); use the plain character"
         if "\udc80" <= character <= "\udcff":
             return f"byte 0x{ord(character) & 0xFF:02x}, which is not UTF-8"
         if not character.isprintable():
@@ -277,19 +277,19 @@ class _Parser:
         raise PrototxtError(message, self.source.location(offset)) from None
 
     def refuse_start(self) -> NoReturn:
-        """Something that is not a field's name stands where one should begin."""
+        """Raise the error for a token that is not a field's name."""
         character = self.text[self.pos : self.pos + 1]
         if not character:
             name, brace, _ = self.open[-1]
             self.fail(f'the "{self.text[brace]}" of "{name}" is never closed', brace)
         if character in _CLOSING.values():
             if not self.open:
-                self.fail(f'"{character}" closes nothing; there is one too many', self.pos)
+                self.fail(f'"{character}" has no opening counterpart; remove it', self.pos)
             name, brace, _ = self.open[-1]
-            place = self.source.location(brace)
+            line = self.source.location(brace).line
             self.fail(
                 f'expected "{_CLOSING[self.text[brace]]}" to close "{name}" of line '
-                f'{place.line}, found "{character}"',
+                f'{line}, found "{character}"',
                 self.pos,
             )
         self.fail(f"expected a field's name, found {self.found()}", self.pos)
@@ -299,12 +299,12 @@ class _Parser:
         whole = self.whole_name(name, known)
         if whole:
             self.fail(f'{kind} has no field "{name}"; did you mean "{whole}"?', start)
-        for outer, brace, around in reversed(self.open):
-            if name in around:
-                place = self.source.location(brace)
+        for outer, brace, outer_fields in reversed(self.open):
+            if name in outer_fields:
+                line = self.source.location(brace).line
                 self.fail(
                     f'{kind} has no field "{name}"; is a "}}" missing for the "{outer}" of line '
-                    f"{place.line}?",
+                    f"{line}?",
                     start,
                 )
         near = nearest(name, known)
@@ -318,7 +318,7 @@ class _Parser:
         self.fail(f'expected ":" after "{name}", found {self.found()}', self.pos)
 
     def whole_name(self, name: str, known: _Fields) -> str | None:
-        """The known field whose name was torn apart here, as in ``dropout _ratio``."""
+        """The known field whose name is split here, as in ``dropout _ratio``; None if none is."""
         rest = _REST_OF_NAME.match(self.text, self.pos)
         if rest is None:
             return None

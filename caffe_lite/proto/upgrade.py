@@ -1,4 +1,4 @@
-"""Nets and solvers of older schemas, made into those of today, as Caffe 1.0 does it.
+"""Upgrade of nets and solvers from older schemas to the current one, as in Caffe 1.0.
 
     V0 (2013)   layers { layer { type: "conv" ... } bottom: ... }     upgrade_net
     V1 (2014)   layers { type: CONVOLUTION blobs_lr: 1 ... }          upgrade_net
@@ -6,7 +6,8 @@
     until 2017  three `param` in a BatchNorm layer                    upgrade_net
     until 2015  solver_type: ADAM                                     upgrade_solver
 
-Messages and places go in and new ones come out: what is given is not changed.
+Functions return new messages and positions; they do not modify their arguments, except for
+`upgrade_in_place`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from caffe_lite.proto.where import Where, prefix
 
 _log = logging.getLogger("caffe_lite.proto")
 
-
 _TRANSFORMED = {
     "DATA": "data_param",
     "IMAGE_DATA": "image_data_param",
@@ -32,7 +32,7 @@ _TRANSFORMED = {
 }
 _TRANSFORMS = ("scale", "mean_file", "crop_size", "mirror")
 
-# V1 layer types whose name today is not simply the words put together, as InnerProduct is
+# V1 layer types whose current name is not the V1 name in camel case (INNER_PRODUCT, InnerProduct)
 _V1_TYPES = {
     "NONE": "",
     "ABSVAL": "AbsVal",
@@ -69,11 +69,11 @@ _SOLVER_TYPES = {
 def upgrade_net(
     param: caffe_pb2.NetParameter, where: Where | None = None
 ) -> tuple[caffe_pb2.NetParameter, Where | None]:
-    """The net in today's schema, and where its fields are written.
+    """The net in the current schema, and the positions of its fields.
 
-    A net that needs nothing is returned itself.  Each new layer has the place of the old one, and
-    each renamed field that of the old field.  Raises PrototxtError for a net that mixes `layer`
-    and `layers`, and for old layers that have no counterpart.
+    A net that is current is returned as it is.  An upgraded layer or field keeps the position of
+    the old one.  Raises PrototxtError for a net that mixes `layer` and `layers`, and for old
+    layers that have no counterpart.
     """
     _warn_of_old_transforms(param, where)
     if not (param.layers or param.input or any(map(_is_old_batch_norm, param.layer))):
@@ -86,10 +86,10 @@ def upgrade_net(
 
 
 def upgrade_in_place(net: caffe_pb2.NetParameter, where: Where | None = None) -> None:
-    """Do what `upgrade_net` does to the messages given: for weights too large to copy."""
+    """Upgrade `net` and `where` themselves, without copying large weights."""
     if net.layer and net.layers:
         raise PrototxtError(
-            "`layer` and `layers` in one net; write all of them as `layer`",
+            "the net mixes `layer` and `layers`; write all layers as `layer`",
             where.at("layers") if where else None,
         )
     if net.layers:
@@ -97,7 +97,7 @@ def upgrade_in_place(net: caffe_pb2.NetParameter, where: Where | None = None) ->
     if net.input:
         _upgrade_input(net, where)
     for layer in filter(_is_old_batch_norm, net.layer):
-        for spec in layer.param:  # the three blobs are statistics: a solver must not move them
+        for spec in layer.param:  # the three blobs are statistics: a solver must not update them
             spec.lr_mult = 0
             spec.decay_mult = 0
         _log.info('%slayer "%s" (BatchNorm): lr_mult is now 0', prefix(where), layer.name)
@@ -106,10 +106,10 @@ def upgrade_in_place(net: caffe_pb2.NetParameter, where: Where | None = None) ->
 def upgrade_solver(
     param: caffe_pb2.SolverParameter, where: Where | None = None, file: str = ""
 ) -> tuple[caffe_pb2.SolverParameter, Where | None]:
-    """The solver with `type` for `solver_type`, and with a usable `snapshot_prefix`.
+    """The solver with `type` in place of `solver_type`, and with a usable `snapshot_prefix`.
 
-    A prefix that is not given becomes `file` without its extension, a folder the file's name in
-    it.  Raises PrototxtError if both `type` and `solver_type` are given.
+    A missing prefix becomes `file` without its extension; a prefix that is a folder becomes that
+    file's name in the folder.  Raises PrototxtError if both `type` and `solver_type` are set.
     """
     solver = caffe_pb2.SolverParameter()
     solver.CopyFrom(param)
@@ -117,9 +117,9 @@ def upgrade_solver(
         name = caffe_pb2.SolverParameter.SolverType.Name(param.solver_type)
         if param.HasField("type") or name not in _SOLVER_TYPES:
             raise PrototxtError(
-                f"solver_type {name} has no solver here"
+                f"solver_type {name} is not supported; use one of {', '.join(_SOLVER_TYPES)}"
                 if name not in _SOLVER_TYPES
-                else "both type and solver_type (its old form) are given; keep type",
+                else "both type and solver_type (its old form) are set; keep type",
                 where.at("solver_type") if where else None,
             )
         solver.type = _SOLVER_TYPES[name]
@@ -134,17 +134,17 @@ def upgrade_solver(
 
 
 def _complete_prefix(solver: caffe_pb2.SolverParameter, file: Path) -> None:
-    given = solver.snapshot_prefix
+    folder = solver.snapshot_prefix
     if not solver.HasField("snapshot_prefix"):
         solver.snapshot_prefix = str(file.with_suffix(""))
-        _log.info("snapshot_prefix is not given: it is %s", solver.snapshot_prefix)
-    elif os.path.isdir(given):
-        solver.snapshot_prefix = os.path.join(given, file.stem)
-        _log.info("snapshot_prefix is a folder: it is now %s", solver.snapshot_prefix)
+        _log.info("snapshot_prefix is not set; using %s", solver.snapshot_prefix)
+    elif os.path.isdir(folder):
+        solver.snapshot_prefix = os.path.join(folder, file.stem)
+        _log.info("snapshot_prefix is a folder; using %s", solver.snapshot_prefix)
 
 
 def without_layers(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
-    """A copy of all of a net but its layers."""
+    """A copy of a net without its layers."""
     net = caffe_pb2.NetParameter()
     for field, value in param.ListFields():
         if field.name not in ("layer", "layers"):
@@ -156,27 +156,28 @@ def without_layers(param: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 
 
 def _upgrade_layers(net: caffe_pb2.NetParameter, where: Where | None) -> None:
-    places: Sequence[Where | None] = (
+    positions: Sequence[Where | None] = (
         where.children("layers") if where else [None] * len(net.layers)
     )
-    layers: list[OldLayer] = list(zip(net.layers, places, strict=True))
+    layers: list[OldLayer] = list(zip(net.layers, positions, strict=True))
     version = "V1"
     if any(layer.HasField("layer") for layer in net.layers):
         version = "V0"
         layers = upgrade_v0(layers, net.input)
     layers = _move_transforms(layers)
-    new_places = [_upgrade_v1(*layer, net.layer.add()) for layer in layers]
+    new_positions = [_upgrade_v1(*layer, net.layer.add()) for layer in layers]
     net.ClearField("layers")
     if where:
-        where.put("layer", [place for place in new_places if place])
+        where.put("layer", [position for position in new_positions if position])
         where.put("layers", [])
     _log.info("%supgraded %d layers of schema %s", prefix(where), len(layers), version)
 
 
 def _move_transforms(layers: list[OldLayer]) -> list[OldLayer]:
-    """Move scale, mean_file, crop_size and mirror from data layers' own to transform_param.
+    """Move scale, mean_file, crop_size and mirror of data layers to `transform_param`.
 
-    Caffe's quirk, kept: if any layer of the net needs this, all data layers get the two messages.
+    A quirk of Caffe, kept: if any layer of the net needs this, every data layer gets both its own
+    message and `transform_param`.
     """
     if not any(_old_transforms(layer) for layer, _ in layers):
         return layers
@@ -199,15 +200,15 @@ def _move_transforms_of(
     settings = getattr(layer, config)
     settings.SetInParent()
     layer.transform_param.SetInParent()
-    place = where.child("transform_param").copy() if where else None
+    transform_where = where.child("transform_param").copy() if where else None
     for name in _TRANSFORMS:
         if settings.HasField(name):
             setattr(layer.transform_param, name, getattr(settings, name))
             settings.ClearField(name)
-            if where and place:
-                place.put(name, where.child(config).fields.get(name, []))
-    if where and place:
-        where.put("transform_param", [place])
+            if where and transform_where:
+                transform_where.put(name, where.child(config).fields.get(name, []))
+    if where and transform_where:
+        where.put("transform_param", [transform_where])
 
 
 def _v1_type(layer: caffe_pb2.V1LayerParameter) -> str:
@@ -220,7 +221,7 @@ def _old_transforms(layer: caffe_pb2.V1LayerParameter) -> bool:
 
 
 def _warn_of_old_transforms(net: caffe_pb2.NetParameter, where: Where | None) -> None:
-    """Caffe reads these fields in `layers` only; in `layer` it drops them without a word."""
+    """Warn of fields that Caffe reads in `layers` only and silently ignores in `layer`."""
     for index, layer in enumerate(net.layer):
         for config in _TRANSFORMED.values():
             for name in _TRANSFORMS if layer.HasField(config) else ():
@@ -238,7 +239,7 @@ def _warn_of_old_transforms(net: caffe_pb2.NetParameter, where: Where | None) ->
 def _upgrade_v1(
     old: caffe_pb2.V1LayerParameter, where: Where | None, new: caffe_pb2.LayerParameter
 ) -> Where | None:
-    """Fill `new` from `old`; returns where its fields are written."""
+    """Fill `new` from `old`; returns the positions of its fields."""
     for field, value in old.ListFields():
         if field.name == "type":
             kind = _v1_type(old)
@@ -251,17 +252,17 @@ def _upgrade_v1(
                 setattr(new.param[index], _V1_PARAMS[field.name], item)
         else:
             put(new, field.name, value)
-    return _v1_places(where, len(new.param)) if where else None
+    return _upgraded_v1_where(where, len(new.param)) if where else None
 
 
-def _v1_places(where: Where, specs: int) -> Where:
+def _upgraded_v1_where(where: Where, specs: int) -> Where:
     new = where.copy()
     new.put("param", [Where(where.source, where.offset) for _ in range(specs)])
     for old_name, name in _V1_PARAMS.items():
-        for spec, place in zip(new.children("param"), where.fields.get(old_name, [])):
-            if not spec.fields and isinstance(place, int):
-                spec.offset = place
-            spec.put(name, [place])
+        for spec, position in zip(new.children("param"), where.fields.get(old_name, [])):
+            if not spec.fields and isinstance(position, int):
+                spec.offset = position
+            spec.put(name, [position])
         if old_name != "param":
             new.put(old_name, [])
     return new
@@ -271,21 +272,21 @@ def _v1_places(where: Where, specs: int) -> Where:
 
 
 def _upgrade_input(net: caffe_pb2.NetParameter, where: Where | None) -> None:
-    """Put an Input layer in the place of `input`; just drop it if there is no shape.
+    """Replace `input` by an Input layer, or drop it if no shape is given.
 
-    Old caffemodels have the names of the inputs only.
+    Old caffemodels have only the names of the inputs.
     """
     if net.input_shape or net.input_dim:
         field, each = ("input_shape", 1) if net.input_shape else ("input_dim", 4)
-        given, needed = len(getattr(net, field)), each * len(net.input)
-        if given < needed:
+        count, needed = len(getattr(net, field)), each * len(net.input)
+        if count < needed:
             raise PrototxtError(
-                f"{len(net.input)} inputs need {needed} {field}, found {given}",
-                where.at(f"{field}[{given - 1}]") if where else None,
+                f"{len(net.input)} inputs need {needed} {field}, found {count}",
+                where.at(f"{field}[{count - 1}]") if where else None,
             )
         net.layer.insert(0, _input_layer(net))
         if where:
-            where.put("layer", [_input_places(where, len(net.input)), *where.children("layer")])
+            where.put("layer", [_input_where(where, len(net.input)), *where.children("layer")])
         _log.info("%sinput fields are now a layer of type Input", prefix(where))
     for name in ("input", "input_shape", "input_dim"):
         net.ClearField(name)
@@ -303,11 +304,11 @@ def _input_layer(net: caffe_pb2.NetParameter) -> caffe_pb2.LayerParameter:
     return layer
 
 
-def _input_places(where: Where, count: int) -> Where:
-    places = where.fields["input"]
-    first = places[0]
+def _input_where(where: Where, count: int) -> Where:
+    names = where.fields["input"]
+    first = names[0]
     layer = Where(where.source, first if isinstance(first, int) else first.offset)
-    layer.put("top", places)
+    layer.put("top", names)
     config = Where(where.source, layer.offset)
     layer.put("input_param", [config])
     shapes: list[int | Where] = list(where.children("input_shape")[:count])

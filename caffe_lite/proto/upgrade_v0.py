@@ -1,4 +1,4 @@
-"""Layers of 2013 (V0), made into those of 2014 (V1).
+"""Upgrade of the layers of 2013 (V0) to those of 2014 (V1).
 
 layers { layer { name: "c" type: "conv" kernelsize: 3 } bottom: "data" top: "c" }
 layers { name: "c" type: CONVOLUTION convolution_param { kernel_size: 3 } bottom: ... }
@@ -19,7 +19,7 @@ _log = logging.getLogger("caffe_lite.proto")
 
 OldLayer = tuple[caffe_pb2.V1LayerParameter, Where | None]
 
-# V0 layer types: the V1 type, and the V1 message that takes the layer's settings
+# V0 layer type: the V1 type, and the V1 message for the layer's settings
 _TYPES = {
     "accuracy": ("ACCURACY", ""),
     "bnll": ("BNLL", ""),
@@ -46,7 +46,7 @@ _TYPES = {
     "tanh": ("TANH", ""),
     "window_data": ("WINDOW_DATA", "window_data_param"),
 }
-# V0 settings: the name today, and the V0 types that have it
+# V0 setting: its current name, and the V0 types that have it
 _SETTINGS = {
     "num_output": ("num_output", ("conv", "innerproduct")),
     "biasterm": ("bias_term", ("conv", "innerproduct")),
@@ -85,7 +85,7 @@ _UNCHANGED = ("name", "blobs", "blobs_lr", "weight_decay")
 
 
 def upgrade_v0(layers: Sequence[OldLayer], inputs: Sequence[str]) -> list[OldLayer]:
-    """The layers of a V0 net in V1's schema, without its padding layers, and their places.
+    """The layers of a V0 net in the V1 schema, with their positions; padding layers are merged.
 
     `inputs` names the net's inputs.  A setting that a layer's type does not have is dropped with
     a warning, as in Caffe.  Raises PrototxtError for an unknown type and for misplaced padding.
@@ -94,7 +94,7 @@ def upgrade_v0(layers: Sequence[OldLayer], inputs: Sequence[str]) -> list[OldLay
 
 
 def _merge_padding(layers: Sequence[OldLayer], inputs: Sequence[str]) -> list[OldLayer]:
-    """Give the padding of V0's padding layers to the convolution or pooling that follows."""
+    """Move the padding of V0's padding layers to the convolution or pooling that follows."""
     producers: dict[str, OldLayer | None] = dict.fromkeys(inputs)
     merged: list[OldLayer] = []
     for layer, where in layers:
@@ -121,7 +121,7 @@ def _check_padding(
     if layer.layer.type not in ("conv", "pool"):
         raise _error(layer, where, "only conv and pool can follow a padding layer", "bottom")
     if len(layer.bottom) != 1:
-        raise _error(layer, where, "after a padding layer it takes one bottom only", "bottom")
+        raise _error(layer, where, "after a padding layer it must have one bottom", "bottom")
     if (len(padding.bottom), len(padding.top)) != (1, 1):
         message = f'the padding layer "{padding.layer.name}" needs one bottom and one top'
         raise _error(layer, where, message, "bottom")
@@ -137,7 +137,8 @@ def _error(
 
 def _upgraded(old: caffe_pb2.V1LayerParameter, where: Where | None) -> OldLayer:
     if not old.HasField("layer"):
-        raise _error(old, where, "has no `layer { }` inside, as the net's others do", "")
+        message = "has no inner `layer { }`, unlike the net's other layers; add one"
+        raise _error(old, where, message, "")
     new = caffe_pb2.V1LayerParameter(bottom=old.bottom, top=old.top)
     settings = old.layer
     kind, config = _type(old, where)
@@ -148,10 +149,10 @@ def _upgraded(old: caffe_pb2.V1LayerParameter, where: Where | None) -> OldLayer:
         path = _path(field.name, settings.type, config)
         if path is None:
             if field.name != "type":
-                place = prefix(where.child(f"layer.{field.name}")) if where else ""
+                position = prefix(where.child(f"layer.{field.name}")) if where else ""
                 _log.warning(
                     '%slayer "%s" (%s): %s has no effect',
-                    place,
+                    position,
                     settings.name,
                     settings.type,
                     field.name,
@@ -175,7 +176,7 @@ def _type(old: caffe_pb2.V1LayerParameter, where: Where | None) -> tuple[str, st
 
 
 def _path(name: str, kind: str, config: str) -> str | None:
-    """Where in V1 a V0 setting goes; None for one that a layer of this type does not have."""
+    """The V1 field for a V0 setting; None if a layer of this type does not have the setting."""
     if name in _UNCHANGED:
         return name
     if name in _TRANSFORMS:
@@ -187,7 +188,7 @@ def _path(name: str, kind: str, config: str) -> str | None:
 
 
 def _moved(where: Where, moves: dict[str, str]) -> Where:
-    """The places of an upgraded V0 layer."""
+    """The positions of an upgraded V0 layer's fields."""
     inner = where.child("layer")
     new = Where(where.source, where.offset)
     for name in ("bottom", "top"):

@@ -1,4 +1,4 @@
-"""Where each field of a message is written, kept so that errors can point there."""
+"""The position of each field of a message in its prototxt, for error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?\Z", re.ASCII)
 
 
 class Source:
-    """A file's name and text, for turning offsets into lines and columns."""
+    """A file's name and text; converts offsets to lines and columns."""
 
     __slots__ = ("_line_starts", "file", "text")
 
@@ -23,7 +23,7 @@ class Source:
         self._line_starts: list[int] = []
 
     def location(self, offset: int) -> Location:
-        """The line and column of a character."""
+        """The line and column of the character at `offset`."""
         if not self._line_starts:
             self._line_starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
         line = bisect_right(self._line_starts, offset)
@@ -32,11 +32,11 @@ class Source:
 
 @final
 class Where:
-    """Where a message, and each field in it, is written.
+    """The position of a message and of each field in it.
 
-    The place of a scalar is that of its value, the place of a message that of its field name.
-    `fields` has, for each field's name, the place of each of its values: an offset, or the
-    `Where` of a message.
+    A scalar's position is that of its value; a message's position is that of its field name.
+    `fields` maps a field's name to the positions of its values: an offset for a scalar, a `Where`
+    for a message.
     """
 
     __slots__ = ("fields", "offset", "source")
@@ -48,57 +48,57 @@ class Where:
 
     @property
     def location(self) -> Location:
-        """The place of the message itself."""
+        """The position of the message itself."""
         return self.source.location(self.offset)
 
     def at(self, path: str) -> Location:
-        """The place of a field, as in ``"param[1].lr_mult"``; without an index, of its first.
+        """The position of a field such as ``"param[1].lr_mult"``; the index defaults to 0.
 
-        What is not written has the place of what it would be in; of a repeated field with fewer
-        values, that of the last.
+        For a field that is not written, the position of the message that would contain it.  For
+        an index beyond the last value of a repeated field, the position of the last value.
         """
         return self._find(path)[0].location
 
     def child(self, path: str) -> Where:
-        """The places inside a message field; where it is not written, of nothing inside it."""
+        """The positions inside a message field; empty if the field is not written."""
         nearest, exact = self._find(path)
         return nearest if exact else Where(nearest.source, nearest.offset)
 
     def children(self, name: str) -> list[Where]:
-        """The places of each message of a repeated field."""
-        return [place for place in self.fields.get(name, ()) if isinstance(place, Where)]
+        """The positions inside each message of a repeated field."""
+        return [item for item in self.fields.get(name, ()) if isinstance(item, Where)]
 
     def copy(self) -> Where:
-        """The same places, to be changed by an upgrade; the messages inside are not copied."""
+        """A copy for an upgrade to change; the positions inside nested messages are shared."""
         other = Where(self.source, self.offset)
-        other.fields = {name: list(places) for name, places in self.fields.items()}
+        other.fields = {name: list(positions) for name, positions in self.fields.items()}
         return other
 
-    def put(self, name: str, places: Sequence[int | Where]) -> None:
-        """Say where the values of a field are written; no places, and it is not."""
-        if places:
-            self.fields[name] = list(places)
+    def put(self, name: str, positions: Sequence[int | Where]) -> None:
+        """Set the positions of a field's values; an empty sequence removes the field."""
+        if positions:
+            self.fields[name] = list(positions)
         else:
             self.fields.pop(name, None)
 
     def _find(self, path: str) -> tuple[Where, bool]:
-        """The nearest place to `path`, and whether all of it was found."""
+        """The position of the longest written part of `path`, and whether that is all of it."""
         here = self
         for step in path.split(".") if path else ():
             match = _STEP.match(step)
-            places = here.fields.get(match[1]) if match else None
-            if match is None or not places:
+            positions = here.fields.get(match[1]) if match else None
+            if match is None or not positions:
                 return here, False
             index = int(match[2] or 0)
-            place = places[min(index, len(places) - 1)]
-            if isinstance(place, int):
-                return Where(here.source, place), True
-            if index >= len(places):
-                return place, False
-            here = place
+            position = positions[min(index, len(positions) - 1)]
+            if isinstance(position, int):
+                return Where(here.source, position), True
+            if index >= len(positions):
+                return position, False
+            here = position
         return here, True
 
 
 def prefix(where: Where | None) -> str:
-    """What a log line begins with: the place and a colon, or nothing."""
+    """The prefix of a log line: the position and a colon, or nothing."""
     return f"{where.location}: " if where else ""

@@ -14,11 +14,11 @@ from caffe_lite.proto import caffe_pb2
 Policy = Callable[[caffe_pb2.SolverParameter, int], float]
 
 Refuse = Callable[[str, str], SolverError]
-"""Makes the error for a field of the solver and what is wrong with it."""
+"""Makes the error for a solver field: called with the field's name and the message."""
 
 
 def fixed(param: caffe_pb2.SolverParameter, iteration: int) -> float:
-    """base_lr, always."""
+    """base_lr."""
     return float(param.base_lr)
 
 
@@ -38,14 +38,14 @@ def inv(param: caffe_pb2.SolverParameter, iteration: int) -> float:
 
 
 def multistep(param: caffe_pb2.SolverParameter, iteration: int) -> float:
-    """base_lr gamma^k, with k of the stepvalues reached."""
+    """base_lr gamma^k, where k is the number of stepvalues reached."""
     return float(param.base_lr * _power(param.gamma, current_step(param, iteration)))
 
 
 def poly(param: caffe_pb2.SolverParameter, iteration: int) -> float:
-    """base_lr (1 - iteration / max_iter)^power; 0 from max_iter on, where Caffe's turns back."""
-    left = max(0.0, 1.0 - iteration / param.max_iter)
-    return float(param.base_lr * _power(left, param.power))
+    """base_lr (1 - iteration / max_iter)^power; 0 from max_iter on (Caffe's is not)."""
+    remaining = max(0.0, 1.0 - iteration / param.max_iter)
+    return float(param.base_lr * _power(remaining, param.power))
 
 
 def sigmoid(param: caffe_pb2.SolverParameter, iteration: int) -> float:
@@ -60,28 +60,28 @@ POLICIES: dict[str, Policy] = {
 
 
 def learning_rate(param: caffe_pb2.SolverParameter, iteration: int) -> float:
-    """The rate with which iteration `iteration`, counted from 0, moves the weights."""
+    """The learning rate of an iteration; iterations count from 0."""
     return POLICIES[param.lr_policy](param, iteration)
 
 
 def current_step(param: caffe_pb2.SolverParameter, iteration: int) -> int:
-    """How many steps down `step` and `multistep` have taken; 0 for the other policies."""
+    """The number of steps taken by the policies `step` and `multistep`; 0 for the others."""
     if param.lr_policy == "step":
         return int(iteration // param.stepsize)
     if param.lr_policy == "multistep":
-        # each stepvalue waits for those before it, so that only their running maximum counts
+        # Caffe reaches a stepvalue only after those before it, so the running maximum counts
         return bisect_right(list(accumulate(param.stepvalue, max)), iteration)
     return 0
 
 
 def check(param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
-    """Refuse an unknown policy, and one without what it needs."""
+    """Raise the error for an unknown policy, or one whose parameters are missing."""
     name = param.lr_policy
     if not name:
-        raise refuse("lr_policy", f"lr_policy is missing; one of {', '.join(POLICIES)}")
+        raise refuse("lr_policy", f"lr_policy is missing; use one of {', '.join(POLICIES)}")
     if name not in POLICIES:
         near = difflib.get_close_matches(name, POLICIES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(POLICIES)}"
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(POLICIES)}"
         raise refuse("lr_policy", f'unknown lr_policy "{name}"; {hint}')
     needed = {"step": "stepsize", "poly": "max_iter"}.get(name)
     if needed and getattr(param, needed) <= 0:
@@ -92,7 +92,7 @@ def check(param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
 
 
 def _power(base: float, exponent: float) -> float:
-    """C's pow: infinite where Python would raise, NaN where Python would turn complex."""
+    """C's pow: infinity where Python overflows, NaN where Python's result is complex."""
     try:
         return math.pow(base, exponent)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Net outputs in the log, in the words that Caffe's log readers look for."""
+"""Net outputs in the log, in the form that Caffe's log parsers expect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from caffe_lite.net.net import Net
 
 
 class Output(NamedTuple):
-    """One number among the outputs of a net."""
+    """One value of a net's outputs."""
 
     name: str
     value: float
@@ -27,7 +27,7 @@ class Output(NamedTuple):
 
 
 def outputs(net: Net) -> Iterator[Output]:
-    """All numbers of all outputs of `net`, as they are now."""
+    """The current values of all outputs of `net`."""
     weights = net.blob_loss_weights
     for name in net.outputs:
         for value in net.blobs[name].data.reshape(-1):
@@ -35,7 +35,7 @@ def outputs(net: Net) -> Iterator[Output]:
 
 
 class Means:
-    """Means of a net's outputs over several forwards."""
+    """The means of a net's outputs over several forward passes."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -43,23 +43,23 @@ class Means:
         self._last: list[Output] = []
 
     def add(self, net: Net) -> list[Output]:
-        """Count the outputs of a forward that has just run; returns them.
+        """Add the outputs of the last forward pass; returns them.
 
-        Raises SolverError if they are more or fewer than before: there is no mean of such.
+        Raises SolverError if their number has changed, so that there is no mean.
         """
         self._last = list(outputs(net))
         values = [output.value for output in self._last]
         if self._count and len(values) != len(self._sums):
             raise SolverError(
-                f"the net's outputs were {len(self._sums)} numbers and are {len(values)} now; "
-                "end outputs whose size depends on data in a Silence layer"
+                f"the net's outputs had {len(self._sums)} values and now have {len(values)}; "
+                "consume outputs whose size depends on the data with a Silence layer"
             )
         self._count += 1
         self._sums = [a + b for a, b in zip(self._sums, values)] if self._sums else values
         return self._last
 
     def means(self) -> list[Output]:
-        """The outputs with their means as values; none before the first forward."""
+        """The outputs, with their means as values; empty before the first `add`."""
         return [
             output._replace(value=total / self._count)
             for output, total in zip(self._last, self._sums, strict=True)
@@ -67,19 +67,17 @@ class Means:
 
 
 def first_bad(net: Net) -> str:
-    """Which parameter or blob of a net, in the order of its layers, is the first not finite."""
+    """Name the first parameter or blob, in layer order, with a value that is not finite."""
     for layer in net.layers:
         for index, blob in enumerate(layer.blobs):
             if not np.isfinite(blob.data).all():
-                return (
-                    f'the first to go bad are the weights, blob {index}, of layer "{layer.name}"'
-                )
+                return f'the first non-finite values are in blobs[{index}] of layer "{layer.name}"'
         for name in net.top_names[layer.name]:
             if name in net.overwritten:
                 continue
             if not np.isfinite(net.blobs[name].data).all():
-                return f'the first blob to go bad is "{name}", from layer "{layer.name}"'
-    return "no blob shows why"
+                return f'the first non-finite values are in top "{name}" of layer "{layer.name}"'
+    return "all blobs are finite"
 
 
 class SmoothedLoss:
@@ -89,7 +87,7 @@ class SmoothedLoss:
         self._losses: deque[float] = deque(maxlen=size)
 
     def add(self, loss: float) -> float:
-        """Take in one loss; returns the mean."""
+        """Add a loss; returns the mean."""
         self._losses.append(loss)
         return self.mean
 

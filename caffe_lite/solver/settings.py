@@ -1,4 +1,4 @@
-"""What a solver file asks for: checked, and turned into the nets to build."""
+"""The settings in a solver file: validation, and the nets that they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("caffe_lite.solver")
 
 
 class Settings:
-    """A SolverParameter, the places of its fields, and the file it came from, if any."""
+    """A SolverParameter, the positions of its fields, and its file, if any."""
 
     def __init__(self, source: Source) -> None:
         self.where: Where | None = None
@@ -35,7 +35,7 @@ class Settings:
         self.file = source.file
 
     def refuse(self, field: str, message: str) -> SolverError:
-        """The error for a field, with its place; to be raised."""
+        """The error for a field, with its position; the caller raises it."""
         location = self.where.at(field) if self.where is not None else None
         subject = None if location or self.file is None else self.file
         error = SolverError(message)
@@ -45,7 +45,7 @@ class Settings:
     # -- checks ----------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Refuse settings that contradict each other; nothing is built or written yet."""
+        """Raise SolverError for invalid or contradictory settings, before anything is built."""
         param = self.param
         for field in ("iter_size", "average_loss"):
             if getattr(param, field) < 1:
@@ -55,28 +55,28 @@ class Settings:
         if param.regularization_type not in ("L1", "L2"):
             raise self.refuse(
                 "regularization_type",
-                f'unknown regularization_type "{param.regularization_type}"; L1 or L2',
+                f'unknown regularization_type "{param.regularization_type}"; use L1 or L2',
             )
         lr_policy.check(param, self.refuse)
         self._check_train_net()
         self._check_test_nets()
 
     def report_ignored(self) -> None:
-        """Warn of each field that only other Caffes know: it has no effect here."""
+        """Warn of each field that only forks of Caffe have: it has no effect here."""
         for field, _ in self.param.ListFields():
             if not is_core(field):
-                place = f"{self.where.at(field.name)}: " if self.where else ""
-                _log.warning("%s%s has no effect here", place, field.name)
+                position = f"{self.where.at(field.name)}: " if self.where else ""
+                _log.warning("%s%s has no effect here", position, field.name)
 
     def _check_train_net(self) -> None:
-        given = [field for field in TRAIN_NETS if self.param.HasField(field)]
-        if not given:
+        fields = [field for field in TRAIN_NETS if self.param.HasField(field)]
+        if not fields:
             raise self.refuse(
-                "net", f"there is no net to train; give one of {', '.join(TRAIN_NETS)}"
+                "net", f"there is no net to train; set one of {', '.join(TRAIN_NETS)}"
             )
-        if len(given) > 1:
+        if len(fields) > 1:
             raise self.refuse(
-                given[1], f"{' and '.join(given)} are both given; give only one net to train"
+                fields[1], f"{' and '.join(fields)} are both set; keep only one net to train"
             )
 
     def _check_test_nets(self) -> None:
@@ -87,13 +87,13 @@ class Settings:
         if tests < named or (tests > named and not shared):
             raise self.refuse(
                 "test_iter" if tests else "test_net",
-                f"{tests} test_iter for {named} test nets; give one test_iter for each",
+                f"{tests} test_iter for {named} test nets; set one test_iter for each",
             )
         if param.test_state and len(param.test_state) != tests:
             raise self.refuse(
                 "test_state",
                 f"{len(param.test_state)} test_state for {tests} test nets; "
-                "give one for each, or none",
+                "set one for each, or none",
             )
         if tests and param.test_interval <= 0:
             raise self.refuse(
@@ -104,7 +104,7 @@ class Settings:
     # -- nets ------------------------------------------------------------------------------
 
     def train_net(self) -> nodes.NetSource:
-        """The net to train, with the state it is to be built in."""
+        """The net to train, with its NetState."""
         param = self.param
         field = next(field for field in TRAIN_NETS if param.HasField(field))
         if field.endswith("_param"):
@@ -114,7 +114,7 @@ class Settings:
         return self._source(field, getattr(param, field), caffe_pb2.TRAIN, [param.train_state])
 
     def test_nets(self) -> Iterator[nodes.NetSource]:
-        """The nets to test, in the order of `test_iter`."""
+        """The test nets, in the order of `test_iter`."""
         param = self.param
         for index, (field, value) in enumerate(self._test_fields()):
             named = "net file: " + value if isinstance(value, str) else field
@@ -123,7 +123,7 @@ class Settings:
             yield self._source(field, value, caffe_pb2.TEST, states)
 
     def _test_fields(self) -> Iterator[tuple[str, str | caffe_pb2.NetParameter]]:
-        """Caffe's order: messages, files, then as many of the shared net as `test_iter` asks."""
+        """Caffe's order: messages, files, then the shared net for each remaining `test_iter`."""
         param = self.param
         for index, message in enumerate(param.test_net_param):
             yield f"test_net_param[{index}]", message
@@ -143,7 +143,7 @@ class Settings:
         phase: int,
         states: Sequence[caffe_pb2.NetState],
     ) -> nodes.NetSource:
-        """A net as it stands in the solver or in a file; solver states go over its own."""
+        """A net from the solver or a file; the solver's states are merged into its own."""
         if isinstance(value, caffe_pb2.NetParameter):
             where = self.where.child(field) if self.where else None
             source = nodes.from_message(value, where, self.file or "")
@@ -157,12 +157,12 @@ class Settings:
         return source
 
     def _find(self, field: str, path: str) -> None:
-        """Refuse a net file that does not exist, and say from where it would."""
+        """Raise SolverError if a net file does not exist, with the folder where it would."""
         if os.path.exists(path):
             return
         message = f'{field} "{path}" does not exist in the current folder {os.getcwd()}'
         folders = Path(self.file).resolve().parents if self.file else ()
         home = next((folder for folder in folders if (folder / path).exists()), None)
         if home is not None:
-            message += f"; paths in a solver start there, so run this from {home}"
+            message += f"; paths in a solver are relative to it, so run this from {home}"
         raise self.refuse(field, message)

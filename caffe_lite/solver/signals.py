@@ -1,4 +1,4 @@
-"""Ctrl-C and hang-up as requests: the training loop asks for them between two iterations."""
+"""SIGINT and SIGHUP as requests, which the training loop polls between iterations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Action(enum.Enum):
-    """What a signal asks of the solver."""
+    """The solver's reaction to a signal."""
 
     NONE = "none"
     STOP = "stop"
@@ -18,9 +18,9 @@ class Action(enum.Enum):
 
 
 class SignalHandler:
-    """While it is entered, SIGINT and SIGHUP are remembered until `action` is called.
+    """A context in which SIGINT and SIGHUP are recorded until `action` is called.
 
-    Outside the main thread, where Python takes no signals, it does nothing.
+    Outside the main thread, where Python cannot handle signals, it has no effect.
     """
 
     def __init__(self, sigint: Action = Action.STOP, sighup: Action = Action.SNAPSHOT) -> None:
@@ -31,7 +31,7 @@ class SignalHandler:
         self._before: dict[int, Any] = {}
 
     def action(self) -> Action:
-        """What was asked for since the last call; hang-up first, each signal once."""
+        """The action of a signal received since the last call; SIGHUP first, each signal once."""
         for number in reversed(self._effects):
             if number in self._received:
                 self._received.discard(number)

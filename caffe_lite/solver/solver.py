@@ -32,18 +32,19 @@ Callback = Callable[[], object]
 
 
 class Solver:
-    """Trains the net of a solver prototxt, and tests it on the way.
+    """Trains the net of a solver prototxt, and tests it at intervals.
 
-    `net` is being trained; `test_nets` use its weights; `iter` counts the updates made; `param` is
-    the SolverParameter.  `action`, if set, is asked between iterations and test batches whether to
-    stop or to snapshot.  A loss that is not finite ends the run, unless `continue_on_nan`.
+    `net` is the net being trained; `test_nets` share its weights; `iter` is the number of updates
+    made; `param` is the SolverParameter.  `action` is called between iterations and test batches;
+    it returns whether to stop or to write a snapshot.  A loss that is not finite ends the run with
+    a SolverError, unless `continue_on_nan` is set.
 
-    `solver_file` is a path or a SolverParameter.  Raises SolverError for settings that contradict
-    each other, and whatever building the nets raises.
+    `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
+    and every error of building the nets.
     """
 
     rule: ClassVar[type[updates.Rule]]
-    """How a subclass moves the weights; the `type` in the file chooses in `get_solver` only."""
+    """The subclass's update rule; only `get_solver` reads the `type` in the file."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Solver:
         self._current_step = 0
         self._callbacks: list[tuple[Callback, Callback]] = []
         self._stopped = False
-        self._went_bad = False
+        self._was_not_finite = False
         self._smoothed = report.SmoothedLoss(1)
         self.test_nets: list[Net] = []
         self._settings.check()
@@ -98,7 +99,7 @@ class Solver:
     # -- the loop --------------------------------------------------------------------------
 
     def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
-        """Train up to `max_iter`, from where `resume_file`, a .solverstate, left off."""
+        """Train up to iteration `max_iter`, from `resume_file`, a .solverstate, if given."""
         param = self.param
         _log.info("Solving %s", self.net.name)
         _log.info("Learning Rate Policy: %s", param.lr_policy)
@@ -121,7 +122,7 @@ class Solver:
         _log.info("Optimization Done.")
 
     def step(self, iterations: int) -> None:
-        """Make `iterations` updates, with the tests, log lines and snapshots between them."""
+        """Make `iterations` updates, with the tests, log lines and snapshots that are due."""
         param = self.param
         stop = self.iter + iterations
         self._smoothed = report.SmoothedLoss(param.average_loss)
@@ -154,7 +155,7 @@ class Solver:
                 return
 
     def _forward_backward(self) -> float:
-        """Gradients summed over `iter_size` batches; the mean of their losses."""
+        """Sum the gradients of `iter_size` batches; returns the mean of their losses."""
         loss = 0.0
         for _ in range(self.param.iter_size):
             loss += self.net.compute_loss()
@@ -175,7 +176,7 @@ class Solver:
             _log.info("    Train net output #%d: %s", index, output)
 
     def apply_update(self) -> None:
-        """Clip, normalise and regularise the gradients, move the weights, count the iteration."""
+        """Clip, normalise and regularise the gradients, update the weights, increment `iter`."""
         param = self.param
         rate = self.lr
         self._note_step()
@@ -193,7 +194,7 @@ class Solver:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next update, before the parameters' own multipliers."""
+        """The learning rate of the next update, without the parameters' lr_mult."""
         return lr_policy.learning_rate(self.param, self.iter)
 
     def _note_step(self) -> None:
@@ -203,55 +204,55 @@ class Solver:
         self._current_step = step
 
     def _clipping(self) -> float:
-        """The factor that brings the norm of all gradients down to `clip_gradients`."""
-        most = self.param.clip_gradients
-        if most < 0:
+        """The factor that reduces the norm of all gradients to at most `clip_gradients`."""
+        limit = self.param.clip_gradients
+        if limit < 0:
             return 1.0
         diffs = [each.blob.diff for each in self.net.learnable if each.blob.has_diff]
         norm = math.sqrt(math.fsum(sum_of_squares(diff.reshape(-1)) for diff in diffs))
-        if not norm > most:
+        if not norm > limit:
             return 1.0
-        factor = most / norm
+        factor = limit / norm
         _log.info(
             "Gradient clipping: scaling down gradients (L2 norm %g > %g) by scale factor %g",
             norm,
-            most,
+            limit,
             factor,
         )
         return factor
 
     def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
-        """Call the one before each forward, the other between backward and update."""
+        """Call `on_start` before each forward, `on_gradients_ready` before each update."""
         self._callbacks.append((on_start, on_gradients_ready))
 
-    # -- losses that are no numbers --------------------------------------------------------
+    # -- losses that are not finite --------------------------------------------------------
 
     def _check_finite(self, loss: float) -> None:
         if math.isfinite(loss):
-            self._went_bad = False
+            self._was_not_finite = False
             return
-        if self._went_bad:
+        if self._was_not_finite:
             return
         message = f"iteration {self.iter}: the loss is {loss:g}; {report.first_bad(self.net)}"
         if not self.continue_on_nan:
             raise SolverError(
-                f"{message}; lower base_lr ({self.param.base_lr:g}) or set clip_gradients, or go "
-                "on regardless with continue_on_nan (caffe-lite train --continue-on-nan)"
+                f"{message}; lower base_lr ({self.param.base_lr:g}), set clip_gradients, or set "
+                "continue_on_nan (caffe-lite train --continue-on-nan)"
             )
-        self._went_bad = True  # once is enough
+        self._was_not_finite = True  # warn once, until a loss is finite again
         _log.warning("%s", message)
 
     # -- testing ---------------------------------------------------------------------------
 
     def test_all(self) -> None:
-        """Test all test nets with the weights as they are."""
+        """Run all test nets with the current weights."""
         for index in range(len(self.test_nets)):
             if self._stopped:
                 return
             self.test(index)
 
     def test(self, index: int = 0) -> list[report.Output]:
-        """Run one test net for its `test_iter` batches; returns and logs its mean outputs."""
+        """Run a test net for its `test_iter` batches; logs and returns its mean outputs."""
         _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net, batches = self.test_nets[index], self.param.test_iter[index]
         net.share_with(self.net)
@@ -270,7 +271,7 @@ class Solver:
         return results
 
     def _interrupted(self) -> bool:
-        """Whether to stop, after heeding all that was asked for."""
+        """Whether to stop, after handling all pending actions."""
         while (action := self.action()) is not Action.NONE:
             if action is Action.SNAPSHOT:
                 self.snapshot()
@@ -296,9 +297,9 @@ class Solver:
         snapshot.write_state(state, parts, hdf5)
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
-        """Go on from a .solverstate or .solverstate.h5, and the weights it names.
+        """Restore a .solverstate or .solverstate.h5, and the weights it names.
 
-        Raises SolverError, before anything has changed, if they are of another net or solver type.
+        Raises SolverError, before anything changes, if it is of another net or solver type.
         """
         path = os.fspath(state_file)
         _log.info("Restoring previous solver status from %s", path)
@@ -307,7 +308,7 @@ class Solver:
         if state.HasField("learned_net"):
             self.net.copy_from(snapshot.find_weights(path, state))
         _log.info("%sSolver: restoring history", self._rule.type)
-        self._rule.remember(history)
+        self._rule.restore(history)
         self.iter = int(state.iter)
         self._current_step = int(state.current_step)
 
@@ -321,11 +322,11 @@ class Solver:
     # -- the rest of pycaffe's solver ------------------------------------------------------
 
     def share_weights(self, net: Net) -> None:
-        """Let another net use the weights being trained."""
+        """Make another net use the weights being trained."""
         net.share_with(self.net)
 
     def close(self) -> None:
-        """Stop the nets' reader threads and close their files; twice does no harm."""
+        """Stop the nets' reader threads and close their files.  Later calls have no effect."""
         for net in [self.net, *self.test_nets]:
             net.close()
 
@@ -342,47 +343,47 @@ class Solver:
 
 
 def _due(iteration: int, interval: int) -> bool:
-    """Whether something done every `interval` iterations, never if 0, is due."""
+    """Whether an event that happens every `interval` iterations (0: never) is due."""
     return bool(interval) and iteration % interval == 0
 
 
 def _split(weights: Iterable[str]) -> list[str]:
-    """Weights files, each entry with one or more, separated by commas."""
+    """The paths in a list of entries, each with one or more paths separated by commas."""
     return [path.strip() for entry in weights for path in entry.split(",") if path.strip()]
 
 
 class SGDSolver(Solver):
-    """Gradient descent with momentum, whatever `type` the file says."""
+    """Gradient descent with momentum; the `type` in the file is ignored."""
 
     rule = updates.SGD
 
 
 class NesterovSolver(Solver):
-    """Gradient descent with Nesterov's momentum, whatever `type` the file says."""
+    """Gradient descent with Nesterov's momentum; the `type` in the file is ignored."""
 
     rule = updates.Nesterov
 
 
 class AdaGradSolver(Solver):
-    """AdaGrad, whatever `type` the file says."""
+    """AdaGrad; the `type` in the file is ignored."""
 
     rule = updates.AdaGrad
 
 
 class RMSPropSolver(Solver):
-    """RMSProp, whatever `type` the file says."""
+    """RMSProp; the `type` in the file is ignored."""
 
     rule = updates.RMSProp
 
 
 class AdaDeltaSolver(Solver):
-    """AdaDelta, whatever `type` the file says."""
+    """AdaDelta; the `type` in the file is ignored."""
 
     rule = updates.AdaDelta
 
 
 class AdamSolver(Solver):
-    """Adam, whatever `type` the file says."""
+    """Adam; the `type` in the file is ignored."""
 
     rule = updates.Adam
 
@@ -391,19 +392,16 @@ SOLVERS: dict[str, type[Solver]] = {solver.rule.type: solver for solver in Solve
 
 
 def solver_class(name: str) -> type[Solver]:
-    """The class of a solver type; SolverError with the nearest name when there is none."""
+    """The class of a solver type.  Raises SolverError for an unknown type."""
     if name in SOLVERS:
         return SOLVERS[name]
     near = difflib.get_close_matches(name, SOLVERS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(SOLVERS)}"
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(SOLVERS)}"
     raise SolverError(f'unknown solver type "{name}"; {hint}')
 
 
 def get_solver(solver_file: Source, **options: Any) -> Solver:
-    """The solver that a file describes, of the class that its `type` names.
-
-    `options` are those of `Solver`.
-    """
+    """The solver in a file, of the class for its `type`; `options` are those of `Solver`."""
     settings = Settings(solver_file)
     try:
         cls = solver_class(settings.param.type)

@@ -1,7 +1,7 @@
-"""SGD, Nesterov, AdaGrad, RMSProp, AdaDelta and Adam: what each remembers, and its settings.
+"""The update rules SGD, Nesterov, AdaGrad, RMSProp, AdaDelta and Adam: history and settings.
 
-The arithmetic is in `kernels.update`.  A rule keeps one or two history arrays for each parameter;
-a .solverstate has the first of all parameters, then the second of all, which is Caffe's order.
+The arithmetic is in `kernels.update`.  A rule has one or two history arrays for each parameter.  A
+.solverstate has the first arrays of all parameters, then the second ones, which is Caffe's order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from caffe_lite.solver.lr_policy import Refuse
 
 
 class Gradient(NamedTuple):
-    """How the gradient of a parameter is made from its diff: scale dw + l2 w + l1 sign(w)."""
+    """The gradient of a parameter as a function of its diff dw: scale dw + l2 w + l1 sign(w)."""
 
     scale: float
     l2: float
@@ -28,36 +28,36 @@ class Gradient(NamedTuple):
 
 
 class Rule:
-    """Moves parameters by their gradients."""
+    """An update rule: changes parameters by their gradients."""
 
     type: ClassVar[str]
     """The solver type in a prototxt."""
-    memories: ClassVar[int] = 1
-    """History arrays for each parameter."""
+    arrays_per_parameter: ClassVar[int] = 1
+    """The number of history arrays for each parameter."""
     takes_momentum: ClassVar[bool] = True
-    remembers_steps: ClassVar[bool] = False
-    """Is its history made of steps only, so that a parameter with lr_mult 0 keeps it zero?"""
+    history_is_steps: ClassVar[bool] = False
+    """Whether the history consists of past steps, and so stays zero at an lr_mult of 0."""
 
     def __init__(self, param: caffe_pb2.SolverParameter, learnable: Sequence[Learnable]) -> None:
         self.param = param
         self.learnable = learnable
         self.history: list[Array] = [
             np.zeros(each.blob.shape, each.blob.dtype)
-            for _ in range(self.memories)
+            for _ in range(self.arrays_per_parameter)
             for each in learnable
         ]
-        """First the first array of all parameters, then the second of all."""
-        self._still = self._find_still()
+        """The first arrays of all parameters, then the second ones."""
+        self._frozen = self._find_frozen()
 
-    def remember(self, history: Sequence[Array]) -> None:
-        """Take over history arrays, in the order of `history` and of these shapes."""
+    def restore(self, history: Sequence[Array]) -> None:
+        """Copy these arrays to `history`; order and shapes must be the same."""
         for array, values in zip(self.history, history, strict=True):
             array[...] = values
-        self._still = self._find_still()
+        self._frozen = self._find_frozen()
 
-    def _find_still(self) -> frozenset[int]:
-        """Parameters that will not move: no rate, no momentum left."""
-        if not self.remembers_steps:
+    def _find_frozen(self) -> frozenset[int]:
+        """The parameters that do not change: their lr_mult and their history are 0."""
+        if not self.history_is_steps:
             return frozenset()
         return frozenset(
             index
@@ -67,16 +67,19 @@ class Rule:
 
     @classmethod
     def check(cls, param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
-        """Refuse settings that the rule cannot work with."""
+        """Raise the error for settings that the rule does not support."""
         if not cls.takes_momentum and param.momentum != 0:
             raise refuse(
                 "momentum",
-                f"{cls.type} takes no momentum, but it is {param.momentum:g}; remove it",
+                f"{cls.type} takes no momentum, but momentum is {param.momentum:g}; remove it",
             )
 
     def update(self, index: int, gradient: Gradient, rate: float, iteration: int) -> None:
-        """Move parameter `index` at `rate`, its own multiplier included; its diff is the step."""
-        if index in self._still:
+        """Update parameter `index` in iteration `iteration`; its diff becomes the step.
+
+        `rate` includes the parameter's lr_mult.
+        """
+        if index in self._frozen:
             return
         blob = self.learnable[index].blob
         w, dw = blob.data.reshape(-1), blob.diff.reshape(-1)
@@ -84,7 +87,7 @@ class Rule:
         self.step(gradient, self.rate(rate, iteration), w, dw, *history)
 
     def rate(self, rate: float, iteration: int) -> float:
-        """The rate that the kernel is to use in iteration `iteration`, counted from 0."""
+        """The learning rate for the kernel in iteration `iteration`, counted from 0."""
         return rate
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
@@ -96,7 +99,7 @@ class SGD(Rule):
     """Gradient descent with momentum."""
 
     type = "SGD"
-    remembers_steps = True
+    history_is_steps = True
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.sgd`."""
@@ -107,7 +110,7 @@ class Nesterov(Rule):
     """Gradient descent with Nesterov's momentum."""
 
     type = "Nesterov"
-    remembers_steps = True
+    history_is_steps = True
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.nesterov`."""
@@ -115,7 +118,7 @@ class Nesterov(Rule):
 
 
 class AdaGrad(Rule):
-    """Rates that fall with the sum of squared gradients."""
+    """Learning rates that fall with the sum of squared gradients."""
 
     type = "AdaGrad"
     takes_momentum = False
@@ -126,14 +129,14 @@ class AdaGrad(Rule):
 
 
 class RMSProp(Rule):
-    """Rates that fall with the moving average of squared gradients."""
+    """Learning rates that fall with the moving average of squared gradients."""
 
     type = "RMSProp"
     takes_momentum = False
 
     @classmethod
     def check(cls, param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
-        """Refuse momentum, and an rms_decay outside 0 to 1."""
+        """Raise the error for momentum, or an rms_decay outside [0, 1)."""
         super().check(param, refuse)
         if not 0 <= param.rms_decay < 1:
             raise refuse(
@@ -147,10 +150,10 @@ class RMSProp(Rule):
 
 
 class AdaDelta(Rule):
-    """Steps in the units of the weights; `momentum` is the decay of its averages."""
+    """Steps in the units of the weights; `momentum` is the decay of the averages."""
 
     type = "AdaDelta"
-    memories = 2
+    arrays_per_parameter = 2
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.adadelta`."""
@@ -162,11 +165,11 @@ class Adam(Rule):
     """First and second moments; `momentum` is beta1, `momentum2` beta2, `delta` epsilon."""
 
     type = "Adam"
-    memories = 2
+    arrays_per_parameter = 2
 
     @classmethod
     def check(cls, param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:
-        """Refuse decays with which the bias correction divides by zero."""
+        """Raise the error for decays outside [0, 1): at 1 the bias correction divides by zero."""
         for field in ("momentum", "momentum2"):
             value = getattr(param, field)
             if not 0 <= value < 1:
@@ -175,7 +178,7 @@ class Adam(Rule):
                 )
 
     def rate(self, rate: float, iteration: int) -> float:
-        """The rate with the bias correction of step t = iteration + 1 in it."""
+        """The learning rate times the bias correction of step t = iteration + 1."""
         t = iteration + 1
         beta1, beta2 = self.param.momentum, self.param.momentum2
         return rate * math.sqrt(1.0 - beta2**t) / (1.0 - beta1**t)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the two databases from the digits beside this file and trains LeNet on them.
-# Arguments go to `caffe-lite train`: models/lenet/train.sh -snapshot models/lenet/lenet_iter_500.solverstate
+# Makes the two databases from the digits in this folder and trains LeNet on them.
+# Arguments are passed to `caffe-lite train`: models/lenet/train.sh -snapshot models/lenet/lenet_iter_500.solverstate
 set -eu
 cd "$(dirname "$0")/../.."
 lenet=models/lenet

@@ -7,7 +7,7 @@ from tests.oracles import arithmetic as oracle
 
 
 def pick(low, high):
-    """Values from a permutation of the whole of [-1, 1], a different part for each bottom."""
+    """Distinct values in [-1, 1], with a different part of them for each bottom."""
     return lambda rng, shape: distinct(rng, shape) * (high - low) / 2 + (high + low) / 2
 
 

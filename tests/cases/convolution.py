@@ -14,7 +14,7 @@ def window(kernel, stride=None, pad=None, dilation=None):
 
 
 def sliding(type_, function):
-    """A maker of cases for one layer type."""
+    """A function that makes cases for one layer type."""
 
     def make(shape, config, sizes, group=1, bias=True, bottoms=1):
         def expect(*arrays):
@@ -41,7 +41,7 @@ RECTANGLE = (
 )
 RECTANGLE_WINDOW = ((3, 2), (2, 3), (1, 2), (2, 1))
 
-MANY = (2, 16, 7, 9)  # enough channels and pixels for Winograd's way
+MANY = (2, 16, 7, 9)  # enough channels and pixels for Winograd's algorithm
 
 CASES = [
     convolution(X, "num_output: 3 kernel_size: 3", window((3, 3))),

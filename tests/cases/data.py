@@ -1,4 +1,4 @@
-"""The data layers."""
+"""Cases of the data layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.oracles import image as oracle
 
 Array = np.ndarray
 
-# Each source holds just one batch, so that every forward gives the same.
+# Each source has exactly one batch, so that every forward gives the same result.
 PIXELS = np.random.default_rng(2).integers(0, 256, (3, 3, 6, 8), np.uint8)
 SYMMETRIC = np.concatenate([PIXELS[:2, :, :, :3], PIXELS[:2, :, :, 2::-1]], axis=3)
 FLOATS = np.random.default_rng(3).standard_normal((2, 4, 3, 5)).astype(np.float32)
@@ -27,7 +27,7 @@ LABELS = [7, 0, 300]
 
 
 def png(image: Array) -> bytes:
-    """A (channels, height, width) image, BGR or grey, in the bytes of a PNG file."""
+    """The bytes of a PNG file of a (channels, height, width) image, BGR or grey."""
     from PIL import Image
 
     shown = image[0] if len(image) == 1 else image[::-1].transpose(1, 2, 0)
@@ -39,7 +39,7 @@ def png(image: Array) -> bytes:
 def database(
     backend: str, images: Sequence[Array], encoded: bool = False
 ) -> Callable[[Path], None]:
-    """Writes a database ``db``, and the mean image beside it."""
+    """A function that writes a database ``db`` and its mean image."""
 
     def write(folder: Path) -> None:
         if (folder / "db").exists():
@@ -68,7 +68,7 @@ def batch(images: Sequence[Array], **settings: Any) -> Callable[..., list[Array]
 
 
 def image_files(folder: Path) -> None:
-    if (folder / "list.txt").exists():  # a reader may be at work on them
+    if (folder / "list.txt").exists():  # a reader may be using them
         return
     lines = []
     for image, label in zip(PIXELS, LABELS, strict=True):
@@ -78,13 +78,13 @@ def image_files(folder: Path) -> None:
 
 
 def grey(images: Array) -> list[Array]:
-    """libpng's mixture, without a gamma: 15 bits of each weight, rounded down."""
+    """libpng's conversion to grey without a gamma: 15-bit weights, rounded down."""
     blue, green, red = images.astype(np.int64).swapaxes(0, 1)
     return list(((9797 * red + 19234 * green + 3737 * blue) >> 15)[:, np.newaxis])
 
 
 def halved(image: Array, height: int, width: int) -> Array:
-    """To half the size, or the same: the weights are 1/2, which fixed point has exactly."""
+    """Resize to half the size or the same; the weights are 1/2, exact in fixed point."""
     return np.floor(oracle.resize(image, height, width) + 0.5)
 
 
@@ -119,7 +119,7 @@ def window_file(folder: Path) -> None:
 
 
 def windows() -> list[Array]:
-    """One background window of q and two foreground windows, the same, of p; no resizing."""
+    """One background window of q and twice the same foreground window of p, not resized."""
     ground, object_ = PIXELS[1][:, 2:6, 0:4], halved(PIXELS[0][:, 1:5], 4, 4)
     mean = np.array([1.0, 2.0, 3.0])[:, np.newaxis, np.newaxis]
     return [(np.stack([ground, object_, object_]) - mean) * 0.5, np.array([0.0, 2.0, 2.0])]
@@ -184,7 +184,7 @@ CASES = [
         'data_param { source: "{folder}/db" backend: LMDB batch_size: 2 prefetch: 1 } '
         "transform_param { crop_size: 6 mirror: true }",
         tops=2,
-        files=database("lmdb", SYMMETRIC),  # so that it does not matter what is drawn
+        files=database("lmdb", SYMMETRIC),  # so that random crops and mirroring have no effect
         expect=batch(SYMMETRIC, row=0, column=0, size=(6, 6)),
     ),
     Case(
@@ -318,7 +318,7 @@ REFUSALS = [
         'data_param { source: "x" batch_size: 2 } '
         'transform_param { mean_file: "m" mean_value: 3 }',
         at=".transform_param.mean_value",
-        says="leave one out",
+        says="remove one",
     ),
     Refusal(
         "Data",
@@ -381,7 +381,7 @@ REFUSALS = [
         [],
         'window_data_param { source: "x" batch_size: 2 }',
         at=".transform_param.crop_size",
-        says="must be given",
+        says="crop_size is missing",
     ),
     Refusal(
         "WindowData",
@@ -389,7 +389,7 @@ REFUSALS = [
         'window_data_param { source: "x" batch_size: 2 context_pad: 4 } '
         "transform_param { crop_size: 8 }",
         at="context_pad",
-        says="leaves nothing of crop_size 8",
+        says="must be below half of crop_size 8",
     ),
     Refusal(
         "WindowData",
@@ -397,7 +397,7 @@ REFUSALS = [
         'window_data_param { source: "x" batch_size: 2 crop_mode: "round" } '
         "transform_param { crop_size: 8 }",
         at="crop_mode",
-        says='"round" is unknown',
+        says='unknown crop_mode "round"',
     ),
     Refusal(
         "WindowData",

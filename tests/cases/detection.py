@@ -11,7 +11,7 @@ GRID, IMAGE = (2, 3, 2, 4), (1, 3, 50, 80)
 
 
 def priors(rng, shape):
-    """Boxes that overlap here and there, and variances of order one."""
+    """Boxes of which some overlap, and variances of order one."""
     corner = rng.uniform(0, 0.6, (shape[0], shape[2] // 4, 2))
     size = rng.uniform(0.2, 0.4, corner.shape)
     boxes = np.concatenate([corner, corner + size], axis=2).reshape(shape[0], -1)
@@ -19,7 +19,7 @@ def priors(rng, shape):
 
 
 def confidences(rng, shape):
-    """No two alike."""
+    """Distinct values."""
     return (rng.permutation(int(np.prod(shape))).reshape(shape) + 0.5) / np.prod(shape)
 
 

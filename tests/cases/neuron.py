@@ -105,7 +105,7 @@ CASES = [
         [SHAPE],
         "clip_param { min: -0.5 max: 0.75 }",
         expect=oracle.clip(-0.5, 0.75),
-        gradient=(),  # in place it is not what it is elsewhere: tests/kernels/test_neuron.py
+        gradient=(),  # differs in place, see tests/kernels/test_neuron.py
     ),
     Case("Threshold", [SHAPE], expect=oracle.threshold(), draw={0: away_from(0)}),
     Case(

@@ -13,14 +13,14 @@ SHOWN = "num_output: 5 expose_hidden: true"
 
 
 def goes_on(rng, shape):
-    """All streams start at the first step, and some anew at another."""
+    """All streams start at the first step, and some start again at another."""
     cont = rng.integers(0, 4, shape) > 0
     cont[0] = 0
     return cont.astype(np.float64)
 
 
 def exposed(rng, shape):
-    """Most streams go on from the states that are given."""
+    """Most streams continue from the given states."""
     return (rng.integers(0, 4, shape) > 0).astype(np.float64)
 
 

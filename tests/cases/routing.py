@@ -9,7 +9,7 @@ from tests.oracles import routing as oracle
 
 
 def over_and_over(*values):
-    """These values, repeated as often as the shape asks for."""
+    """These values, repeated to fill the shape."""
     return lambda rng, shape: np.resize(values, shape)
 
 

@@ -1,4 +1,4 @@
-"""Cases of the layers that only move numbers."""
+"""Cases of the layers that only rearrange elements."""
 
 from __future__ import annotations
 

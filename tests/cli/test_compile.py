@@ -129,7 +129,7 @@ def test_other_phases_do_not_matter(tmp_path, monkeypatch, capsys):
     assert compile_(path) == 0
     captured = capsys.readouterr()
     assert f"{path}: TEST: " in captured.out
-    assert "left out one phase: some.prototxt:3:" in captured.err
+    assert "skipped one phase: some.prototxt:3:" in captured.err
     assert compile_(path, "-phase", "TRAIN") == 1
 
 

@@ -69,7 +69,7 @@ def test_encoded_datums_are_decoded(folder, capsys):
         (
             ["sizes", "out"],
             1,
-            '"sizes": record "1": its shape is (1, 1, 3), but that of the first',
+            '"sizes": record "1": shape (1, 1, 3) differs from the first',
         ),
         (
             ["garbage", "out"],

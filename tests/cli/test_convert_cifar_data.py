@@ -47,8 +47,8 @@ def test_records_are_caffe_s(folder, capsys):
         (["in", "out", "sqlite"], 2, "invalid choice: 'sqlite'"),
         (["in", "nowhere", "lmdb"], 1, "there is no folder"),
         (["out", "out", "lmdb"], 1, 'cannot read the CIFAR-10 batch "out/data_batch_1.bin"'),
-        (["cut", "out", "lmdb"], 1, 'data_batch_3.bin" has 3072 bytes, which is not a whole'),
-        (["in", "taken", "lmdb"], 1, '"taken/cifar10_test_lmdb" exists already'),
+        (["cut", "out", "lmdb"], 1, 'data_batch_3.bin" has 3072 bytes, which is not a multiple'),
+        (["in", "taken", "lmdb"], 1, '"taken/cifar10_test_lmdb" already exists'),
     ],
 )
 def test_refusals_leave_nothing(folder, capsys, words, code, says):

@@ -133,14 +133,14 @@ def test_bad_images_are_named_and_left_out(folder, capsys):
     (folder / "list.txt").write_text("cat.png 4\nnowhere.png 1\ncut.jpg 2\na b.png 3\n")
     assert run("images/", "list.txt", "db") == 0
     out, err = capsys.readouterr()
-    assert out == "db: 2 images, 2 left out\n"
+    assert out == "db: 2 images, 2 skipped\n"
     lines = err.splitlines()
     assert len(lines) == 2
     assert (
         lines[0]
-        == 'left out: cannot read the image "images/nowhere.png": No such file or directory'
+        == 'skipped: cannot read the image "images/nowhere.png": No such file or directory'
     )
-    assert lines[1].startswith('left out: "images/cut.jpg": not an image that can be decoded')
+    assert lines[1].startswith('skipped: "images/cut.jpg": not an image that can be decoded')
     assert [(key, datum.label) for key, datum in records("db")] == [
         (b"00000000_cat.png", 4),
         (b"00000003_a b.png", 3),
@@ -151,7 +151,7 @@ def test_only_bad_images_make_no_database(folder, capsys):
     (folder / "list.txt").write_text("x 1\ny 2\n")
     assert run("images/", "list.txt", "db") == 1
     assert capsys.readouterr().err.endswith(
-        "none of the 2 images could be stored; db is not made\n"
+        "none of the 2 images could be stored; db is not created\n"
     )
     assert left(folder) == set()
 
@@ -161,14 +161,16 @@ def test_an_image_that_cannot_be_encoded_is_left_out(folder, capsys):
     (folder / "list.txt").write_text("cat 1\ncat.png 2\n")
     assert run("-encoded", "images/", "list.txt", "db") == 0
     out, err = capsys.readouterr()
-    assert out == "db: 1 images, 1 left out\n"
-    assert "its name does not tell how to encode it" in err
+    assert out == "db: 1 images, 1 skipped\n"
+    assert "the file name gives no encoding" in err
 
 
 def test_check_size(folder, capsys):
     assert run("-check_size", "images/", "list.txt", "db") == 1
     err = capsys.readouterr().err
-    assert re.fullmatch(r'image ".*" has shape \(.*\), but the first, "cat.png", \(.*\)\n', err)
+    assert re.fullmatch(
+        r'image ".*" has shape \(.*\), but the first, "cat.png", has \(.*\)\n', err
+    )
     assert left(folder) == set()
     assert (
         run(
@@ -181,8 +183,8 @@ def test_check_size(folder, capsys):
 def test_a_root_without_its_slash(folder, capsys):
     assert run("images", "list.txt", "db") == 1
     err = capsys.readouterr().err
-    assert err.splitlines()[0].startswith('left out: cannot read the image "imagescat.png"')
-    assert err.endswith("db is not made; is images/ what is meant?\n")
+    assert err.splitlines()[0].startswith('skipped: cannot read the image "imagescat.png"')
+    assert err.endswith("db is not created; did you mean images/?\n")
 
 
 @pytest.mark.parametrize(
@@ -192,10 +194,10 @@ def test_a_root_without_its_slash(folder, capsys):
         ("", 'the image list "list.txt" is empty'),
         (
             "\0" * 5000,
-            "list.txt:1: a line must be a file name, a space and a whole number, "
+            "list.txt:1: a line must be a file name, a space and an integer label, "
             f'not "{60 * "?"}..."',
         ),
-        ("cat.png 1\ncat.png\n", "list.txt:2: a line must be a file name, a space and a whole"),
+        ("cat.png 1\ncat.png\n", "list.txt:2: a line must be a file name, a space and an integer"),
     ],
 )
 def test_bad_lists(folder, capsys, content, says):
@@ -212,7 +214,7 @@ def test_bad_lists(folder, capsys, content, says):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["images/", "list.txt", "list.txt"], 1, '"list.txt" exists already; remove it'),
+        (["images/", "list.txt", "list.txt"], 1, '"list.txt" already exists; remove it'),
         (["images/", "list.txt", "no/db"], 1, 'cannot make "no/db": there is no folder'),
         (["images/", "list.txt", "db", "-backend", "sqlite"], 2, "invalid choice: 'sqlite'"),
         (["images/", "list.txt", "db", "-resize_width", "5"], 2, "give both -resize_width and"),
@@ -233,7 +235,7 @@ def test_a_key_too_long_for_lmdb(folder, capsys):
     name = "./" * 300 + "cat.png"
     (folder / "list.txt").write_text(f"{name} 1\n")
     assert run("images/", "list.txt", "db") == 1
-    assert '"db": an LMDB has keys of 1 to 511 bytes, not 616' in capsys.readouterr().err
+    assert '"db": an LMDB key has 1 to 511 bytes, not 616' in capsys.readouterr().err
     assert left(folder) == set()
 
 

@@ -37,9 +37,9 @@ def test_records_are_caffe_s(idx, capsys):
 def test_an_existing_database_is_left_alone(idx, tmp_path, capsys):
     (tmp_path / "db").mkdir()
     assert cli.main(["convert_mnist_data", "images.gz", "labels", "db"]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_swapped_files(idx, capsys):
     assert cli.main(["convert_mnist_data", "labels", "images.gz", "db"]) == 1
-    assert capsys.readouterr().err.startswith('"labels" does not hold images')
+    assert capsys.readouterr().err.startswith('"labels" is not an IDX file of images')

@@ -48,4 +48,4 @@ def test_leveldb_is_the_default_as_in_caffe(idx):
 
 def test_an_existing_database_is_left_alone(idx, capsys):
     assert run("images", "labels", "labels") == 1
-    assert '"labels" exists already' in capsys.readouterr().err
+    assert '"labels" already exists' in capsys.readouterr().err

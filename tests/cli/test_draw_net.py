@@ -40,7 +40,7 @@ def test_flags(tmp_path):
     ("words", "code", "says"),
     [
         (["absent.prototxt", "a.svg"], 1, "absent.prototxt: no such file"),
-        ([LENET, "a"], 1, "must end in a type of file"),
+        ([LENET, "a"], 1, "the name has no suffix"),
         ([LENET, "absent/a.svg"], 1, "there is no folder"),
         ([LENET], 2, "required: OUT"),
         ([LENET, "a.svg", "--rankdir", "XY"], 2, "invalid choice: 'XY'"),

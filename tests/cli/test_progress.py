@@ -24,11 +24,11 @@ def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     for number in watch(iter(range(4)), 4, "images"):
         if number == 2:
-            note("left out: b.png")
+            note("skipped: b.png")
     shown = screen.getvalue()
     assert "0/4" in shown
     assert "images/s" in shown
-    assert "\rleft out: b.png\n" in shown or "left out: b.png\n" in shown
+    assert "\rskipped: b.png\n" in shown or "skipped: b.png\n" in shown
     assert shown.split("\n")[-1].endswith("\r")
 
 

@@ -72,7 +72,7 @@ def test_missing_data_is_one_line(capsys, tmp_path, monkeypatch):
     ("words", "code", "says"),
     [
         ([], 2, "required: NET"),
-        ([ALEXNET, "-w", "0"], 2, "'0' is not a whole number"),
+        ([ALEXNET, "-w", "0"], 2, "'0' is not an integer"),
         ([ALEXNET, "--input-shape", "data=a,b"], 2, "is not [NAME=]N,C,H,W"),
         ([ALEXNET, "--input-shape", "data=0,1"], 2, "is not [NAME=]N,C,H,W"),
         (["absent.prototxt"], 1, "absent.prototxt: no such file"),

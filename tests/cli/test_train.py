@@ -114,7 +114,7 @@ def test_divergence_stops_unless_told_not_to(folder, capsys):
     Path("solver.prototxt").write_text(text)
     assert train() == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(r"iteration \d: the loss is \w+; the first .* to go bad", last)
+    assert re.match(r"iteration \d: the loss is \w+; the first non-finite values are in", last)
     assert train("--continue-on-nan") == 0
 
 

@@ -28,7 +28,9 @@ def test_batch_and_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", ROWS.tobytes()[:-1], ROWS.tobytes() + b"x"])
 def test_not_whole_records(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b").write_bytes(content)
-    with pytest.raises(DataError, match=r"has \d+ bytes, which is not a whole number of records"):
+    with pytest.raises(
+        DataError, match=r"has \d+ bytes, which is not a multiple of the record size"
+    ):
         cifar.read_batch(str(tmp_path / "b"))
 
 

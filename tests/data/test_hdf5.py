@@ -80,10 +80,10 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"no HDF5")
     failing(source, "cannot be read as HDF5")
     contents: list[tuple[dict[str, Any], str]] = [
-        ({"n": [1]}, 'has no dataset "x", which the top needs; it has n'),
+        ({"n": [1]}, 'has no dataset "x" for the top; it has n'),
         ({"n": [1], "x": [[1], [2]]}, r"differ in their number of rows: \{'n': 1, 'x': 2\}"),
-        ({"n": ["a"], "x": [[1]]}, '"n" is not of numbers'),
-        ({"n": 3, "x": [[1]]}, '"n" is one number'),
+        ({"n": ["a"], "x": [[1]]}, '"n" is not numeric'),
+        ({"n": 3, "x": [[1]]}, '"n" is a scalar'),
         ({"n": np.zeros(0), "x": np.zeros((0, 2))}, "has no rows"),
     ]
     for datasets, says in contents:
@@ -99,7 +99,9 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 def test_rows_of_another_shape_in_a_later_file(tmp_path: Path) -> None:
     source = write(tmp_path, [1, 1])
     write_datasets(str(tmp_path / "1.h5"), {"n": np.zeros(1), "x": np.zeros((1, 3))})
-    with pytest.raises(DataError, match=r'1.h5": rows of "x" have shape \(3,\), but .* \(2,\)'):
+    with pytest.raises(
+        DataError, match=r'1.h5": the rows of "x" have shape \(3,\), but .* \(2,\)'
+    ):
         batches(source, 2, 1)
 
 

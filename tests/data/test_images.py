@@ -78,7 +78,7 @@ def test_sixteen_bits() -> None:
     deep = encoded(Image.fromarray(PIXELS[:, :, 0].astype(np.uint16) * 256 + 200), "PNG")
     np.testing.assert_array_equal(images.decode(deep, False)[0], PIXELS[:, :, 0])
     assert images.decode(deep, True).shape == (3, 40, 50)
-    with pytest.raises(DataError, match="more than the 8 bits"):
+    with pytest.raises(DataError, match="more than 8 bits"):
         images.decode(deep, None)
 
 

@@ -46,7 +46,7 @@ def test_refusals() -> None:
     with pytest.raises(DataError, match="no images to average"):
         mean.mean_image([])
     one, other = np.zeros((1, 2, 3), np.uint8), np.zeros((1, 3, 2), np.uint8)
-    with pytest.raises(DataError, match=r'record "key": its shape is \(1, 3, 2\), but that of'):
+    with pytest.raises(DataError, match=r'record "key": shape \(1, 3, 2\) differs from'):
         mean.mean_image([record(one), record(other)])
     with pytest.raises(DataError, match=r'record "\\xe4": the 2 bytes of this record are not'):
         mean.mean_image([(b"\xe4", b"\xff\xff")])

@@ -59,7 +59,7 @@ def test_siamese_records() -> None:
 
 def test_refusals(digits: tuple[str, str], tmp_path: Path) -> None:
     images, labels = digits
-    with pytest.raises(DataError, match="does not hold images"):
+    with pytest.raises(DataError, match="is not an IDX file of images"):
         mnist.read_images(labels)
     with pytest.raises(DataError, match="cannot read the labels"):
         mnist.read_labels(str(tmp_path / "nowhere"))
@@ -71,7 +71,7 @@ def test_refusals(digits: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has 3 images, but .* 2 labels"):
         mnist.read(images, str(short))
     short.write_bytes(b"\0\0")
-    with pytest.raises(DataError, match="does not hold labels"):
+    with pytest.raises(DataError, match="is not an IDX file of labels"):
         mnist.read_labels(str(short))
     short.write_bytes(gzip.compress(idx(2049, LABELS))[:-9])
     with pytest.raises(DataError, match="cannot read the labels"):

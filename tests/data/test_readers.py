@@ -124,7 +124,7 @@ def test_another_shape_in_a_batch_is_refused(make: Make) -> None:
         with pytest.raises(DataError) as caught:
             run(layer, 1)
         assert caught.value.message.startswith(
-            'record "001" of "db" has shape (1, 2, 4), but the first of its batch (1, 2, 3)'
+            'record "001" of "db" has shape (1, 2, 4), but the first of its batch has (1, 2, 3)'
         )
 
 

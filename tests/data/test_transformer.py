@@ -64,7 +64,7 @@ def test_mean_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(y, wanted, rtol=1e-12)
     np.testing.assert_array_equal(transform.mean, mean)
     with pytest.raises(
-        LayerError, match=r"mean \(3, 6, 9\) is not of the image's shape \(3, 6, 8\)"
+        LayerError, match=r"mean's shape \(3, 6, 9\) is not the image's, \(3, 6, 8\)"
     ):
         transform.output_shape((3, 6, 8))
 

@@ -175,12 +175,14 @@ def test_errors_name_the_image(source: str) -> None:
     with pytest.raises(DataError, match=r'a window of "j\.png": cannot read the image'):
         reader(source, fg_fraction=0.0).fill(None)
     Path(source).write_text("# 0\ni.png\n1 20 30\n1\n5 0.1 1 2 3 4\n")
-    with pytest.raises(DataError, match="has 3 channels, but the window file says 1"):
+    with pytest.raises(DataError, match="has 3 channels, the window file says 1"):
         reader(source, fg_fraction=0.0).fill(None)
 
 
 def test_mean_of_another_size(source: str) -> None:
-    with pytest.raises(DataError, match=r"mean \(3, 8, 8\) has no square of crop_size 16"):
+    with pytest.raises(
+        DataError, match=r"mean \(3, 8, 8\) is too small for its central square of crop_size 16"
+    ):
         reader(source, np.zeros((3, 8, 8), np.float32))
     with pytest.raises(DataError, match="mean has 2 channels, but the images 3"):
         reader(source, np.zeros((2, 1, 1), np.float32))

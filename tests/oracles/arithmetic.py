@@ -36,7 +36,7 @@ def eltwise_max(*xs):
 
 
 def eltwise_winner(*xs):
-    """The bottom whose number is the top's: bottom 1 before bottom 0, these before later ones."""
+    """The index of the bottom with the maximum; of ties, bottom 1, then 0, then the later ones."""
     winner = np.zeros(xs[0].shape, int)
     order = [1, 0, *range(2, len(xs))]
     for place in np.ndindex(winner.shape):

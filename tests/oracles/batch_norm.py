@@ -1,4 +1,4 @@
-"""Batch normalisation as its definition, in float64."""
+"""Batch normalisation by its definition, in float64."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 
 def _channels(x):
-    """x as (C, everything of that channel)."""
+    """x as a matrix with one row for each channel."""
     if x.ndim == 1:
         return x.reshape(1, -1)
     return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
 
 
 def _spread(values, x):
-    """One value for each channel, shaped to be combined with x."""
+    """One value for each channel, in a shape that broadcasts against x."""
     return values if x.ndim == 1 else values.reshape(1, -1, *[1] * (x.ndim - 2))
 
 
 def batch_norm(eps=1e-5):
-    """With the batch's own mean and variance; the statistics are not used."""
+    """Normalise with the batch's mean and variance; the running statistics are not used."""
 
     def normalize(x, *statistics):
         mean, variance = _channels(x).mean(axis=1), _channels(x).var(axis=1)
@@ -28,7 +28,7 @@ def batch_norm(eps=1e-5):
 
 
 def batch_norm_global(eps=1e-5):
-    """With the running mean and variance, stored as sums with a weight."""
+    """Normalise with the running mean and variance, which are stored as weighted sums."""
 
     def normalize(x, mean, variance, factor):
         weight = 0 if factor[0] == 0 else 1 / factor[0]
@@ -53,7 +53,7 @@ def batch_norm_after(fraction):
 
 
 def chain(eps, scale, shift, slope):
-    """Normalised, scaled, shifted, and times `slope` where that is not positive."""
+    """Normalise, scale and shift; then multiply by `slope` where the result is not positive."""
 
     def run(x):
         z = batch_norm(eps)(x) * _spread(scale, x) + _spread(shift, x)

@@ -21,7 +21,7 @@ def softmax_backward(y, dy, axis=1):
 
 
 def accuracy(x, label, top_k=1, axis=1, ignore=None, per_class=False):
-    """An item is right when fewer than `top_k` other classes score as much as its own."""
+    """An item is correct if fewer than `top_k` other classes reach the score of its label."""
     scores = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
     right = np.zeros(x.shape[axis])
     items = np.zeros(x.shape[axis])
@@ -39,7 +39,7 @@ def accuracy(x, label, top_k=1, axis=1, ignore=None, per_class=False):
 
 
 def argmax(x, top_k=1, axis=None, out_max_val=False):
-    """Sort by value, then by index, both falling, and keep the first `top_k`."""
+    """Sort by value, then by index, both descending, and keep the first `top_k`."""
     rows = x.reshape(len(x), -1) if axis is None else np.moveaxis(x, axis, -1)
     index = np.zeros((*rows.shape[:-1], top_k))
     value = np.zeros_like(index)

@@ -1,6 +1,6 @@
-"""Convolution as its definition: every output looks at every tap, in float64.
+"""Convolution by its definition: every output sums over every tap, in float64.
 
-A window is (kernel, stride, pad, dilation), each with a number for every spatial axis.
+A window is (kernel, stride, pad, dilation), each with one value per spatial axis.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import numpy as np
 
 
 def output(size, kernel, stride=1, pad=0, dilation=1):
-    """At how many places a kernel fits."""
+    """The number of positions at which a kernel fits."""
     last = size + 2 * pad - (dilation * (kernel - 1) + 1)
     return len(range(0, last + 1, stride))
 
 
 def meetings(spatial, window):
-    """Yield (place t, tap i, pixel) for all taps that fall on a pixel and not on padding."""
-    places = [range(output(n, *numbers)) for n, *numbers in zip(spatial, *window)]
-    for t in product(*places):
+    """Yield (output t, tap i, pixel) for all taps that read a pixel and not padding."""
+    outputs = [range(output(n, *numbers)) for n, *numbers in zip(spatial, *window)]
+    for t in product(*outputs):
         for i in product(*map(range, window[0])):
             pixel = tuple(
                 t_ * stride + i_ * dilation - pad
@@ -55,7 +55,7 @@ def deconvolution(x, w, b=None, group=1, window=None):
 
 
 def weight_gradient(x, dy, shape, group=1, window=None):
-    """Of `convolution` by w, an array of this shape."""
+    """The gradient of `convolution` with respect to w, an array of this shape."""
     dw = np.zeros(shape)
     ins, outs = shape[1], shape[0] // group
     for t, i, pixel in meetings(x.shape[2:], window):
@@ -65,7 +65,7 @@ def weight_gradient(x, dy, shape, group=1, window=None):
 
 
 def im2col(x, window):
-    """x: (N, C, *spatial).  Channels and taps together become axis 1."""
+    """x: (N, C, *spatial).  Axis 1 of the result is channels times taps."""
     out = [output(n, *numbers) for n, *numbers in zip(x.shape[2:], *window)]
     columns = np.zeros((*x.shape[:2], *window[0], *out))
     for t, i, pixel in meetings(x.shape[2:], window):

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def prior_box(grid, image, sizes, step=None, offset=0.5, clip=False, variance=(0.1,) * 4):
-    """`sizes`: (width, height) of each box around one middle; `image`: its (height, width)."""
+    """`sizes`: (width, height) of each box around a centre; `image`: (height, width)."""
     rows, columns = grid.shape[2:]
     step = step or (image[0] / rows, image[1] / columns)
     boxes = []
@@ -23,7 +23,7 @@ def prior_box(grid, image, sizes, step=None, offset=0.5, clip=False, variance=(0
 
 
 def moved(prior, variance, shift, code):
-    """One prior box, moved."""
+    """One prior box, shifted by the prediction."""
     dx0, dy0, dx1, dy1 = (v * s for v, s in zip(variance, shift))
     x0, y0, x1, y1 = prior
     width, height = x1 - x0, y1 - y0
@@ -45,7 +45,7 @@ def overlap(a, b):
 
 
 def suppressed(boxes, scores, floor, threshold, most, eta=1.0):
-    """The numbers of the boxes that remain, best first."""
+    """The indices of the boxes that remain, best first."""
     order = sorted((i for i in range(len(boxes)) if scores[i] > floor), key=lambda i: -scores[i])
     kept = []
     for i in order[: most if most >= 0 else None]:
@@ -93,7 +93,7 @@ def detection_output(
 
 
 def square_and_more(low, high=None, ratios=()):
-    """Widths and heights for one min_size, with its max_size and all ratios but 1."""
+    """The (width, height) pairs for one min_size, its max_size and all ratios other than 1."""
     sizes = [(low, low)]
     if high is not None:
         sizes.append((sqrt(low * high),) * 2)

@@ -1,4 +1,4 @@
-"""The matrix product as its definition, in float64."""
+"""The matrix product by its definition, in float64."""
 
 from __future__ import annotations
 

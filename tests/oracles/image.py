@@ -1,4 +1,4 @@
-"""What the data layers do to images, from the definitions, in float64."""
+"""The image transformations of the data layers by their definitions, in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def transform(image, row, column, size, mean=0.0, scale=1.0, mirror=False):
-    """Cut size = (h, w) at (row, column) out of image - mean (C, H, W), mirror it, scale it."""
+    """Crop image - mean (C, H, W) to size (h, w) at (row, column), mirror and scale it."""
     shifted = np.asarray(image, np.float64) - mean
     y = np.zeros((shifted.shape[0], *size))
     for c in range(y.shape[0]):

@@ -1,4 +1,4 @@
-"""Inner product, embedding, scale and bias as their definitions, in float64."""
+"""Inner product, embedding, scale and bias by their definitions, in float64."""
 
 from __future__ import annotations
 

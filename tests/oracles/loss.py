@@ -11,7 +11,7 @@ def _softmax(scores):
 
 
 def _items(x, label, axis):
-    """(place, scores, label) of each item; axis is the class axis."""
+    """Yield (index, scores, label) of each item; axis is the class axis."""
     rows = np.moveaxis(x, axis, -1)
     labels = label.reshape(rows.shape[:-1])
     for place in np.ndindex(rows.shape[:-1]):
@@ -108,7 +108,7 @@ def contrastive(a, b, similar, margin=1.0, legacy=False):
 
 
 def contrastive_backward(a, b, similar, margin=1.0, legacy=False):
-    """The gradient at a, with Caffe's 0.0001 in the divisor."""
+    """The gradient with respect to a, with Caffe's 0.0001 in the divisor."""
     da = np.zeros(a.shape)
     for n, same in enumerate(similar.reshape(-1)):
         difference = a[n] - b[n]

@@ -1,4 +1,4 @@
-"""The activations as their definitions, one number at a time, in float64."""
+"""The activations by their definitions, one element at a time, in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def each(function):
-    """Apply a function of one number to every number of an array."""
+    """A function of arrays that applies a scalar function to every element."""
     return lambda x: np.array([function(float(v)) for v in np.ravel(x)]).reshape(np.shape(x))
 
 
@@ -64,7 +64,7 @@ def prelu(x, slope):
 
 
 def dropout(x, kept, ratio):
-    """Numbers that are not kept become 0, the others grow so that the mean stays."""
+    """Elements that are not kept become 0; the others are scaled to preserve the mean."""
     y = np.zeros(x.shape)
     for place in np.ndindex(*x.shape):
         if kept[place]:

@@ -1,4 +1,4 @@
-"""The normalisations as their definitions, sum by sum, in float64."""
+"""The normalisations by their definitions, sum by sum, in float64."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lrn_channels(size=5, alpha=1.0, beta=0.75, k=1.0):
 
 
 def lrn_pixels(size=5, alpha=1.0, beta=0.75):
-    """The same over a square of pixels; its mean always counts size^2 of them."""
+    """LRN within a channel, over a square of pixels; the divisor is always size^2."""
 
     def normalize(x):
         y = np.zeros(x.shape)
@@ -35,7 +35,7 @@ def lrn_pixels(size=5, alpha=1.0, beta=0.75):
 
 
 def mvn(across_channels=False, normalize_variance=True, eps=1e-9):
-    """Zero mean and unit variance for each row of an item, eps outside of the root."""
+    """Zero mean and unit variance for each row of an item, with eps outside the root."""
 
     def normalize(x):
         rows = x.reshape(x.shape[0] if across_channels else x.shape[0] * x.shape[1], -1)

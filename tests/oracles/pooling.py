@@ -1,4 +1,4 @@
-"""Pooling as its definition: one window after the other, in float64."""
+"""Pooling by its definition, window by window, in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def output(size, kernel, pad=0, stride=1, floor=False, padded=None):
-    """How many windows Caffe slides over `size` numbers.
+    """The number of Caffe's windows along an axis of this size.
 
     `padded`: is there padding along any axis?  Then a window that would start in the far padding
     is left out.
@@ -41,7 +41,7 @@ def _empty(x, *geometry):
 
 
 def maximum(*geometry):
-    """The greatest of each window."""
+    """The maximum of each window."""
 
     def pool(x):
         y = _empty(x, *geometry)
@@ -53,7 +53,7 @@ def maximum(*geometry):
 
 
 def maximum_and_place(*geometry):
-    """The greatest of each window, and where in the plane it is first."""
+    """The maximum of each window, and its first offset in the plane."""
 
     def pool(x):
         y, place = _empty(x, *geometry), _empty(x, *geometry)
@@ -82,7 +82,7 @@ def average(*geometry):
 
 
 def stochastic_mean(*geometry):
-    """The mean of numbers drawn in proportion to themselves."""
+    """The mean of values drawn with probabilities proportional to the values."""
 
     def pool(x):
         y = _empty(x, *geometry)
@@ -95,7 +95,7 @@ def stochastic_mean(*geometry):
 
 
 def pyramid(levels, pool=maximum):
-    """Spatial pyramid pooling: each level's bins, flattened, one level after the other."""
+    """Spatial pyramid pooling: the bins of each level, flattened and concatenated."""
 
     def pool_levels(x):
         parts = []
@@ -109,7 +109,7 @@ def pyramid(levels, pool=maximum):
 
 
 def regions(scale, out_h, out_w):
-    """Fast R-CNN's pooling of regions: the greatest number of each bin, 0 for an empty one."""
+    """Fast R-CNN's region pooling: the maximum of each bin, 0 for an empty one."""
 
     def nearest(v):
         return math.floor(v + 0.5) if v >= 0 else -math.floor(-v + 0.5)

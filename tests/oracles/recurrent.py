@@ -1,4 +1,4 @@
-"""Recurrence as its definition, step by step and stream by stream, in float64."""
+"""Recurrence by its definition, step by step and stream by stream, in float64."""
 
 from __future__ import annotations
 

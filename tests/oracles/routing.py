@@ -1,4 +1,4 @@
-"""The layers that choose items, item by item."""
+"""The layers that select items, item by item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers that move numbers, one number at a time where NumPy has no word for it."""
+"""The layers that rearrange elements, element by element unless NumPy has a function for it."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_raw_values_cut_short_are_refused() -> None:
     half = caffe_pb2.Type.Value("FLOAT16")
     blob = caffe_pb2.BlobProto(raw_data=b"abc", raw_data_type=half)
     message = message_of(lambda: files.blob_to_array(blob), WeightsError)
-    assert message == "a blob's 3 bytes of raw_data are not numbers of type FLOAT16"
+    assert message == "a blob's 3 bytes of raw_data are not values of type FLOAT16"
 
 
 @pytest.mark.parametrize("dims", [[2, 2], [-1, -3], [2**40, 2**40]])
@@ -224,7 +224,7 @@ def test_names_that_hdf5_cannot_hold(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         net.layer.add(name=name).blobs.append(files.array_to_blob([1.0]))
     message = message_of(lambda: files.write_weights_hdf5(tmp_path / "w.h5", net), WeightsError)
-    assert "HDF5 cannot hold layer" in message
+    assert "HDF5 cannot store layer" in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -240,9 +240,12 @@ def make_hdf5(path: Path, build: Callable[[h5py.File], object]) -> Path:
         (lambda file: file.create_group("weights"), "the group /data is missing"),
         (
             lambda file: file.create_dataset("data/conv/x", data=1.0),
-            "the number of a blob is expected",
+            "expected a blob's index below",
         ),
-        (lambda file: file.create_dataset("data/conv/99999999", data=1.0), "the number of a blob"),
+        (
+            lambda file: file.create_dataset("data/conv/99999999", data=1.0),
+            "expected a blob's index",
+        ),
         (lambda file: file.create_dataset("data/conv/0", data=b"text"), "damaged HDF5 file"),
         (
             lambda file: file.create_dataset("data/conv/0", (2**20, 2**12), "f4", chunks=True),
@@ -376,7 +379,7 @@ def test_no_file_a_folder_an_empty_file(
     assert message_of(lambda: read(tmp_path / "no"), kind) == f"{tmp_path / 'no'}: no such file"
     assert "is a folder" in message_of(lambda: read(tmp_path), kind)
     (tmp_path / "empty").touch()
-    assert "the file is empty" in message_of(lambda: read(tmp_path / "empty"), kind)
+    assert "is empty; expected" in message_of(lambda: read(tmp_path / "empty"), kind)
 
 
 FOREIGN = [
@@ -446,7 +449,7 @@ def test_weights_cut_short(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     message = message_of(lambda: files.read_weights(path), WeightsError)
-    assert message.endswith(f"or cut short ({len(whole) - 100} bytes)")
+    assert message.endswith(f"or truncated ({len(whole) - 100} bytes)")
 
 
 def test_garbage_is_refused(tmp_path: Path) -> None:

@@ -86,31 +86,31 @@ REFUSED = [
     (
         'name: "a"\nlayer { name: "b"\n  name: "c" }',
         "3:3",
-        '"name" is given twice; first at line 2',
+        '"name" is set twice; first on line 2',
     ),
-    ("state { } state { }", "1:11", '"state" is given twice'),
+    ("state { } state { }", "1:11", '"state" is set twice'),
     ("[a.b]: 3", "1:1", 'expected a field\'s name, found "["'),
     ('name "x"', "1:6", 'expected ":" after "name", found a string'),
     # values
     (
         "layer { convolution_param { num_output: 96.5 } }",
         "1:41",
-        "whole number (uint32), found 96.5",
+        "expects an integer (uint32), not 96.5",
     ),
     ('layer { convolution_param { num_output: "96" } }', "1:41", 'without quotes, not "96"'),
-    ("layer { type: Convolution }", "1:15", 'expects a string in quotes: "Convolution"'),
+    ("layer { type: Convolution }", "1:15", 'takes a string in quotes: "Convolution"'),
     ("layer { pooling_param { pool: max } }", "1:31", 'no value max; did you mean "MAX"?'),
     ('layer { pooling_param { pool: "MAX" } }', "1:31", 'without quotes, not "MAX"'),
-    ("state { phase: 7 }", "1:16", "no value 7; it is one of TRAIN, TEST"),
+    ("state { phase: 7 }", "1:16", "no value 7; use one of TRAIN, TEST"),
     ("state { phase: TRIAN }", "1:16", 'did you mean "TRAIN"?'),
-    ("force_backward: yes", "1:17", "expects true or false, found yes"),
-    ("force_backward: 2", "1:17", "expects true or false, found 2"),
-    ("layer { loss_weight: 1e }", "1:22", "expects a number, found 1e"),
+    ("force_backward: yes", "1:17", "expects true or false, not yes"),
+    ("force_backward: 2", "1:17", "expects true or false, not 2"),
+    ("layer { loss_weight: 1e }", "1:22", "expects a number, not 1e"),
     ("layer { loss_weight: +1 }", "1:22", 'found "+"'),
-    ("layer { loss_weight: 0x10 }", "1:22", "expects a number, found 0x10"),
-    ("input_dim: 09", "1:12", "whole number (int32), found 09"),
-    ("input_dim: 2147483648", "1:12", "2147483648; int32 is from -2147483648 to 2147483647"),
-    ("layer { dummy_data_param { num: -1 } }", "1:33", "-1; uint32 is from 0 to 4294967295"),
+    ("layer { loss_weight: 0x10 }", "1:22", "expects a number, not 0x10"),
+    ("input_dim: 09", "1:12", "expects an integer (int32), not 09"),
+    ("input_dim: 2147483648", "1:12", "2147483648; int32 is -2147483648 to 2147483647"),
+    ("layer { dummy_data_param { num: -1 } }", "1:33", "-1; uint32 is 0 to 4294967295"),
     ("layer: 3", "1:8", '"layer" is a message: expected "{", found "3"'),
     ("layer { name: }", "1:15", 'expected a value for "name", found "}"'),
     ("name:", "1:6", "found the end of the file"),
@@ -120,16 +120,16 @@ REFUSED = [
     # strings
     ('name: "abc\nlayer { }', "1:7", 'the string has no closing " on its line'),
     (r'name: "a\q"', "1:7", r'unknown escape "\q"'),
-    (r'name: "\400"', "1:7", "more than a byte"),
+    (r'name: "\400"', "1:7", "does not fit in a byte"),
     (r'name: "\ud800"', "1:7", "U+D800 is not a character"),
     (r'name: "\xff"', "1:7", "byte 0xff, which is not UTF-8"),
     ('name: "\udcff"', "1:7", "byte 0xff, which is not UTF-8"),
     # braces, brackets, separators
     ('layer {\n  name: "a"\n', "1:7", 'the "{" of "layer" is never closed'),
     ('layer {\n\n  name: "a"\nlayer { }', "4:1", 'is a "}" missing for the "layer" of line 1?'),
-    ("layer { } }", "1:11", '"}" closes nothing'),
+    ("layer { } }", "1:11", '"}" has no opening counterpart'),
     ("layer <\n }", "2:2", 'expected ">" to close "layer" of line 1, found "}"'),
-    ('layer { bottom: ["a"; "b"] }', "1:21", 'expected "," or "]" in the list of line 1'),
+    ('layer { bottom: ["a"; "b"] }', "1:21", 'expected "," or "]" in the list on line 1'),
     ('layer { bottom: ["a", ] }', "1:23", 'expected a value for "bottom", found "]"'),
     ('layer { name: ["a"] }', "1:15", 'expected a value for "name", found "["'),
     ('name: "a";;', "1:11", 'expected a field\'s name, found ";"'),
@@ -155,7 +155,7 @@ def test_messages_inside_one_another_have_a_limit(depth: int) -> None:
     if depth <= text.MAX_DEPTH:
         text.parse(nested, message, "deep")
         return
-    with pytest.raises(PrototxtError, match="deep:1:1413: more than 100 messages inside one"):
+    with pytest.raises(PrototxtError, match="deep:1:1413: messages are nested more than 100 deep"):
         text.parse(nested, message, "deep")
 
 

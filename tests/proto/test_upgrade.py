@@ -127,10 +127,10 @@ PADDING = v0('name: "p" type: "padding" pad: 2', 'bottom: "d" top: "p"')
     ("layer", "message"),
     [
         (v0('name: "r" type: "relu"', 'bottom: "p"'), "only conv and pool can follow a padding"),
-        (v0('name: "c" type: "conv"', 'bottom: "p" bottom: "d"'), "takes one bottom only"),
+        (v0('name: "c" type: "conv"', 'bottom: "p" bottom: "d"'), "must have one bottom"),
         (v0('name: "c" type: "conv"', 'bottom: "x"'), 'unknown bottom "x"'),
         (v0('name: "c" type: "convv"'), 'unknown type "convv"; did you mean "conv"?'),
-        ("layers { type: RELU }", "has no `layer { }` inside"),
+        ("layers { type: RELU }", "has no inner `layer { }`"),
     ],
 )
 def test_misplaced_v0_layers_are_refused(layer: str, message: str) -> None:
@@ -237,7 +237,7 @@ def test_places_of_v1_settings() -> None:
 
 def test_old_and_new_layers_in_one_net_are_refused() -> None:
     assert refusal('layer { name: "a" }\nlayers { name: "b" }').startswith(
-        "old.prototxt:2:1: `layer` and `layers` in one net"
+        "old.prototxt:2:1: the net mixes `layer` and `layers`"
     )
 
 

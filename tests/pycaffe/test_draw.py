@@ -417,7 +417,7 @@ def test_refusals(arguments, says):
 
 
 def test_refusals_of_files(tmp_path):
-    with pytest.raises(CaffeError, match="must end in a type of file"):
+    with pytest.raises(CaffeError, match="the name has no suffix"):
         draw.draw_net_to_file(SMALL, tmp_path / "net")
     with pytest.raises(CaffeError, match="there is no folder"):
         draw.draw_net_to_file(SMALL, tmp_path / "absent" / "net.svg")

@@ -72,9 +72,9 @@ def test_overflow_and_negative_base_are_c_s():
 @pytest.mark.parametrize(
     ("param", "field", "says"),
     [
-        (solver(), "lr_policy", "lr_policy is missing; one of fixed, step"),
+        (solver(), "lr_policy", "lr_policy is missing; use one of fixed, step"),
         (solver(lr_policy="stpe"), "lr_policy", 'unknown lr_policy "stpe"; did you mean step?'),
-        (solver(lr_policy="xyzzy"), "lr_policy", 'unknown lr_policy "xyzzy"; one of fixed'),
+        (solver(lr_policy="xyzzy"), "lr_policy", 'unknown lr_policy "xyzzy"; use one of fixed'),
         (solver(lr_policy="step"), "lr_policy", "needs a stepsize of at least 1, not 0"),
         (
             solver(lr_policy="step", stepsize=-2),

@@ -32,7 +32,7 @@ def test_means():
     shown = means.add(net(loss=([2.0, 5.0], 1.0)))
     assert [each.value for each in shown] == [2.0, 5.0]
     assert [each.value for each in means.means()] == [1.5, 3.5]
-    with pytest.raises(SolverError, match="were 2 numbers and are 1 now"):
+    with pytest.raises(SolverError, match="had 2 values and now have 1"):
         means.add(net(loss=(1.0, 1.0)))
 
 
@@ -52,11 +52,11 @@ def test_first_bad_goes_by_layers():
     tops = {"one": ["x"], "two": ["y"]}
     blobs = {"x": fine, "y": bad}
     found = SimpleNamespace(layers=layers, top_names=tops, blobs=blobs, overwritten=frozenset())
-    assert report.first_bad(found).endswith('blob 1, of layer "two"')
+    assert report.first_bad(found).endswith('blobs[1] of layer "two"')
     found.blobs["x"] = bad
-    assert report.first_bad(found) == 'the first blob to go bad is "x", from layer "one"'
+    assert report.first_bad(found) == 'the first non-finite values are in top "x" of layer "one"'
     found.overwritten = {"x"}
-    assert report.first_bad(found).endswith('blob 1, of layer "two"')
+    assert report.first_bad(found).endswith('blobs[1] of layer "two"')
     layers[1].blobs = []
     found.blobs = {"x": fine, "y": fine}
-    assert report.first_bad(found) == "no blob shows why"
+    assert report.first_bad(found) == "all blobs are finite"

@@ -30,10 +30,10 @@ def solver(tmp_path, monkeypatch):
     [
         (GOOD + "iter_size: 0", 4, "iter_size must be at least 1, not 0"),
         (GOOD + "average_loss: -1", 4, "average_loss must be at least 1, not -1"),
-        (GOOD + 'regularization_type: "L3"', 4, 'unknown regularization_type "L3"; L1 or L2'),
+        (GOOD + 'regularization_type: "L3"', 4, 'unknown regularization_type "L3"; use L1 or L2'),
         ('net: "net.prototxt"\nlr_policy: "fxied"', 2, "did you mean fixed?"),
-        ('lr_policy: "fixed"', 1, "there is no net to train; give one of net, net_param"),
-        (GOOD + 'train_net: "net.prototxt"', 4, "net and train_net are both given"),
+        ('lr_policy: "fixed"', 1, "there is no net to train; set one of net, net_param"),
+        (GOOD + 'train_net: "net.prototxt"', 4, "net and train_net are both set"),
         (GOOD + "test_iter: 5", 4, "test_iter needs a test_interval of at least 1, not 0"),
         (GOOD + "test_iter: 5\ntest_interval: -2", 5, "at least 1, not -2"),
         (GOOD + 'test_net: "net.prototxt"', 4, "0 test_iter for 1 test nets"),

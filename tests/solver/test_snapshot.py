@@ -50,7 +50,7 @@ def test_a_state_written_in_parts_is_the_whole_one(tmp_path):
 def test_history_of_another_solver_is_refused():
     state = caffe_pb2.SolverState(iter=1)
     state.history.extend(files.array_to_blob(array) for array in HISTORY)
-    with pytest.raises(SolverError, match="s: holds 3 history arrays, this solver has 6; "):
+    with pytest.raises(SolverError, match="s: has 3 history arrays, but this solver has 6; "):
         snapshot.read_history("s", state, HISTORY * 2)
     other = [HISTORY[0].T, *HISTORY[1:]]
     with pytest.raises(SolverError, match=r"array 0 has shape \(2, 3\), .* needs \(3, 2\)"):
@@ -70,7 +70,7 @@ def test_weights_are_found_as_named_or_beside_the_state(tmp_path, monkeypatch):
     (tmp_path / "moved").mkdir()
     state = caffe_pb2.SolverState(learned_net="runs/w_iter_1.caffemodel")
     path = "moved/w_iter_1.solverstate"
-    with pytest.raises(SolverError, match=r'weights "runs/w_iter_1.caffemodel" do not exist'):
+    with pytest.raises(SolverError, match=r'weights "runs/w_iter_1.caffemodel" are neither'):
         snapshot.find_weights(path, state)
     (tmp_path / "moved" / "w_iter_1.caffemodel").touch()
     (tmp_path / "moved" / "other_iter_1.caffemodel").touch()
@@ -103,5 +103,5 @@ def test_prefix_that_cannot_be_written(monkeypatch, tmp_path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(snapshot.tempfile, "TemporaryFile", fail)
-    with pytest.raises(SolverError, match=r"no file can be written .*No space left on device"):
+    with pytest.raises(SolverError, match=r"cannot write a file .*No space left on device"):
         snapshot.check_prefix(str(tmp_path / "net"), refuse)

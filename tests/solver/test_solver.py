@@ -275,7 +275,7 @@ def test_restoring_what_does_not_fit_changes_nothing(make):
     make("max_iter: 2").solve()
     adam = make('type: "Adam" momentum: 0.9')
     before = weights(adam)
-    with pytest.raises(SolverError, match="holds 2 history arrays, this solver has 4"):
+    with pytest.raises(SolverError, match="has 2 history arrays, but this solver has 4"):
         adam.restore("run_iter_2.solverstate")
     for one, other in zip(before, weights(adam), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -320,7 +320,7 @@ def test_loss_that_is_no_number_stops(make):
     solver = make()
     solver.step(1)
     solver.net.blobs["x"].data[2, 1] = np.nan
-    says = r'iteration 1: the loss is nan; the first blob to go bad is "x", from layer "in"'
+    says = 'iteration 1: the loss is nan; the first non-finite values are in top "x" of layer "in"'
     with pytest.raises(SolverError, match=says):
         solver.step(1)
     assert solver.iter == 1
@@ -329,7 +329,7 @@ def test_loss_that_is_no_number_stops(make):
 def test_weights_that_went_bad_are_named(make):
     solver = make()
     solver.net.params["fc"][1].data[0] = np.inf
-    says = 'loss is inf; the first to go bad are the weights, blob 1, of layer "fc"; lower base_lr'
+    says = r'the first non-finite values are in blobs\[1\] of layer "fc"; lower base_lr'
     with pytest.raises(SolverError, match=says):
         solver.step(1)
 

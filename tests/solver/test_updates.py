@@ -69,7 +69,7 @@ def test_rule_moves_one_parameter(rule, fields, step):
     moved.update(1, PLAIN, 0.25, iteration=3)
     np.testing.assert_allclose(params[1].blob.data.reshape(-1), expected, rtol=1e-12)
     np.testing.assert_array_equal(params[0].blob.data, others)
-    assert [array.shape for array in moved.history] == [(2, 3), (2, 4)] * rule.memories
+    assert [array.shape for array in moved.history] == [(2, 3), (2, 4)] * rule.arrays_per_parameter
     for array, values in zip(moved.history[1::2], history, strict=True):
         np.testing.assert_allclose(array.reshape(-1), values, rtol=1e-12)
     assert not any(array.any() for array in moved.history[::2])
@@ -81,7 +81,7 @@ def test_momentum_of_a_parameter_that_is_frozen_now_goes_on():
     rule = updates.SGD(caffe_pb2.SolverParameter(momentum=0.5), params)
     rule.update(0, PLAIN, 0.0, 0)
     np.testing.assert_array_equal(params[0].blob.data, before)
-    rule.remember([np.full((2, 3), 4.0)])
+    rule.restore([np.full((2, 3), 4.0)])
     rule.update(0, PLAIN, 0.0, 1)
     np.testing.assert_array_equal(params[0].blob.data, before - 2.0)
 

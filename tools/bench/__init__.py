@@ -1,10 +1,10 @@
-"""The benchmark: this package against its peers, and each part of it against the hardware.
+"""Benchmarks of caffe_lite against other libraries and against the limits of the hardware.
 
-    python -m tools.bench                        every row, ours and the peers in turn
-    python -m tools.bench --rows alexnet:64      only some; --list names them
-    python -m tools.bench --layers alexnet:64    one net, layer by layer, against the floor
+    python -m tools.bench                        all rows, for all libraries
+    python -m tools.bench --rows alexnet:64      some rows; --list lists them
+    python -m tools.bench --layers alexnet:64    one net, layer by layer, against the lower bound
     python -m tools.bench --kernels --products --start --growth --datapath --variants
 
-It runs from the project's folder and needs ``pip install -e '.[bench]'``; without the peers,
-``--peers none``.  What is measured, how, and what came out is in docs/performance.md.
+Run it in the project's folder, after ``pip install -e '.[bench]'``, or with ``--peers none``
+without the other libraries.  docs/performance.md describes the method and the results.
 """

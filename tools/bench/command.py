@@ -15,35 +15,45 @@ from tools.bench import compare, isolated, machine, report, rows
 from tools.bench.report import Options, Section
 
 PARTS = {
-    "kernels": "kernels by themselves, against np.matmul and against memory",
+    "kernels": "single kernels, against np.matmul and memory bandwidth",
     "products": "layers that are matrix products, against np.matmul",
     "start": "import, cold and warm start, peak memory",
-    "growth": "time against batch, area and threads",
-    "datapath": "images a second from a database",
-    "variants": "kernels against rivals that were tried",
+    "growth": "time as a function of batch, area and threads",
+    "datapath": "images per second from a database",
+    "variants": "kernels against rejected variants",
 }
-"""Each is a module with `section(options)`."""
+"""The modules with a function `section(options)`, and their descriptions."""
 LIBRARIES = {"opencv": "cv2", "torch": "torch"}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     add = parser.add_argument
-    add("--rows", nargs="*", metavar="ROW", help="whole nets (default: all, if no part is named)")
-    add("--list", action="store_true", help="print the rows' names and stop")
+    add("--rows", nargs="*", metavar="ROW", help="whole nets (default: all, if no part is given)")
+    add("--list", action="store_true", help="print the names of the rows and exit")
     add("--layers", nargs="+", metavar="ROW", default=[], help="one net, layer by layer")
     for part, meaning in PARTS.items():
         add(f"--{part}", action="store_true", help=meaning)
     add("--all", action="store_true", help="all rows and all parts")
     add("--peers", nargs="+", choices=(*rows.PEERS, "none"), default=rows.PEERS)
-    add("--threads", type=int, default=os.cpu_count() or 1, help="of every side (default: all)")
-    add("--rounds", type=int, default=compare.ROUNDS, help="of each row (default: %(default)s)")
-    add("--output", type=Path, help="where to write (default: results/; some rows only: nowhere)")
+    add(
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="threads of every library (default: all cores)",
+    )
+    add(
+        "--rounds",
+        type=int,
+        default=compare.ROUNDS,
+        help="rounds of each row (default: %(default)s)",
+    )
+    add("--output", type=Path, help="the folder to write to (default: results/, if all rows run)")
     return parser
 
 
 def main(words: Sequence[str]) -> int:
-    """Measure what is asked for; 2 for a row that there is not."""
+    """Run the selected measurements; exits with 2 for an unknown row."""
     parser = _parser()
     args = parser.parse_args(words)
     if args.list:

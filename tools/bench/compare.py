@@ -1,4 +1,4 @@
-"""One row: every side in a process of its own, making their passes in turn."""
+"""The measurement of one row: each library runs in its own process, and they alternate."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tools.bench.rows import Row
 
 ROUNDS = 5
 SECONDS = 0.5
-"""Of passes in each round."""
+"""The time of one side's passes in each round."""
 PAUSE = 0.05
-"""Seconds after a round, in which the threads of that side fall asleep."""
+"""The pause in seconds after each side's passes, in which its threads go to sleep."""
 
 
 @dataclass
 class Side:
-    """What one side did: seconds of its passes, megabytes at most, how far it is from ours."""
+    """The results of one side: seconds of its passes, peak megabytes, difference from ours."""
 
     name: str
     note: str = ""
@@ -37,30 +37,30 @@ class Side:
 
     @property
     def median(self) -> float:
-        """Milliseconds of a pass."""
+        """The median time of a pass in milliseconds."""
         return 1e3 * measure.median(self.times)
 
     @property
     def least(self) -> float:
-        """Milliseconds of the fastest pass."""
+        """The time of the fastest pass in milliseconds."""
         return 1e3 * min(self.times)
 
 
 @dataclass
 class Result:
-    """A row with what its sides did, ours first."""
+    """A row with the results of its sides, ours first."""
 
     row: Row
     sides: list[Side]
 
     @property
     def ours(self) -> Side:
-        """The side of this package."""
+        """The side of caffe_lite."""
         return self.sides[0]
 
     @property
     def rival(self) -> Side | None:
-        """The fastest of the others."""
+        """The fastest of the other sides."""
         return min(self.sides[1:], key=lambda side: side.median, default=None)
 
 
@@ -80,7 +80,7 @@ class Worker:
         self.started = self._read()
 
     def ask(self, order: str) -> dict[str, Any]:
-        """Send a line, return the answer."""
+        """Send a command; returns the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(order + "\n")
         self._process.stdin.flush()
@@ -100,7 +100,7 @@ class Worker:
 
 
 def write_files(row: Row, folder: Path, threads: int) -> tuple[str, str]:
-    """The row's prototxt and, for inference, its .caffemodel; made once for each net."""
+    """Write the row's prototxt and, for inference, its .caffemodel, once for each net."""
     prototxt = folder / f"{row.key.replace(':', '-')}.prototxt"
     prototxt.write_text(nets.prototxt(row.net, row.batch, row.train))
     weights = folder / f"{row.net}.caffemodel"
@@ -128,7 +128,7 @@ def _workers(
 
 
 def compare(row: Row, peers: Sequence[str], threads: int, rounds: int, folder: Path) -> Result:
-    """Measure a row, ours and those of `peers` that can do it; the files go into `folder`."""
+    """Measure a row for caffe_lite and those of `peers` that support it; files go to `folder`."""
     files = write_files(row, folder, threads)
     names = ["ours", *(peer for peer in row.peers if peer in peers)]
     with _workers(names, row, files, threads) as workers:
@@ -145,7 +145,7 @@ def compare(row: Row, peers: Sequence[str], threads: int, rounds: int, folder: P
 
 
 def _differences(workers: list[Worker], sides: list[Side], folder: Path) -> None:
-    """The largest difference of a peer's probabilities from ours, relative to the largest."""
+    """Set each peer's largest difference of a probability from ours, relative to our largest."""
     outputs = []
     for worker in workers:
         path = str(folder / f"{worker.name}.npy")

@@ -1,4 +1,4 @@
-"""Whether the data hold the net up: images a second from an LMDB, and AlexNet's training."""
+"""Whether reading data limits training: images per second from an LMDB, and by AlexNet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _transformation() -> caffe_pb2.TransformationParameter:
 
 
 def reading(folder: str) -> float:
-    """Images a second that the reader alone makes of the database, on one thread."""
+    """Images per second that the reader alone makes from the database, on one thread."""
     param = caffe_pb2.DataParameter(
         source=str(_database(folder)), batch_size=BATCH, backend=caffe_pb2.DataParameter.LMDB
     )
@@ -50,7 +50,7 @@ def reading(folder: str) -> float:
 
 
 def training(folder: str, from_database: bool) -> float:
-    """Images a second that AlexNet trains on, from the database or from a batch that stays."""
+    """Images per second in AlexNet's training, from the database or from a constant batch."""
     text = nets.prototxt("alexnet", BATCH, True)
     if from_database:
         source = (

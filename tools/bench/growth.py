@@ -1,4 +1,4 @@
-"""How time grows: with the batch, with the image's area, and how it falls with threads."""
+"""Time as a function of the batch, the image's area, and the number of threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.bench import isolated, measure, nets, weights
 from tools.bench.report import Options, Section, number, table
 
 NET = "squeezenet"
-"""A net without fully connected layers: it takes images of any size."""
+"""A net without inner products, which accepts images of any size."""
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 SIDES = (64, 96, 128, 192, 256, 384, 512)
 SIDE_BATCH = 8
@@ -20,7 +20,7 @@ THREADED = ("alexnet:64:train", "vgg16:8", "resnet50:8:train")
 
 
 def times(shapes: list[list[int]], folder: str) -> list[float]:
-    """Milliseconds of a forward pass over batches of these shapes."""
+    """The milliseconds of a forward pass for batches of these shapes."""
     path = Path(folder) / "growth.prototxt"
     path.write_text(nets.prototxt(NET, 1, False))
     net = Net(str(path), TEST)
@@ -35,7 +35,7 @@ def times(shapes: list[list[int]], folder: str) -> list[float]:
 
 
 def convolutions(key: str, folder: str) -> float:
-    """Milliseconds that a row's convolutions take together, forward and, in training, backward."""
+    """The total milliseconds of a row's convolutions, forward and, in training, backward."""
     from tools.bench.layers import profile
 
     layers = profile(key, folder, 3.0)["layers"]
@@ -44,7 +44,7 @@ def convolutions(key: str, folder: str) -> float:
 
 
 def section(options: Options) -> Section:
-    """All three tables."""
+    """Measure; returns the three tables."""
     image = nets.NETS[NET].image
     batches = [[batch, *image] for batch in BATCHES]
     areas = [[SIDE_BATCH, image[0], side, side] for side in SIDES]
@@ -76,10 +76,10 @@ def section(options: Options) -> Section:
 
 
 def _by_threads(key: str, options: Options) -> list[float]:
-    """Milliseconds of a row's convolutions on one thread and on all.
+    """The milliseconds of a row's convolutions on one thread and on all.
 
-    The shortest of some rounds in turns: work is dealt out evenly, so that whoever else takes a
-    part of one core makes all of them wait for it.
+    The minimum of several alternating rounds, as work is divided evenly and another process on one
+    core delays all threads.
     """
     counts = 1, options.threads
     rounds = [
@@ -97,11 +97,11 @@ def _call(function: str, options: Options, threads: int, **arguments: Any) -> An
     )
 
 
-def _growth(what: str, names: list[str], sizes: list[int], found: list[float]) -> str:
-    """Times, each for one unit of size, and how far that is from the largest's."""
-    last = found[-1] / sizes[-1]
+def _growth(what: str, names: list[str], sizes: list[int], times: list[float]) -> str:
+    """The times per unit of size, and their difference from that of the largest size."""
+    last = times[-1] / sizes[-1]
     lines = [
         [name, number(ms), f"{100 * (ms / size / last - 1):+.0f} %"]
-        for name, size, ms in zip(names, sizes, found, strict=True)
+        for name, size, ms in zip(names, sizes, times, strict=True)
     ]
     return table((what, "ms", "for each unit, against the last"), lines)

@@ -1,9 +1,9 @@
-"""Functions in a process of their own, with a number of threads of their own.
+"""Function calls in a new process, with a given number of threads.
 
-    call("tools.bench.memory:peak", threads=2, key="alexnet:64")
+    call("tools.bench.start:peak", threads=2, key="alexnet:64", folder="out")
 
-The function takes and returns what JSON can say.  ``python -m tools.bench.isolated`` is the other
-end; it answers on its last line, so that what a library prints does no harm.
+Arguments and result must be representable in JSON.  ``python -m tools.bench.isolated`` is the
+child process; it prints the result on its last line, after any output of libraries.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def call(
     function: str, *, threads: int, variables: Mapping[str, str] | None = None, **arguments: Any
 ) -> Any:
-    """The result of ``module:function`` in a fresh process; RuntimeError if it fails."""
+    """The result of ``module:function`` in a new process.  Raises RuntimeError if it fails."""
     process = subprocess.run(
         [sys.executable, "-m", "tools.bench.isolated", function, json.dumps(arguments)],
         stdout=subprocess.PIPE,
@@ -39,7 +39,7 @@ def call(
 
 
 def main(words: list[str]) -> None:
-    """Call the function that the parent named and print its result."""
+    """Call the function named by the parent process and print its result."""
     module, _, name = words[0].partition(":")
     result = getattr(importlib.import_module(module), name)(**json.loads(words[1]))
     print()

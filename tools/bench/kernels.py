@@ -1,4 +1,4 @@
-"""Kernels by themselves: matrix products against np.matmul, the rest against memory."""
+"""Single kernels: matrix products against np.matmul, the others against memory bandwidth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.bench.report import Options, Section, number, table
 
 
 class Product(NamedTuple):
-    """A layer as the product of a matrix (m, k) and one of (k, n)."""
+    """A layer as the product of an (m, k) and a (k, n) matrix."""
 
     name: str
     m: int
@@ -43,17 +43,17 @@ PRODUCTS = (  # outputs, pixels of one image (or items of a batch), channels tim
     Product("GoogLeNet 5b, 3x3", 384, 7 * 7, 192 * 9),
     Product("square", 2048, 2048, 2048),
 )
-"""Shapes of every kind that the nets have: wide, tall, deep, thin."""
+"""Products of the kinds of shapes that nets have: wide, tall, deep, thin."""
 WAYS = ("A B", "A' B", "A B'")
 
 
 def products(ours: bool, seconds: float = 0.06) -> list[float]:
-    """Milliseconds of C = A B, A^T B and A B^T for each product, of `gemm` or of np.matmul.
+    """The milliseconds of C = A B, A^T B and A B^T for each product, by `gemm` or np.matmul.
 
-    Each wants a process of its own: for a while after a product its threads wait for the next one,
-    and take the cores from whoever comes meanwhile.
+    Run each side in its own process: the threads of one side keep waiting for the next product for
+    a while and would occupy the cores of the other.
     """
-    found = []
+    times = []
     for product in PRODUCTS:
         for way in WAYS:
             a, b, c = _operands(product, way)
@@ -65,12 +65,12 @@ def products(ours: bool, seconds: float = 0.06) -> list[float]:
             def theirs(left: Any = left, right: Any = right, c: Any = c) -> None:
                 np.matmul(left, right, out=c)
 
-            found.append(1e3 * measure.best(mine if ours else theirs, seconds))
-    return found
+            times.append(1e3 * measure.best(mine if ours else theirs, seconds))
+    return times
 
 
 def _operands(product: Product, way: str) -> tuple[Any, Any, Any]:
-    """A, B and C of the layer's forward, of its gradient by the image, or by the weights."""
+    """A, B and C of the layer's forward, or of its gradient by the image or by the weights."""
     m, n, k = product.m, product.n, product.k
     shapes = {"A B": ((m, k), (k, n)), "A' B": ((m, k), (m, n)), "A B'": ((m, n), (k, n))}[way]
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def _operands(product: Product, way: str) -> tuple[Any, Any, Any]:
 
 
 class Single(NamedTuple):
-    """A layer by itself: its settings, and the shapes of its bottoms."""
+    """A single layer: its settings, and the shapes of its bottoms."""
 
     name: str
     settings: str
@@ -114,24 +114,24 @@ SINGLES = (
 
 
 def singles(seconds: float = 0.2) -> list[dict[str, Any]]:
-    """Milliseconds and bytes of each layer, forward and backward."""
+    """The milliseconds and bytes of each layer, forward and backward."""
     return [_measure(single, seconds) for single in SINGLES]
 
 
 def _measure(single: Single, seconds: float) -> dict[str, Any]:
     layer, bottom, top = _build(single)
-    numbers = sum(blob.count for blob in bottom)
+    elements = sum(blob.count for blob in bottom)
     tops, weights = top[0].count, sum(blob.count for blob in layer.blobs)
     forward = measure.best(lambda: layer.forward(bottom, top), seconds)
-    wanted = [True] * len(bottom)
-    backward = measure.best(lambda: layer.backward(top, wanted, bottom), seconds)
-    moved = 0 if single.name in ("Eltwise SUM", "Concat") else numbers
+    propagate_down = [True] * len(bottom)
+    backward = measure.best(lambda: layer.backward(top, propagate_down, bottom), seconds)
+    moved = 0 if single.name in ("Eltwise SUM", "Concat") else elements
     return {
         "name": single.name,
         "forward": 1e3 * forward,
-        "forward_bytes": 4 * (numbers + tops + weights),
+        "forward_bytes": 4 * (elements + tops + weights),
         "backward": 1e3 * backward,
-        "backward_bytes": 4 * (tops + numbers + moved + 3 * weights),
+        "backward_bytes": 4 * (tops + elements + moved + 3 * weights),
     }
 
 
@@ -150,7 +150,7 @@ def _build(single: Single) -> tuple[Layer, list[Blob], list[Blob]]:
 
 
 def section(options: Options) -> Section:
-    """Both tables."""
+    """Measure; returns both tables."""
     sides = [
         isolated.call("tools.bench.kernels:products", threads=options.threads, ours=ours)
         for ours in (True, False)
@@ -167,7 +167,7 @@ def section(options: Options) -> Section:
                 ("product", "m x n x k", "way", "ours, GFLOP/s", "np.matmul", "ours / np.matmul"),
                 list(_product_lines(matrices)),
             ),
-            "The floor is the bytes, each moved once, at the speed of copying.",
+            "The floor is the time of the bytes, each moved once, at the speed of a copy.",
             table(
                 ("layer", "forward, ms", "GB/s", "x floor", "backward, ms", "GB/s", "x floor"),
                 [_single_line(layer, options.speed.bandwidth) for layer in layers],
@@ -178,8 +178,8 @@ def section(options: Options) -> Section:
     return Section("kernels", "Kernels by themselves", text, data)
 
 
-def _product_lines(found: list[dict[str, Any]]) -> Iterator[list[str]]:
-    for each in found:
+def _product_lines(products: list[dict[str, Any]]) -> Iterator[list[str]]:
+    for each in products:
         work = 2e-6 * each["m"] * each["n"] * each["k"]
         yield [
             each["name"],

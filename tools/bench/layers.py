@@ -1,4 +1,4 @@
-"""One net, layer by layer, against the floor that this machine's speed sets: where to work."""
+"""One net, layer by layer, against the lower bound of each layer on this machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from tools.bench.sides import Task
 
 HEAD = ("layer", "type", "forward, ms", "GFLOP/s", "floor", "x", "backward, ms", "floor", "x")
 NOTES = """\
-The floor is the greater of the layer's operations at np.matmul's speed and of its bytes, each read
-or written once, at the speed of copying; x says how many floors the layer took.  A layer that runs
-by itself cannot be fused with its neighbours and does not find its input in the caches, so the
-whole pass may take less than the sum.  Winograd's convolutions may go below the floor."""
+The floor is the time of the layer's operations at np.matmul's speed, or of its bytes, each read or
+written once, at the speed of a copy, whichever is longer; x is the layer's time divided by the
+floor.  A layer run alone is not fused with its neighbours and does not find its input in the
+caches, so the whole pass may take less than the sum.  Winograd convolutions may be faster than the
+floor."""
 
 
 def profile(key: str, folder: str, seconds: float = 5.0) -> dict[str, Any]:
-    """Medians of a row's net: each layer, the whole passes, and the solver's update, in ms."""
+    """The medians for a row's net, in ms: each layer, the whole pass, and the solver's update."""
     row = rows.parse(key)
     path = Path(folder) / "profile.prototxt"
     path.write_text(nets.prototxt(row.net, row.batch, row.train))
@@ -72,21 +73,21 @@ def _profile_net(net: Net, train: bool, seconds: float) -> dict[str, Any]:
 
 
 def section(key: str, options: Options) -> Section:
-    """The breakdown of one row."""
-    found = isolated.call(
+    """The times of one row, layer by layer."""
+    times = isolated.call(
         "tools.bench.layers:profile",
         threads=options.threads,
         key=key,
         folder=str(options.folder),
     )
-    lines = [_line(layer, options) for layer in found["layers"]]
-    sums = [_total(found["layers"], options), *_ends(found)]
+    lines = [_line(layer, options) for layer in times["layers"]]
+    sums = [_total(times["layers"], options), *_whole_pass(times)]
     text = f"{table(HEAD, [*lines, *sums])}\n\n{NOTES}"
-    return Section(f"layers-{key.replace(':', '-')}", f"{key}, layer by layer", text, found)
+    return Section(f"layers-{key.replace(':', '-')}", f"{key}, layer by layer", text, times)
 
 
-def _floor(given: list[float], options: Options) -> float:
-    return 1e3 * cost.Cost(*given).floor(*options.speed)
+def _floor(layer_cost: list[float], options: Options) -> float:
+    return 1e3 * cost.Cost(*layer_cost).floor(*options.speed)
 
 
 def _line(layer: dict[str, Any], options: Options) -> list[str]:
@@ -111,6 +112,6 @@ def _total(layers: list[dict[str, Any]], options: Options) -> list[str]:
     return cells
 
 
-def _ends(found: dict[str, Any]) -> list[list[str]]:
-    lines = [("whole pass", found["whole"]), ("update", found.get("update"))]
+def _whole_pass(times: dict[str, Any]) -> list[list[str]]:
+    lines = [("whole pass", times["whole"]), ("update", times.get("update"))]
     return [[name, "", number(ms), *[""] * 6] for name, ms in lines if ms is not None]

@@ -1,4 +1,4 @@
-"""The machine: what it is, and how fast its processor and its memory are."""
+"""The machine: its description, and the speed of its processor and memory."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ THREAD_COUNTS = (
 
 
 class Speed(NamedTuple):
-    """GFLOP/s of float32 matrix products, GB/s of memory copied (read and written)."""
+    """GFLOP/s of float32 matrix products, and GB/s of a memory copy (read and written)."""
 
     gflops: float
     bandwidth: float
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The variables of a process that is to use so many threads.
+    """The environment variables of a process with this number of threads.
 
-    Without OPENBLAS_CORETYPE: where it names an old processor, NumPy's products lose by half.
+    OPENBLAS_CORETYPE is removed: with an old processor's name it halves the speed of NumPy.
     """
     variables = {**os.environ, **dict.fromkeys(THREAD_COUNTS, str(threads))}
     variables.pop("OPENBLAS_CORETYPE", None)
@@ -48,7 +48,7 @@ def matmul_speed(size: int = 2048) -> float:
 
 
 def copy_speed(threads: int, megabytes: int = 256) -> float:
-    """GB/s read and written together when `threads` threads copy arrays too large for caches."""
+    """GB/s, read plus written, of `threads` threads that copy arrays larger than the caches."""
     source = np.ones((threads, (megabytes << 18) // threads), np.float32)
     target = np.empty_like(source)
     with ThreadPoolExecutor(threads) as pool:
@@ -60,7 +60,7 @@ def copy_speed(threads: int, megabytes: int = 256) -> float:
 
 
 def speed(workers: int) -> Speed:
-    """Both speeds; the process's thread counts must be set already, see `environment`."""
+    """Both speeds, in a process whose thread counts are set, see `environment`."""
     return Speed(matmul_speed(), copy_speed(workers))
 
 
@@ -75,7 +75,7 @@ def processor() -> str:
 
 
 def vectors() -> str:
-    """The widest vector instructions that matter here."""
+    """The widest vector instruction set that the kernels use."""
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features()
@@ -84,18 +84,18 @@ def vectors() -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that are compared."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the installed packages in PACKAGES."""
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str:
-    """The commit that is measured, with a plus sign if files differ from it."""
+    """The current commit, with a plus sign if files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run(

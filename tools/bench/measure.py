@@ -1,4 +1,4 @@
-"""Clocks and gauges."""
+"""Measurement of time and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pass = Callable[[], object]
 
 
 def passes(run: Pass, seconds: float, least: int = 1, most: int = 1000) -> list[float]:
-    """Seconds that each call of `run` takes, called for so many seconds, `least` times or more."""
+    """The seconds of each call of `run`, which is called for `seconds`, at least `least` times."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or (time.perf_counter() < end and len(times) < most):
@@ -24,25 +24,25 @@ def passes(run: Pass, seconds: float, least: int = 1, most: int = 1000) -> list[
 
 
 def best(run: Pass, seconds: float = 0.2, least: int = 3) -> float:
-    """The shortest of several calls, in seconds, after one that does not count."""
+    """The seconds of the fastest of several calls, after a warm-up call."""
     run()
     return min(passes(run, seconds, least))
 
 
 def median(times: list[float]) -> float:
-    """The median; of an even number of times, between the two in the middle."""
+    """The median of these times."""
     return statistics.median(times)
 
 
 def peak_memory() -> float:
-    """Megabytes that this process has had in memory at most.
+    """The peak memory of this process in megabytes.
 
-    Linux's own count of this program: `ru_maxrss` may be that of the process that started it.
+    On Linux it is read from /proc, because `ru_maxrss` may include the parent process.
     """
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,7 +1,7 @@
-"""The nets that are measured, as prototxt text made from their architecture.
+"""The nets of the benchmark, as prototxt text generated from their architecture.
 
-AlexNet and LeNet are those of models/; the others are written down here from their papers, with
-the layers, the padding and the order that their Caffe models have.
+AlexNet and LeNet are those of models/; the others follow their papers, with the layers, padding
+and order of their Caffe models.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 class Text:
-    """Layers, one after another; each method adds some and returns the name of its top."""
+    """A list of layers; each method appends some and returns the name of the last top."""
 
     def __init__(self) -> None:
         self.layers: list[str] = []
 
     def add(self, kind: str, name: str, bottoms: str, top: str, settings: str = "") -> str:
-        """Any layer; `bottoms` are separated by spaces."""
+        """A layer of any type; `bottoms` are separated by spaces."""
         below = " ".join(f'bottom: "{bottom}"' for bottom in bottoms.split())
         line = f'layer {{ name: "{name}" type: "{kind}" {below} top: "{top}" {settings}}}'
         self.layers.append(line)
@@ -34,15 +34,15 @@ class Text:
         return self.add("Convolution", name, bottom, name, f"convolution_param {{ {settings} }} ")
 
     def relu(self, blob: str) -> str:
-        """A ReLU in place."""
+        """An in-place ReLU."""
         return self.add("ReLU", f"{blob}/relu", blob, blob)
 
     def conv_relu(self, name: str, bottom: str, outputs: int, kernel: int, more: str = "") -> str:
-        """A convolution with a ReLU in place."""
+        """A convolution with an in-place ReLU."""
         return self.relu(self.conv(name, bottom, outputs, kernel, more))
 
     def conv_norm(self, name: str, bottom: str, outputs: int, kernel: int, more: str = "") -> str:
-        """A convolution without bias, then BatchNorm and Scale in place."""
+        """A convolution without bias, then in-place BatchNorm and Scale."""
         if "bias_term" not in more:
             more += " bias_term: false"
         top = self.conv(name, bottom, outputs, kernel, more)
@@ -50,7 +50,7 @@ class Text:
         return self.add("Scale", f"{name}/scale", top, top, "scale_param { bias_term: true } ")
 
     def pool(self, name: str, bottom: str, settings: str) -> str:
-        """A pooling."""
+        """A Pooling layer."""
         return self.add("Pooling", name, bottom, name, f"pooling_param {{ {settings} }} ")
 
     def lrn(self, name: str, bottom: str) -> str:
@@ -59,7 +59,7 @@ class Text:
         return self.add("LRN", name, bottom, name, settings)
 
     def dropout(self, blob: str, ratio: float) -> str:
-        """Dropout in place."""
+        """An in-place Dropout."""
         settings = f"dropout_param {{ dropout_ratio: {ratio} }} "
         return self.add("Dropout", f"{blob}/drop", blob, blob, settings)
 
@@ -74,7 +74,7 @@ GLOBAL = "pool: AVE global_pooling: true"
 
 
 def model(file: str, last: str) -> Text:
-    """A net of models/ without its data layers and without what follows its scores, `last`."""
+    """A net of models/ without its data layers and the layers after its scores, `last`."""
     text = Text()
     for node in files.read_net(MODELS / file).nodes:
         if node.type != "Data":
@@ -163,7 +163,7 @@ def resnet50() -> Text:
 
 
 def _bottleneck(net: Text, name: str, below: str, width: int, index: int) -> str:
-    """A block of three convolutions; the first of a stage (index 0) has a projection beside it."""
+    """A block of three convolutions; the first of a stage (index 0) has a parallel projection."""
     stride = "stride: 2" if index == 0 and width > 64 else ""
     short = below if index else net.conv_norm(f"{name}/short", below, 4 * width, 1, stride)
     top = net.relu(net.conv_norm(f"{name}/a", below, width, 1, stride))
@@ -232,18 +232,18 @@ def _shape(*sizes: int) -> str:
 def prototxt(net: str, batch: int, train: bool, image: tuple[int, int, int] | None = None) -> str:
     """The net's text: from an Input to probabilities, or from DummyData to a loss.
 
-    `image` is another shape of one image, for nets that take any.
+    `image` overrides the shape of one image, for nets that accept any.
     """
-    what = NETS[net]
-    shape = _shape(batch, *(image or what.image))
-    body = what.body()
+    architecture = NETS[net]
+    shape = _shape(batch, *(image or architecture.image))
+    body = architecture.body()
     if train:
         source = (
             'layer { name: "data" type: "DummyData" top: "data" top: "label" '
             f"dummy_data_param {{ {shape} {_shape(batch)} }} }}"
         )
-        body.add("SoftmaxWithLoss", "loss", f"{what.scores} label", "loss")
+        body.add("SoftmaxWithLoss", "loss", f"{architecture.scores} label", "loss")
     else:
         source = f'layer {{ name: "data" type: "Input" top: "data" input_param {{ {shape} }} }}'
-        body.add("Softmax", "prob", what.scores, "prob")
+        body.add("Softmax", "prob", architecture.scores, "prob")
     return "\n".join([f'name: "{net}"', source, *body.layers, ""])

@@ -1,4 +1,4 @@
-"""The side of this package in a comparison."""
+"""The side of caffe_lite in a comparison."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tools.bench.sides import Prepared, Task
 
 
 def infer(task: Task) -> Prepared:
-    """Forward from the input, which is there already, to the probabilities."""
+    """Forward from a constant input to the probabilities."""
     net = Net(task.prototxt, TEST, weights=task.weights)
     net.blobs["data"].data[...] = weights.image(task.shape)
     return Prepared(net.forward, lambda: net.forward()["prob"])
 
 
 def train(task: Task) -> Prepared:
-    """One iteration of SGD with momentum and weight decay on a batch that stays the same."""
+    """One iteration of SGD with momentum and weight decay on a constant batch."""
     solver = make_solver(task.prototxt)
     weights.fill(solver.net)
     solver.net.blobs["data"].data[...] = weights.image(task.shape)
@@ -27,7 +27,7 @@ def train(task: Task) -> Prepared:
 
 
 def make_solver(prototxt: str) -> SGDSolver:
-    """SGD as AlexNet's solver has it, with a rate so low that nothing ever diverges."""
+    """SGD with the settings of AlexNet's solver, at a rate too low to diverge."""
     param = caffe_pb2.SolverParameter(
         train_net=prototxt, base_lr=1e-5, lr_policy="fixed", momentum=0.9, weight_decay=0.0005
     )
@@ -35,7 +35,7 @@ def make_solver(prototxt: str) -> SGDSolver:
 
 
 def write_weights(prototxt: str, path: str) -> None:
-    """Fill a net's parameters and write its .caffemodel for all sides."""
+    """Fill a net's parameters and write its .caffemodel, which all sides read."""
     net = Net(prototxt, TEST)
     weights.fill(net)
     net.save(path)

@@ -1,7 +1,7 @@
-"""Layers that are matrix products, against np.matmul of these products.
+"""Layers that are matrix products, against np.matmul of the same products.
 
-np.matmul gets its matrices ready made, also where a convolution would first have to gather them
-from the image, and the same ones again for every image: it is ahead where memory counts.
+np.matmul gets its matrices ready, which a convolution has to gather from each image, and the same
+matrices for every image, so it has an advantage where memory bandwidth matters.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WAYS = ("forward", "dX", "dW")
 
 
 class Linear(NamedTuple):
-    """A layer of a net: the first of its kind, with the shape of one item of its bottom."""
+    """A layer of a net, the first with these settings, and the shape of one item of its bottom."""
 
     name: str
     param: caffe_pb2.LayerParameter
@@ -40,8 +40,8 @@ class Linear(NamedTuple):
 
 
 def linear_layers(folder: str) -> list[Linear]:
-    """The convolutions and inner products of the nets, without those that come again."""
-    found: dict[tuple[Any, ...], Linear] = {}
+    """The distinct convolutions and inner products of the nets."""
+    layers: dict[tuple[Any, ...], Linear] = {}
     for name in NETS:
         path = Path(folder) / "products.prototxt"
         path.write_text(nets.prototxt(name, 1, False))
@@ -59,12 +59,12 @@ def linear_layers(folder: str) -> list[Linear]:
             key = layer.type, settings.SerializeToString(deterministic=True), x.shape
             weight = layer.blobs[0].shape
             sizes = weight[0] // group, math.prod(y.shape[2:]), math.prod(weight[1:]), group
-            found.setdefault(key, Linear(f"{name} {layer.name}", param, x.shape[1:], *sizes))
-    return list(found.values())
+            layers.setdefault(key, Linear(f"{name} {layer.name}", param, x.shape[1:], *sizes))
+    return list(layers.values())
 
 
 def times(ours: bool, batch: int, folder: str, seconds: float = 0.05) -> list[list[float]]:
-    """Milliseconds of each layer's forward, dX and dW, by the layer or by np.matmul alone."""
+    """The milliseconds of each layer's forward, dX and dW, by the layer or by np.matmul alone."""
     passes = _layer_passes if ours else _product_passes
     return [
         [1e3 * measure.best(run, seconds) for run in passes(linear, batch)]
@@ -90,7 +90,7 @@ def _layer_passes(linear: Linear, batch: int) -> Iterator[Callable[[], object]]:
 def _product_passes(linear: Linear, batch: int) -> Iterator[Callable[[], object]]:
     m, n, k, group = linear[3:]
     inner = linear.param.type == "InnerProduct"
-    count = group if inner else batch * group  # an inner product has the items for pixels
+    count = group if inner else batch * group  # the items of an inner product are its pixels
     rng = np.random.default_rng(0)
     shapes = (m, k), (k, batch if inner else n), (m, batch if inner else n)
     w, x, y = (rng.standard_normal(shape, np.float32) for shape in shapes)

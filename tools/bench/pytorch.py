@@ -58,7 +58,9 @@ def _relu(param: Any) -> nn.Module:
 
 
 def _dropout(param: Any) -> nn.Module:
-    return nn.Dropout(param.dropout_param.dropout_ratio)  # in place it would spoil ReLU's gradient
+    return nn.Dropout(
+        param.dropout_param.dropout_ratio
+    )  # in place it would invalidate ReLU's gradient
 
 
 class _Concat(nn.Module):
@@ -87,7 +89,7 @@ OMITTED = {"DummyData", "Input", "Scale", "Softmax", "SoftmaxWithLoss"}
 
 
 class Step(NamedTuple):
-    """A module, the blobs it reads and the one it writes; those that nobody reads after it."""
+    """A module, the blobs it reads, the blob it writes, and the blobs not read after it."""
 
     module: nn.Module
     bottoms: list[str]
@@ -96,7 +98,7 @@ class Step(NamedTuple):
 
 
 class CaffeNet(nn.Module):
-    """From the blob "data" to the scores; a blob is let go of after its last use."""
+    """From the blob "data" to the scores; a blob is released after its last use."""
 
     def __init__(self, nodes: list[Node]) -> None:
         super().__init__()
@@ -114,7 +116,7 @@ class CaffeNet(nn.Module):
             self.steps.append(Step(module, list(node.param.bottom), top, done))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (N, C, H, W); the scores (N, classes)."""
+        """x: (N, C, H, W); returns the scores (N, classes)."""
         blobs = {"data": x}
         for module, bottoms, top, done in self.steps:
             blobs[top] = module(*[blobs[bottom] for bottom in bottoms])
@@ -142,24 +144,24 @@ def load(net: CaffeNet, path: str) -> None:
 
 
 def _make(task: Task, layout: torch.memory_format) -> tuple[CaffeNet, Tensor]:
-    """The net and its images, in a layout."""
+    """The net and its images in a memory layout."""
     net = CaffeNet(files.read_net(task.prototxt).nodes)
     x = torch.from_numpy(weights.image(task.shape)).to(memory_format=layout)
     with torch.no_grad():
-        net.eval()(x[:1])  # gives the modules their shapes
+        net.eval()(x[:1])  # initialises the shapes of the modules
     return net.to(memory_format=layout), x
 
 
 def _better(task: Task, prepare: Callable[[Task, torch.memory_format], Prepared]) -> Prepared:
     """The faster of the two layouts."""
     torch.set_num_threads(task.threads)
-    found = []
+    candidates = []
     for name, layout in LAYOUTS.items():
         prepared = prepare(task, layout)
         prepared.run()
         seconds = min(measure.passes(prepared.run, 0.3, 2))
-        found.append((seconds, Prepared(prepared.run, prepared.output, name)))
-    return min(found, key=lambda each: each[0])[1]
+        candidates.append((seconds, Prepared(prepared.run, prepared.output, name)))
+    return min(candidates, key=lambda each: each[0])[1]
 
 
 def infer(task: Task) -> Prepared:

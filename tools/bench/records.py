@@ -11,7 +11,7 @@ from caffe_lite.proto import caffe_pb2
 
 
 def write(path: Path, count: int, shape: tuple[int, int, int], classes: int = 10) -> None:
-    """An LMDB of `count` raw Datums (channels, height, width) of noise."""
+    """Write an LMDB of `count` raw Datums (channels, height, width) with random values."""
     rng = np.random.default_rng(0)
     channels, height, width = shape
     with create_db(str(path), "lmdb") as writer:

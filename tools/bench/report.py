@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Options:
-    """What all sections are measured with; `folder` is for files that nobody keeps."""
+    """The settings shared by all sections; `folder` is for temporary files."""
 
     threads: int
     rounds: int
@@ -27,7 +27,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the results; `name` is that of its files, `text` is markdown."""
+    """A part of the results; `name` is the name of its files, `text` is markdown."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class Section:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A markdown table whose columns line up; all but the first are numbers."""
+    """A markdown table with aligned columns; all columns but the first are numbers."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
 
@@ -50,14 +50,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits, as people read them; a dash for what was not measured."""
+    """A value with three significant digits; a dash if it was not measured."""
     if value is None:
         return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def environment(options: Options) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The properties of the machine and the software that the results depend on."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": machine.commit(),
@@ -71,7 +71,7 @@ def environment(options: Options) -> dict[str, Any]:
 
 
 def heading(options: Options) -> str:
-    """The same as one paragraph."""
+    """The same properties as a paragraph."""
     about = environment(options)
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return (

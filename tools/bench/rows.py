@@ -1,9 +1,9 @@
-"""What is measured, and what BVLC Caffe took for the same work.
+"""The rows of the benchmark, and BVLC Caffe's times for them.
 
-Caffe does not run where this benchmark does.  Its times were recorded once, of BVLC Caffe 1.0 with
-OpenBLAS at its best core type, on two AVX-512 cores of another machine, whose `np.matmul` of
-float32 matrices ran at `CAFFE_GFLOPS`.  Set against the same number of this machine, they say
-what Caffe would take here where it computes, not where it waits for memory.
+Caffe is not run by this benchmark.  Its times were recorded once: BVLC Caffe 1.0 with OpenBLAS at
+its best core type, on two AVX-512 cores of another machine, where `np.matmul` of float32 matrices
+ran at `CAFFE_GFLOPS`.  Scaled by the speed of `np.matmul` on this machine, they estimate Caffe's
+times here for nets that are bound by arithmetic, not by memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CAFFE_GFLOPS = 449.0
-"""GFLOP/s of np.matmul, two threads, on the machine where Caffe was measured."""
+"""GFLOP/s of np.matmul with two threads on the machine where Caffe was measured."""
 PROVENANCE = (
     "BVLC Caffe 1.0, OpenBLAS, recorded on two AVX-512 cores of another machine "
     f"({CAFFE_GFLOPS:g} GFLOP/s in np.matmul)"
@@ -21,18 +21,18 @@ PEERS = ("opencv", "torch")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a net, a batch, forward only or a whole training step."""
+    """One row of the table: a net, a batch size, and forward only or a whole training step."""
 
     net: str
     batch: int
     train: bool = False
     caffe: float | None = None
-    """Milliseconds of Caffe; where a range was recorded, its best."""
+    """Caffe's time in milliseconds; the best if a range was recorded."""
     peers: tuple[str, ...] = PEERS
 
     @property
     def key(self) -> str:
-        """Its name on the command line, such as ``alexnet:64:train``."""
+        """The row's name on the command line, such as ``alexnet:64:train``."""
         return f"{self.net}:{self.batch}" + (":train" if self.train else "")
 
 
@@ -57,11 +57,11 @@ ROWS = (
 )
 
 CAFFE_MEMORY = {"alexnet:64:train": 1690.0}
-"""Peak megabytes of a process of Caffe."""
+"""The peak memory of a Caffe process in megabytes."""
 
 
 def parse(key: str) -> Row:
-    """The row of a key; any batch of any net may be asked for."""
+    """The row for a key, with any batch size.  Raises ValueError for an unknown net."""
     for row in ROWS:
         if row.key == key:
             return row

@@ -1,6 +1,6 @@
-"""The sides of a comparison: each turns a row into a function that makes one pass.
+"""The sides of a comparison: each converts a row to a function that runs one pass.
 
-Each side imports its library inside, so that a process holds only one of them.
+Each side imports its library inside the function, so that a process loads only one of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.bench.rows import Row
 
 @dataclass(frozen=True)
 class Task:
-    """A row with its files; training needs no weights file."""
+    """A row with its files; there is no weights file for training."""
 
     row: Row
     prototxt: str
@@ -30,13 +30,13 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """How many classes the net tells apart."""
+        """The number of classes of the net."""
         return nets.NETS[self.row.net].classes
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One pass; its probabilities, for an inference; what to say of the way it is done."""
+    """A function that runs one pass, one that returns the probabilities, and a note."""
 
     run: Pass
     output: Callable[[], Array] | None = None
@@ -51,7 +51,7 @@ def ours(task: Task) -> Prepared:
 
 
 def opencv(task: Task) -> Prepared:
-    """OpenCV's dnn module on its own CPU backend, reading the same two files."""
+    """OpenCV's dnn module with its own CPU backend; it reads the same two files."""
     import cv2
 
     from tools.bench import weights
@@ -65,7 +65,7 @@ def opencv(task: Task) -> Prepared:
 
 
 def torch(task: Task) -> Prepared:
-    """PyTorch on the CPU, in the better of its two memory layouts."""
+    """PyTorch on the CPU, in the faster of its two memory layouts."""
     from tools.bench import pytorch
 
     return pytorch.train(task) if task.row.train else pytorch.infer(task)

@@ -1,4 +1,4 @@
-"""From nothing to the first iteration, with and without compiled kernels, and peak memory."""
+"""Time to the first iteration, with and without compiled kernels, and peak memory."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from tools.bench.report import Options, Section, number, table
 from tools.bench.sides import Task
 
 WARM = 3
-"""Warm starts, of which the fastest counts."""
+"""The number of warm starts, of which the fastest counts."""
 MEMORY = ("alexnet:64:train", "alexnet:64", "resnet50:8:train", "vgg16:8", "lenet:64:train")
 
 
-class Took(NamedTuple):
-    """Seconds on the clock, and of processor time."""
+class Times(NamedTuple):
+    """Wall-clock time and processor time in seconds."""
 
     wall: float
     cpu: float
 
 
-def _run(command: list[str], folder: Path, variables: dict[str, str]) -> Took:
-    """Run a process to its end."""
+def _run(command: list[str], folder: Path, variables: dict[str, str]) -> Times:
+    """Run a process to its end; returns its times."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     subprocess.run(command, cwd=folder, env=variables, check=True, stderr=subprocess.DEVNULL)
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Took(wall, cpu)
+    return Times(wall, cpu)
 
 
-def _fastest(command: list[str], folder: Path, variables: dict[str, str]) -> Took:
+def _fastest(command: list[str], folder: Path, variables: dict[str, str]) -> Times:
     return min(_run(command, folder, variables) for _ in range(WARM))
 
 
 def lenet(folder: Path) -> Path:
-    """A folder in which LeNet's own solver runs one iteration, its tests before it, on noise."""
+    """Make a folder for one iteration of LeNet's solver, after its tests, on random images."""
     home = folder / "start" / "models" / "lenet"
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(nets.MODELS / "lenet" / "train_test.prototxt", home)
@@ -60,8 +60,8 @@ def lenet(folder: Path) -> Path:
     return folder / "start"
 
 
-def starts(options: Options) -> dict[str, Took]:
-    """How long processes take: Python, the import, and LeNet's first iteration cold and warm."""
+def starts(options: Options) -> dict[str, Times]:
+    """The times of Python, the import, and LeNet's first iteration, cold and warm."""
     folder = lenet(options.folder)
     cache = folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)
@@ -83,7 +83,7 @@ def starts(options: Options) -> dict[str, Took]:
 
 
 def peak(key: str, folder: str) -> float:
-    """Megabytes that three passes of a row need at most; the weights come from no file."""
+    """The peak megabytes of three passes of a row, whose weights are not read from a file."""
     row = rows.parse(key)
     path = Path(folder) / "memory.prototxt"
     path.write_text(nets.prototxt(row.net, row.batch, row.train))
@@ -101,8 +101,8 @@ def peak(key: str, folder: str) -> float:
 
 
 def section(options: Options) -> Section:
-    """Both tables."""
-    took = starts(options)
+    """Measure; returns both tables."""
+    times = starts(options)
     memory = {
         key: isolated.call(
             "tools.bench.start:peak", threads=options.threads, key=key, folder=str(options.folder)
@@ -113,9 +113,9 @@ def section(options: Options) -> Section:
         [
             table(
                 ("process", "seconds", "of processor time"),
-                [[name, f"{each.wall:.2f}", f"{each.cpu:.2f}"] for name, each in took.items()],
+                [[name, f"{each.wall:.2f}", f"{each.cpu:.2f}"] for name, each in times.items()],
             ),
-            "LeNet's first iteration has its solver's ten test batches before it.",
+            "LeNet's first iteration includes the ten test batches of its solver before it.",
             table(
                 ("net, batch", "peak MB", "Caffe"),
                 [
@@ -127,7 +127,7 @@ def section(options: Options) -> Section:
         ]
     )
     data: dict[str, Any] = {
-        "starts": {name: each._asdict() for name, each in took.items()},
+        "starts": {name: each._asdict() for name, each in times.items()},
         "peak_mb": memory,
     }
     return Section("start", "Start and memory", text, data)

@@ -1,4 +1,4 @@
-"""Weights for nets that nobody trained: with them the signal neither dies nor explodes."""
+"""Weights for untrained nets, with which the signal neither vanishes nor explodes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from caffe_lite.blob import Array
 from caffe_lite.net.net import Net
 
 RESIDUAL = 0.5
-"""Scale's factor at the end of a branch that is added to another."""
+"""The factor of a Scale layer at the end of a branch that is added to another."""
 
 
 def fill(net: Net) -> None:
-    """Fill all parameters, each from its own random numbers, in place.
+    """Fill all parameters in place, each from its own random stream.
 
     Weights are normal with variance 2 / fan-in, biases with 0.01.  BatchNorm keeps mean 0 and
-    variance 1, so that inference changes nothing there.
+    variance 1, with which inference is the identity.
     """
     added = {
         bottom
@@ -45,10 +45,10 @@ def _normal(rng: np.random.Generator, values: Array) -> None:
 
 
 def image(shape: tuple[int, ...]) -> Array:
-    """The images that every side is given."""
+    """The images for every side."""
     return np.random.default_rng(1).standard_normal(shape, np.float32)
 
 
 def labels(count: int, classes: int) -> Array:
-    """The labels that every side is given."""
+    """The labels for every side."""
     return np.random.default_rng(2).integers(classes, size=count)

@@ -1,4 +1,4 @@
-"""The table of whole nets, ours beside the peers."""
+"""The table of whole nets: caffe_lite and the other libraries."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ HEAD = (
     "PyTorch",
 )
 NOTES = f"""\
-Medians of single passes in milliseconds, the shortest in brackets; every side in a process of its
-own, in turns, with equal threads.  A ratio above 1 means that ours is faster.  Memory is the most
-that each process had; reading the weights is part of it, and PyTorch's is that of both layouts.
+Medians of single passes in milliseconds, with the minimum in brackets.  Each library runs in its
+own process with the same number of threads, and they alternate.  A ratio above 1 means that ours
+is faster.  Memory is the peak of each process; it includes reading the weights, and both layouts
+of PyTorch.
 
-Caffe there: {PROVENANCE}; its training steps draw random input anew, which ours and PyTorch's do
-not (31 ms of AlexNet's).  Caffe here scales that by np.matmul's speed on the two machines: an
-estimate that holds where a net computes, not where it waits for memory.
+Caffe there: {PROVENANCE}; its training steps draw a new random input each time, ours and PyTorch's
+do not (31 ms of AlexNet's).  Caffe here scales these times by np.matmul's speed on the two
+machines: an estimate for nets that are bound by arithmetic, not by memory.
 
-Peers' probabilities differ from ours by {{difference}} of the largest, at most."""
+The peers' probabilities differ from ours by at most {{difference}} of the largest."""
 
 
 def measure(rows: Sequence[Row], options: Options) -> Section:
-    """Measure the rows one after another."""
+    """Measure the rows one by one."""
     results = []
     for row in rows:
         result = compare(row, options.peers, options.threads, options.rounds, options.folder)

@@ -1,10 +1,10 @@
-"""One side of a row, in a process of its own: it makes passes whenever it is told to.
+"""One side of a row, in its own process: it runs passes on request.
 
     python -m tools.bench.worker SIDE KEY PROTOTXT WEIGHTS THREADS
 
-It prepares, warms up, prints a line, and then reads lines: a number of seconds is answered with
-the times of so many seconds of passes, ``output FILE`` with the file, the end of the input ends
-it.  Every answer is one line of JSON.
+It prepares the net, warms up, and prints a line.  Then it reads commands, one per line: a number
+of seconds runs passes for that time and prints their times; ``output FILE`` writes the
+probabilities to the file.  It exits at the end of the input.  Every answer is one line of JSON.
 """
 
 from __future__ import annotations
