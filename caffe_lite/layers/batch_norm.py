@@ -28,6 +28,7 @@ class BatchNorm(Layer):
 
     config_field = "batch_norm_param"
     in_place = True
+    keeps_coordinates = True
 
     mean: Blob
     variance: Blob

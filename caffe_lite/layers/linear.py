@@ -12,6 +12,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import linear as kernel
 from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
@@ -46,6 +47,16 @@ class InnerProduct(_WithBias):
     """
 
     config_field = "inner_product_param"
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The outputs."""
+        return Drawing("inner product", outputs=param.inner_product_param.num_output)
+
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """Each element of the weight, for each item."""
+        items = sum(math.prod(shape) // self.config.num_output for shape in top)
+        return self.weight.count * items
 
     def check(self, *bottom: Shape) -> None:
         """`num_output` is given; after a reshape the input fits the weight."""
@@ -182,6 +193,7 @@ class _Broadcast(Layer):
 
     bottoms = (1, 2)
     in_place = True
+    keeps_coordinates = True
 
     def check(self, *bottom: Shape) -> None:
         """The operand's shape is found in the bottom's, from `axis` on."""

@@ -1,4 +1,4 @@
-"""What the log of a training says: losses, outputs and learning rates, and when.
+"""The losses, outputs and learning rates in the log of a training, each with its time.
 
 Reads Caffe's own logs and those of ``caffe-lite train``, whose lines are the same:
 
@@ -43,14 +43,14 @@ _OUTPUT = re.compile(rf"(Train|Test) net output #(\d+): (\S+) = {_NUMBER}", re.I
 
 
 class Line(NamedTuple):
-    """A line of the log: seconds since the start of the training, and what it says."""
+    """A line of the log: seconds since the start of the training, and its text."""
 
     seconds: float
     message: str
 
 
 class Point(NamedTuple):
-    """A number that was shown at an iteration."""
+    """A value logged at an iteration."""
 
     iteration: float
     seconds: float
@@ -70,12 +70,12 @@ class TrainingLog:
 
 
 def read_lines(path: _PathLike) -> list[Line]:
-    """The lines of a log that carry a time.
+    """The lines of a log that have a time.
 
-    The training starts with the first line that says "Solving", or, where there is none, with the
-    first of all.  glog's times have no year: it is that of the line "Log file created at", else
-    of the file's name as glog makes it, else of the file's last change; a step from December to
-    January begins a new one.  Raises CaffeError for a file that is no log.
+    The training starts with the first line that contains "Solving", or else with the first line.
+    glog's times have no year.  It comes from the line "Log file created at", else from the file's
+    name as glog makes it, else from the time of the file's last change; a step from December to
+    January begins a new year.  Raises CaffeError for a file that is not a log.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -83,7 +83,7 @@ def read_lines(path: _PathLike) -> list[Line]:
         raise CaffeError(f"{os.fspath(path)}: no such file") from None
     except OSError as error:
         raise CaffeError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
-    # on a terminal, a line may stand behind a progress line that it replaced
+    # on a terminal, a line may follow the progress line that it replaced
     lines = (line.rpartition("\x1b[K")[2] for line in text.split("\n"))
     matches = [match for line in lines if (match := _LINE.match(line))]
     if not matches:
@@ -100,9 +100,9 @@ def read_lines(path: _PathLike) -> list[Line]:
 def parse_log(path: _PathLike) -> TrainingLog:
     """The tables of a log.
 
-    Each row has its time and learning rate from the lines of its own iteration.  The outputs of
-    test net k > 0 are named ``name (#k)``, and those that have the name of another one before
-    them ``name #i`` with their number.  Raises CaffeError for a file that is no log.
+    Each row has the time and the learning rate of its iteration.  The outputs of test net k > 0
+    are named ``name (#k)``; output i is named ``name #i`` if an output before it has its name.
+    Raises CaffeError for a file that is not a log.
     """
     reader = _Reader()
     lines = read_lines(path)
@@ -113,15 +113,15 @@ def parse_log(path: _PathLike) -> TrainingLog:
 
 
 def seconds_of_iterations(path: _PathLike) -> list[float]:
-    """The seconds, since the start, of each line that speaks of an iteration.
+    """Seconds since the start of each line that names an iteration.
 
-    Raises CaffeError for a file that is no log.
+    Raises CaffeError for a file that is not a log.
     """
     return [line.seconds for line in read_lines(path) if "Iteration" in line.message]
 
 
 def to_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
-    """A table as text: a line of names, then a line for each row; empty where it has no value."""
+    """A table as text: a line of names, then a line for each row, with missing values empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, delimiter=delimiter, lineterminator="\n")
@@ -143,12 +143,12 @@ def write_text(path: _PathLike, content: str) -> None:
 
 
 def _times(matches: Sequence[re.Match[str]], path: _PathLike, text: str) -> list[datetime]:
-    turns = [0]  # of the year, before each line
+    turns = [0]  # how many new years begin before each line
     for before, after in pairwise(int(match["month"]) for match in matches):
         turns.append(turns[-1] + (before - after > 6))
     year, of_the_end = _year(path, text)
     years = [year]
-    if of_the_end:  # a file that was copied later may be of a year that has a 29 February
+    if of_the_end:  # a file copied later may be of an earlier year, with a 29 February
         years = [year - turns[-1] - before for before in range(9)]
     for first in years:
         try:
@@ -167,7 +167,7 @@ def _time(match: re.Match[str], year: int) -> datetime:
 
 
 def _year(path: _PathLike, text: str) -> tuple[int, bool]:
-    """The year of the first line, or, and then True, of the last."""
+    """The year of the first line and False, or that of the last line and True."""
     created = _CREATED.search(text[:4096]) or _NAMED.search(Path(path).name)
     if created:
         return int(created[1]), False
@@ -178,7 +178,7 @@ def _year(path: _PathLike, text: str) -> tuple[int, bool]:
 
 
 class _Reader:
-    """Reads line after line; knows the iteration and the test net that it is at."""
+    """Reads line after line; keeps the current iteration and test net."""
 
     def __init__(self) -> None:
         self._log = TrainingLog()
@@ -187,7 +187,7 @@ class _Reader:
         self._seen: dict[str, set[tuple[int, int]]] = {"Train": set(), "Test": set()}
 
     def read(self, line: Line) -> None:
-        """Take in one line."""
+        """Add what one line says to the tables."""
         iteration = _ITERATION.search(line.message)
         if iteration:
             self._iteration = float(iteration[1])
@@ -219,7 +219,7 @@ class _Reader:
         rows[-1][column] = float(value)
 
     def finish(self) -> TrainingLog:
-        """The tables, with the learning rate of each row: of its iteration, or the last before."""
+        """The tables, with each row's learning rate: the last one logged up to its iteration."""
         rates = sorted(self._log.rates, key=lambda rate: rate.iteration)
         iterations = [rate.iteration for rate in rates]
         for row in (*self._log.train, *self._log.test):

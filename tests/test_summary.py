@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from caffe_lite.errors import CaffeError, DataError, LayerError, NetError
-from caffe_lite.export.summary import count_text, shape_text, summarize
 from caffe_lite.proto import caffe_pb2, files, nodes, text
+from caffe_lite.summary import count_text, shape_text, summarize
 
-MODELS = Path(__file__).parent.parent.parent / "models"
+MODELS = Path(__file__).parent.parent / "models"
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
 
 
@@ -209,7 +209,7 @@ def test_shapes_come_from_the_mean_file(tmp_path):
 
 
 def test_shapes_come_from_the_data_where_it_must(tmp_path):
-    golden = Path(__file__).parent.parent / "golden" / "data"
+    golden = Path(__file__).parent / "golden" / "data"
     shutil.copytree(golden / "lmdb_64x48", tmp_path / "db")  # reading makes a lock file
     config = f'data_param {{ source: "{tmp_path / "db"}" batch_size: 2 backend: LMDB }}'
     shapes = rows_of(DATA.format("Data", config, ""))["d"].shapes
