@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from caffe_lite.pycaffe.nccl import set_solver_rank as set_solver_rank
     from caffe_lite.pycaffe.nccl import solver_count as solver_count
     from caffe_lite.pycaffe.nccl import solver_rank as solver_rank
+    from caffe_lite.pycaffe.timer import Timer as Timer
     from caffe_lite.rng import set_random_seed as set_random_seed
     from caffe_lite.solver.solver import AdaDeltaSolver as AdaDeltaSolver
     from caffe_lite.solver.solver import AdaGradSolver as AdaGradSolver
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from caffe_lite.solver.solver import SGDSolver as SGDSolver
     from caffe_lite.solver.solver import Solver as Solver
     from caffe_lite.solver.solver import get_solver as get_solver
-    from caffe_lite.pycaffe.timer import Timer as Timer
 
 __version__ = "0.1.0"
 

@@ -67,12 +67,11 @@ def conv_params(fn: Function) -> tuple[int, Array, Array, Array]:
     The arrays have one element, or one for each axis after `axis`.  Raises CropError for a layer
     with fields for single axes (``kernel_h``, …) or without ``kernel_size``.
     """
-    layer = _class(fn)
-    param = _param(fn)
-    window = layer.sliding_window(param)
-    if window is None or window.kernel is None or not any(window.kernel):
+    cls, param = _class(fn), _param(fn)
+    window = cls.sliding_window(param)
+    if window is None or not window.has_size:
         raise CropError(f"{fn.type_name} has no kernel_size")
-    config = getattr(param, layer.config_field or "")
+    config = getattr(param, cls.config_field or "")
     single = list(filter(config.HasField, _SINGLE_AXIS_FIELDS))
     if single:
         raise CropError(

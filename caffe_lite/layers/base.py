@@ -23,12 +23,7 @@ import numpy.typing as npt
 from caffe_lite import fillers
 from caffe_lite.blob import Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable
-from caffe_lite.layers.description import (
-    SAME_COORDINATES,
-    CoordinateMap,
-    Drawing,
-    SlidingWindow,
-)
+from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
@@ -177,7 +172,7 @@ class Layer:
     # -- what others ask of a type; `param` is a message of it, and no layer need be made ----
 
     keeps_coordinates: ClassVar[bool] = False
-    """Does a pixel of the top stand where it stood in the bottom?"""
+    """Does each element of the top belong to the pixel of the same coordinates in the bottom?"""
 
     @classmethod
     def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow | None:

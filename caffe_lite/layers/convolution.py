@@ -284,7 +284,7 @@ class Convolution(_Convolving):
 
     def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
         """Each element of the weight, for each pixel of the tops."""
-        pixels = sum(math.prod(shape) // self.config.num_output for shape in top)
+        pixels = sum(math.prod(shape) // int(self.config.num_output) for shape in top)
         return self.weight.count * pixels
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -64,7 +64,7 @@ class Prefetching(Source):
         items: Mapping[str, Shape],
         channels: int | None = None,
     ) -> list[Shape] | None:
-        """From batch_size, the mean file and what `_declared_channels` and `_declared_size` say."""
+        """From batch_size, transform_param, the mean file and the type's own fields."""
         batch_size = getattr(param, cls.config_field).batch_size
         item = items.get(param.top[0]) if param.top else None
         if item is None and batch_size:

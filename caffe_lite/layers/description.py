@@ -1,4 +1,4 @@
-"""What a layer type says of itself, as values that drawings and coordinate maps format."""
+"""What a layer type says of itself without data: values that drawings and coord_map format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAME_COORDINATES: CoordinateMap = (None, 1, 0)
 
 
 class SlidingWindow(NamedTuple):
-    """A kernel that slides over a bottom, as the prototxt gives it, right or wrong.
+    """A kernel that slides over a bottom, as the prototxt gives it, not yet checked.
 
     Each tuple has one size for all spatial axes, or one for each.
     """
@@ -26,7 +26,7 @@ class SlidingWindow(NamedTuple):
     axis: int
     """The axis of the channels; the spatial axes follow it."""
     kernel: Shape | None
-    """None: the whole plane.  Empty: not given."""
+    """None for the whole plane (global pooling); empty where none is given."""
     stride: Shape
     pad: Shape
     dilation: Shape
@@ -42,20 +42,29 @@ class SlidingWindow(NamedTuple):
             dilation,
         )
 
+    @property
+    def has_size(self) -> bool:
+        """Whether the prototxt gives the kernel a size."""
+        return any(self.kernel or ())
+
     def span(self) -> Array:
         """The size of the dilated kernel, dilation (kernel - 1) + 1, for all axes or for each."""
-        return (np.array(self.kernel) - 1) * np.array(self.dilation) + 1
+        span: Array = (np.array(self.kernel) - 1) * np.array(self.dilation) + 1
+        return span
 
     def coordinate_map(self) -> CoordinateMap | None:
-        """a = 1 / stride, b = (pad - (span - 1) / 2) / stride; None without a kernel size."""
-        if not self.kernel:
+        """a = 1 / stride, b = (pad - (span - 1) / 2) / stride; None without a size."""
+        if not self.has_size:
             return None
         stride = np.array(self.stride)
         return self.axis, 1 / stride, (np.array(self.pad) - (self.span() - 1) / 2) / stride
 
     def transposed_coordinate_map(self) -> CoordinateMap | None:
-        """The inverse, for a kernel that slides over the top: a = stride, b = (span - 1) / 2 - pad."""
-        if not self.kernel:
+        """The inverse, for a kernel that slides over a top: a = stride, b = (span - 1) / 2 - pad.
+
+        None without a size.
+        """
+        if not self.has_size:
             return None
         return self.axis, np.array(self.stride), (self.span() - 1) / 2 - np.array(self.pad)
 

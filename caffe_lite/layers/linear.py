@@ -55,7 +55,7 @@ class InnerProduct(_WithBias):
 
     def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
         """Each element of the weight, for each item."""
-        items = sum(math.prod(shape) // self.config.num_output for shape in top)
+        items = math.prod(top[0]) // int(self.config.num_output)
         return self.weight.count * items
 
     def check(self, *bottom: Shape) -> None:

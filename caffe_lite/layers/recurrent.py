@@ -113,7 +113,7 @@ class Recurrent(Layer):
         return [(steps, streams, size)] + [(1, streams, size)] * self._exposed
 
     def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
-        """Each element of a weight, for each step of each stream; the static one's once a stream."""
+        """Each element of a weight, for each step of each stream; w_static's for each stream."""
         steps, streams = bottom[0][:2]
         static = self.w_static.count if self._static else 0
         matrices = sum(blob.count for blob in self.blobs if len(blob.shape) == 2)

@@ -1,4 +1,4 @@
-"""The names of pycaffe's compiled part: ``caffe.pycaffe`` and ``caffe._caffe`` are this package."""
+"""The names of pycaffe's compiled part, in ``caffe.pycaffe`` and ``caffe._caffe``."""
 
 from __future__ import annotations
 
