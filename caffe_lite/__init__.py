@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     from caffe_lite.net_spec import NetSpec as NetSpec
     from caffe_lite.net_spec import params as params
     from caffe_lite.net_spec import to_proto as to_proto
-    from caffe_lite.parallel import NCCL as NCCL
-    from caffe_lite.parallel import has_nccl as has_nccl
-    from caffe_lite.parallel import set_multiprocess as set_multiprocess
-    from caffe_lite.parallel import set_solver_count as set_solver_count
-    from caffe_lite.parallel import set_solver_rank as set_solver_rank
-    from caffe_lite.parallel import solver_count as solver_count
-    from caffe_lite.parallel import solver_rank as solver_rank
+    from caffe_lite.pycaffe.nccl import NCCL as NCCL
+    from caffe_lite.pycaffe.nccl import has_nccl as has_nccl
+    from caffe_lite.pycaffe.nccl import set_multiprocess as set_multiprocess
+    from caffe_lite.pycaffe.nccl import set_solver_count as set_solver_count
+    from caffe_lite.pycaffe.nccl import set_solver_rank as set_solver_rank
+    from caffe_lite.pycaffe.nccl import solver_count as solver_count
+    from caffe_lite.pycaffe.nccl import solver_rank as solver_rank
+    from caffe_lite.pycaffe.timer import Timer as Timer
     from caffe_lite.rng import set_random_seed as set_random_seed
     from caffe_lite.solver.solver import AdaDeltaSolver as AdaDeltaSolver
     from caffe_lite.solver.solver import AdaGradSolver as AdaGradSolver
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from caffe_lite.solver.solver import SGDSolver as SGDSolver
     from caffe_lite.solver.solver import Solver as Solver
     from caffe_lite.solver.solver import get_solver as get_solver
-    from caffe_lite.timer import Timer as Timer
 
 __version__ = "0.1.0"
 
@@ -68,21 +68,21 @@ _HOME = {
     "Classifier": "classifier",
     "Detector": "detector",
     "Layer": "layers.base",
-    "NCCL": "parallel",
+    "NCCL": "pycaffe.nccl",
     "NesterovSolver": "solver.solver",
     "Net": "net.net",
     "NetSpec": "net_spec",
     "RMSPropSolver": "solver.solver",
     "SGDSolver": "solver.solver",
     "Solver": "solver.solver",
-    "Timer": "timer",
+    "Timer": "pycaffe.timer",
     "allow_python_layers": "layers.python",
     "classifier": "",
     "coord_map": "",
     "detector": "",
     "draw": "",
     "get_solver": "solver.solver",
-    "has_nccl": "parallel",
+    "has_nccl": "pycaffe.nccl",
     "init_log": "glog",
     "install_as_caffe": "as_caffe",
     "io": "",
@@ -97,12 +97,12 @@ _HOME = {
     "set_device": "modes",
     "set_mode_cpu": "modes",
     "set_mode_gpu": "modes",
-    "set_multiprocess": "parallel",
+    "set_multiprocess": "pycaffe.nccl",
     "set_random_seed": "rng",
-    "set_solver_count": "parallel",
-    "set_solver_rank": "parallel",
-    "solver_count": "parallel",
-    "solver_rank": "parallel",
+    "set_solver_count": "pycaffe.nccl",
+    "set_solver_rank": "pycaffe.nccl",
+    "solver_count": "pycaffe.nccl",
+    "solver_rank": "pycaffe.nccl",
     "to_proto": "net_spec",
 }
 """The module, below this package, where each public name lives; "" for one that is a module."""

@@ -1,4 +1,4 @@
-"""pycaffe's choice of device: there is one, the CPU."""
+"""pycaffe's choice of a device, of which there is one: the CPU."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _told = False
 
 
 def set_mode_cpu() -> None:
-    """Compute on the CPU, as always."""
+    """Does nothing: the CPU always computes."""
 
 
 def set_mode_gpu() -> None:
-    """Say once that this runs on the CPU, and go on."""
+    """Warns, once in a process, that the CPU computes."""
     global _told
     if not _told:
         _log.warning("caffe_lite has no GPU mode: computing on the CPU")
@@ -21,4 +21,4 @@ def set_mode_gpu() -> None:
 
 
 def set_device(device: int) -> None:
-    """Accepted for programs that choose a GPU; without effect."""
+    """Does nothing, for programs that choose a GPU."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import re
 import runpy
@@ -17,37 +18,29 @@ from tests.project import EXAMPLES, GOLDEN, MODELS, PAGES, ROOT, golden
 
 PACKAGE = ROOT / "caffe_lite"
 
-# A part may import what stands on a lower level, and itself.
-LEVELS = {
-    "errors": 0,
-    "glog": 0,
-    "modes": 0,
-    "rng": 0,
-    "timer": 0,
-    "kernels": 1,
-    "proto": 1,
-    "blob": 2,
-    "fillers": 2,
-    "net_spec": 2,
-    "parallel": 2,
-    "training_log": 2,
-    "data": 3,
-    "layers": 4,
-    "net": 5,
-    "solver": 6,
-    "io": 6,
-    "testing": 7,
-    "as_caffe": 7,
-    "classifier": 7,
-    "coord_map": 7,
-    "detector": 7,
-    "draw": 7,
-    "export": 7,
-    "pycaffe": 7,
-    "": 8,  # caffe_lite/__init__.py: the public names
-    "cli": 9,
-    "__main__": 10,
-}
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
+
+
+def contract(name: str, key: str) -> list[str]:
+    """The lines of one setting of a contract of import-linter's."""
+    return SETUP[f"importlinter:contract:{name}"][key].split("\n")[1:]
+
+
+def levels() -> dict[str, int]:
+    """The level of each part: a part imports parts on lower levels, and itself."""
+    rows = [row.split(" | ") for row in reversed(contract("levels", "layers"))]
+    rows.insert(rows.index(["cli"]), [""])  # caffe_lite/__init__.py: the public names
+    return {part: level for level, row in enumerate(rows) for part in row}
+
+
+def shared_layer_files() -> set[str]:
+    """The files of layers/ that all its families may import."""
+    allowed = (line.split(" -> ") for line in contract("layer-families", "ignore_imports"))
+    return {target.rpartition(".")[2] for _, target in allowed}
+
+
+LEVELS = levels()
 # Where a level says too much: what else of the package these may import.
 ONLY = {
     "kernels": set(),
@@ -56,7 +49,7 @@ ONLY = {
 }
 SHARED = {  # files of a folder that its other files may import; the rest stand alone
     "kernels": {"_jit", "gemm"},
-    "layers": {"base", "fusion", "registry"},
+    "layers": shared_layer_files(),
 }
 NET_LEVELS = {"errors": 0, "link": 0, "passes": 1, "log": 2, "weights": 2, "running": 3, "net": 4}
 ALSO = {  # one file in several parts, the others for the first alone
@@ -161,7 +154,7 @@ def families(folder: str) -> set[str]:
 @each(SOURCES)
 def test_imports_go_one_way(path: Path) -> None:
     part = module_name(path).partition(".")[0]
-    assert part in LEVELS, f"{part}: say in LEVELS and in setup.cfg what it may import"
+    assert part in LEVELS, f"{part}: setup.cfg must say on which level it is"
     for target in imports(path):
         other = target.partition(".")[0]
         if other == part:

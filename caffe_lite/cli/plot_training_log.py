@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the chart and print the file's name."""
-    from caffe_lite.export import charts
+    from caffe_lite.training_log import charts
 
     charts.plot(args.chart, args.picture, args.logs)
     print(f"{args.picture}: {charts.CHARTS[args.chart]}")

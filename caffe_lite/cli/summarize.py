@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING
 from caffe_lite.cli import UsageError, flags
 
 if TYPE_CHECKING:
-    from caffe_lite.export.summary import Row, Summary
+    from caffe_lite.summary import Row, Summary
 
 HEADER = ("layer", "type", "top shape", "parameters", "multiply-adds", "memory")
-NUMBERS_FROM = 3
-"""The first of the right-aligned columns."""
+RIGHT_ALIGNED_FROM = 3
+"""The first of the columns that are aligned to the right."""
 COLORS = {
-    "Convolution": "31",
-    "Deconvolution": "31",
-    "DepthwiseConvolution": "31",
-    "InnerProduct": "35",
-    "Pooling": "33",
+    "convolution": "31",
+    "depthwise convolution": "31",
+    "inner product": "35",
+    "pooling": "33",
 }
 """The terminal colours closest to those of draw_net."""
 
@@ -61,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from caffe_lite.export.summary import summarize
     from caffe_lite.proto import caffe_pb2, files
+    from caffe_lite.summary import summarize
 
     source = files.read_net(args.net)
     shapes = {}
@@ -86,11 +85,11 @@ def table(summary: Summary, max_width: int, colored: bool) -> list[str]:
     """The lines of the table, with columns as narrow as possible."""
     cells = [_cut(HEADER, max_width), *(_cut(_cells(row), max_width) for row in summary.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    styles = ["1", *(COLORS.get(row.type, "") for row in summary.rows)]
+    styles = ["1", *(COLORS.get(row.kind, "") for row in summary.rows)]
     lines = []
     for row, style in zip(cells, styles, strict=True):
         texts = [
-            cell.ljust(width) if column < NUMBERS_FROM else cell.rjust(width)
+            cell.ljust(width) if column < RIGHT_ALIGNED_FROM else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         line = "  ".join(texts).rstrip()
@@ -100,7 +99,7 @@ def table(summary: Summary, max_width: int, colored: bool) -> list[str]:
 
 def totals(summary: Summary) -> str:
     """The totals, and the multiply-adds for one item."""
-    from caffe_lite.export.summary import ITEM_SIZE, count_text
+    from caffe_lite.summary import ITEM_SIZE, count_text
 
     items = summary.items
     batch = f"a batch of {items}" if items != 1 else "one item"
@@ -118,7 +117,7 @@ def totals(summary: Summary) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    from caffe_lite.export.summary import shape_text
+    from caffe_lite.summary import shape_text
 
     parameters = f"{row.parameters:,}" if row.parameters else "-"
     if row.shared:

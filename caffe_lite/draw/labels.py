@@ -1,22 +1,17 @@
-"""What is written on layers and edges, and in which colours: pycaffe's words and styles."""
+"""The labels and colours of layers and edges, in pycaffe's words and styles."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from caffe_lite.blob import Shape
+from caffe_lite.layers import registry
+from caffe_lite.layers.description import Drawing, SlidingWindow
 from caffe_lite.proto import caffe_pb2
 
 LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
 NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}
 BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
 
-_COLORS = {
-    "Convolution": "#FF5050",
-    "Deconvolution": "#FF5050",
-    "InnerProduct": "#CC33FF",
-    "Pooling": "#FF9900",
-}
-_WITH_LR_MULT = ("Convolution", "Deconvolution", "InnerProduct")
+_COLORS = {"convolution": "#FF5050", "inner product": "#CC33FF", "pooling": "#FF9900"}
 
 
 def get_pooling_types_dict() -> dict[int, str]:
@@ -25,26 +20,23 @@ def get_pooling_types_dict() -> dict[int, str]:
 
 
 def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
-    """What stands on the edges to a layer's tops: its num_output, of Data layers the batch size.
+    """The label of the edges to a layer's tops: its num_output, or the batch size of Data layers.
 
     Two quotation marks, the empty label of graphviz, for all other types.
     """
-    if layer.type == "Data":
-        return f"Batch {layer.data_param.batch_size}"
-    if layer.type in ("Convolution", "Deconvolution"):
-        return str(layer.convolution_param.num_output)
-    if layer.type == "InnerProduct":
-        return str(layer.inner_product_param.num_output)
-    return '""'
+    drawing = _drawing(layer)
+    if drawing.batch_size is not None:
+        return f"Batch {drawing.batch_size}"
+    return '""' if drawing.outputs is None else str(drawing.outputs)
 
 
 def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> tuple[float, float]:
-    """The learning rate multipliers of weights and bias; 1 where none is given.
+    """The learning rate multipliers of weight and bias; 1 where none is given.
 
-    Raises ValueError, as pycaffe does, for a layer that is no Convolution, Deconvolution or
+    Raises ValueError, as pycaffe does, for a layer other than Convolution, Deconvolution and
     InnerProduct, and for one with more than two `param`.
     """
-    if layer.type not in _WITH_LR_MULT:
+    if _drawing(layer).outputs is None:
         raise ValueError(f"{layer.type} layers have no learning rate multipliers to show")
     given = [spec.lr_mult for spec in layer.param]
     if len(given) > 2:
@@ -60,8 +52,8 @@ def get_layer_label(
 ) -> str:
     r"""A layer's label for graphviz, in quotation marks: name, type, window, multipliers.
 
-    Its parts are separated by spaces where the net runs down or up (`rankdir` TB or BT), else by
-    ``\n``, so that the label takes the room that the direction leaves.
+    Spaces separate its parts where the net runs down or up (`rankdir` TB or BT), else ``\n``, so
+    that the label fits the direction.
     """
     separator = " " if rankdir in ("TB", "BT") else r"\n"
     title = [layer.name, type_text(layer)]
@@ -70,51 +62,40 @@ def get_layer_label(
 
 def choose_color_by_layertype(layertype: str) -> str:
     """The colour of a layer that does not work in place."""
-    return _COLORS.get(layertype, "#6495ED")
+    kind = _drawing(caffe_pb2.LayerParameter(type=layertype)).kind
+    return _COLORS.get(kind, LAYER_STYLE_DEFAULT["fillcolor"])
 
 
 def type_text(layer: caffe_pb2.LayerParameter) -> str:
     """The type in parentheses, with the method of Pooling layers."""
-    if layer.type == "Pooling":
-        method = layer.pooling_param.pool
-        return f"(Pooling {get_pooling_types_dict().get(method, method)})"
-    return f"({layer.type})"
+    return f"({' '.join(filter(None, [layer.type, _drawing(layer).method]))})"
 
 
 def detail_texts(layer: caffe_pb2.LayerParameter, display_lrm: bool = False) -> list[str]:
-    """Kernel size, stride and pad of layers with a window; with `display_lrm` multipliers too."""
-    texts = []
-    if layer.type in ("Convolution", "Deconvolution"):
-        texts = _window_texts(layer.convolution_param)
-    elif layer.type == "Pooling":
-        texts = _window_texts(layer.pooling_param)
-    if display_lrm and layer.type in _WITH_LR_MULT:
+    """Kernel size, stride and pad of layers with a window; multipliers with `display_lrm`."""
+    drawing = _drawing(layer)
+    texts = _window_texts(drawing.window) if drawing.window else []
+    if display_lrm and drawing.outputs is not None:
         weight, bias = get_layer_lr_mult(layer)
         if weight or bias:
             texts.append(f"lr mult: {weight:.1f}, {bias:.1f}")
     return texts
 
 
-def _window_texts(config: Any) -> list[str]:
-    if getattr(config, "global_pooling", False):
+def _drawing(layer: caffe_pb2.LayerParameter) -> Drawing:
+    return registry.describing_class(layer.type).drawing(layer)
+
+
+def _window_texts(window: SlidingWindow) -> list[str]:
+    if window.kernel is None:
         return ["kernel size: all"]
     return [
-        f"kernel size: {_size(config, 'kernel_size', 'kernel', 1)}",
-        f"stride: {_size(config, 'stride', 'stride', 1)}",
-        f"pad: {_size(config, 'pad', 'pad', 0)}",
+        f"kernel size: {_size(window.kernel or (1,))}",
+        f"stride: {_size(window.stride)}",
+        f"pad: {_size(window.pad)}",
     ]
 
 
-def _size(config: Any, field: str, each: str, default: int) -> str:
-    """One number if all axes have the same, else one for each with x between."""
-    height, width = getattr(config, f"{each}_h"), getattr(config, f"{each}_w")
-    given = getattr(config, field)
-    if config.HasField(f"{each}_h") or config.HasField(f"{each}_w"):
-        sizes = [height, width]
-    elif isinstance(given, int):
-        sizes = [given]
-    else:
-        sizes = list(given) or [default]
-    if len(set(sizes)) == 1:
-        sizes = sizes[:1]
-    return "x".join(map(str, sizes))
+def _size(sizes: Shape) -> str:
+    """One size if all axes have the same, else one for each with x between."""
+    return "x".join(map(str, sizes[:1] if len(set(sizes)) == 1 else sizes))

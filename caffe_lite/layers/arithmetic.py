@@ -75,6 +75,7 @@ class Eltwise(Layer):
 
     bottoms: ClassVar[Count] = (2, None)
     config_field = "eltwise_param"
+    keeps_coordinates = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only a product looks at its blobs again."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from caffe_lite import fillers
 from caffe_lite.blob import Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable
+from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
@@ -163,6 +164,59 @@ class Layer:
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
         """The arrays that backward needs from forward, and workspace; made anew for new shapes."""
         return {}
+
+    # -- what others ask of a type; `param` is a message of it, and no layer need be made ----
+
+    keeps_coordinates: ClassVar[bool] = False
+    """Does each element of the top belong to the pixel of the same coordinates in the bottom?"""
+
+    @classmethod
+    def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow | None:
+        """The kernel that slides over the bottom, if the type has one."""
+        return None
+
+    @classmethod
+    def coordinate_map(cls, param: caffe_pb2.LayerParameter) -> CoordinateMap | None:
+        """The map from coordinates of the bottom to those of the top, if there is one."""
+        if cls.keeps_coordinates:
+            return SAME_COORDINATES
+        window = cls.sliding_window(param)
+        return None if window is None else window.coordinate_map()
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """What a drawing shows of the layer, after its name and type."""
+        return Drawing()
+
+    @classmethod
+    def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
+        """Whether a dry run of the net needs another layer in this one's place.
+
+        A layer whose data are not here does, and one that would write a file.
+        """
+        return False
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """The shapes of a source's tops, without a look at its data.
+
+        items: the shape of one item, without the batch axis, by the name of a top; it comes before
+        what the fields say.  channels: assumed where they do not say how many.  None for a layer
+        whose data must be opened.  Raises DataError for a mean file that cannot be used.
+        """
+        return None
+
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """How often one forward multiplies by an element of a weight, each time with an addition.
+
+        Convolutions, inner products and recurrences count; all other types say 0.
+        """
+        return 0
 
     # -- the work; the arguments are blobs -------------------------------------------------
 
@@ -377,6 +431,7 @@ class Neuron(Layer):
     """One bottom, one top of the same shape, each element by itself; works in place."""
 
     in_place = True
+    keeps_coordinates = True
 
     def top_shapes(self, x: Shape) -> Sequence[Shape]:
         """The bottom's shape."""

@@ -27,6 +27,7 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
     """
 
     config_field = "batch_norm_param"
+    keeps_coordinates = True
 
     mean: Blob
     variance: Blob

@@ -12,8 +12,10 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import convolution as kernel
 from caffe_lite.kernels.convolution import Window
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.description import CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.layers.fusion import Epilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
 
 
 def _by(numbers: Iterable[int]) -> str:
@@ -24,6 +26,12 @@ class _Sliding(Layer):
     """Reads the kernel's size, stride, pad and dilation from `convolution_param`."""
 
     config_field = "convolution_param"
+
+    @classmethod
+    def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow:
+        """That of `convolution_param`."""
+        config = param.convolution_param
+        return SlidingWindow.of(config, config.axis, tuple(config.dilation) or (1,))
 
     @cached_property
     def _windows(self) -> dict[int, Window]:
@@ -108,6 +116,15 @@ class _Convolving(_Sliding, TakesEpilogue):
     tops = (1, None)
     weight: Blob
     bias: Blob
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The window and the outputs."""
+        return Drawing(
+            "convolution",
+            window=cls.sliding_window(param),
+            outputs=param.convolution_param.num_output,
+        )
 
     def spatial_top(self, window: Window, spatial: Shape) -> Shape:
         """The top's spatial axes."""
@@ -265,6 +282,11 @@ class Convolution(_Convolving):
     def _made_for(self) -> int:
         return self.weight.shape[1] * int(self.config.group)
 
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """Each element of the weight, for each pixel of the tops."""
+        pixels = sum(math.prod(shape) // int(self.config.num_output) for shape in top)
+        return self.weight.count * pixels
+
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """Y = W * X + b, then the epilogue."""
         window = self.window(bottom[0].shape)
@@ -290,6 +312,11 @@ class DepthwiseConvolution(Convolution):
     of channels of the bottom; `num_output` is a multiple of it.
     """
 
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """pycaffe, which has no such type, draws it without details."""
+        return Drawing("depthwise convolution")
+
     def check(self, *bottom: Shape) -> None:
         """As many groups as channels."""
         x, group = bottom[0], self.config.group
@@ -313,6 +340,11 @@ class Deconvolution(_Convolving):
     spatial' = stride (spatial - 1) + dilation (kernel - 1) + 1 - 2 pad.
     weight: (C, num_output / group, *kernel).  bias: (num_output,).
     """
+
+    @classmethod
+    def coordinate_map(cls, param: caffe_pb2.LayerParameter) -> CoordinateMap | None:
+        """The inverse of the convolution's."""
+        return cls.sliding_window(param).transposed_coordinate_map()
 
     def check_window(self, window: Window, spatial: Shape) -> None:
         """Padding leaves something of the top."""
@@ -338,6 +370,11 @@ class Deconvolution(_Convolving):
 
     def _made_for(self) -> int:
         return self.weight.shape[0]
+
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """Each element of the weight, for each pixel of the bottoms."""
+        pixels = sum(math.prod(shape) // self.weight.shape[0] for shape in bottom)
+        return self.weight.count * pixels
 
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """Y = W^T * X + b, then the epilogue."""

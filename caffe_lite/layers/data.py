@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,14 +16,28 @@ from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
 from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
-from caffe_lite.data.transformer import DataTransformer
+from caffe_lite.data.transformer import DataTransformer, read_mean
 from caffe_lite.data.windows import WindowReader, window_settings
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.layers.base import Count, Layer, Source
+from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
 log = logging.getLogger("caffe_lite.data")
+
+
+def _missing(path: str) -> bool:
+    return not path or not os.path.exists(path)
+
+
+def _batch_shapes(
+    param: caffe_pb2.LayerParameter, batch_size: int, item: Shape | None
+) -> list[Shape] | None:
+    """(N, *item) for the first top, (N,) for the labels in the others; None without an item."""
+    if item is None:
+        return None
+    return [(batch_size, *item), *[(batch_size,)] * (len(param.top) - 1)]
 
 
 class Prefetching(Source):
@@ -32,10 +46,59 @@ class Prefetching(Source):
     A subclass gives `_open`.  top[0]: (N, channels, height, width); top[1]: labels (N,).
     """
 
+    config_field: ClassVar[str]
     tops: ClassVar[Count] = 2
     dynamic = True
     heeds = frozenset({"data_param"})
     _prefetcher: Prefetcher[Batch] | None = None
+
+    @classmethod
+    def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
+        """Where its source is missing."""
+        return _missing(getattr(param, cls.config_field).source)
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """From batch_size, transform_param, the mean file and the type's own fields."""
+        batch_size = getattr(param, cls.config_field).batch_size
+        item = items.get(param.top[0]) if param.top else None
+        if item is None and batch_size:
+            item = cls._declared_item(param, channels)
+        return _batch_shapes(param, batch_size, item)
+
+    @classmethod
+    def _declared_item(cls, param: caffe_pb2.LayerParameter, channels: int | None) -> Shape | None:
+        """(channels, height, width) of one image after transform_param."""
+        transform = param.transform_param
+        mean: Shape | None = None
+        if transform.mean_file and os.path.exists(transform.mean_file):
+            mean = read_mean(transform.mean_file).shape
+        depth = mean[0] if mean else cls._declared_channels(param) or channels
+        if transform.crop_size:
+            size: Shape = (transform.crop_size, transform.crop_size)
+        else:
+            size = mean[1:] if mean else cls._declared_size(param)
+        return (depth, *size) if depth and all(size) else None
+
+    @classmethod
+    def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int | None:
+        """The channels that the fields imply, without a mean file."""
+        transform = param.transform_param
+        if transform.force_color:
+            return 3
+        if transform.force_gray:
+            return 1
+        return len(transform.mean_value) if len(transform.mean_value) > 1 else None
+
+    @classmethod
+    def _declared_size(cls, param: caffe_pb2.LayerParameter) -> Shape:
+        """Height and width of an image that is not cropped; zeros where it has its own."""
+        return (0, 0)
 
     def _open(self) -> Reader | WindowReader:
         """Check the configuration and open the source."""
@@ -97,6 +160,11 @@ class Data(Prefetching):
     config_field = "data_param"
     tops: ClassVar[Count] = (1, 2)
 
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The batch size."""
+        return Drawing(batch_size=param.data_param.batch_size)
+
     def _open(self) -> Reader:
         return RecordReader(self.config, self._transformer(), self.dtype)
 
@@ -112,6 +180,14 @@ class ImageData(Prefetching):
     """
 
     config_field = "image_data_param"
+
+    @classmethod
+    def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:
+        return 3 if param.image_data_param.is_color else 1
+
+    @classmethod
+    def _declared_size(cls, param: caffe_pb2.LayerParameter) -> Shape:
+        return (param.image_data_param.new_height, param.image_data_param.new_width)
 
     def _open(self) -> Reader:
         size = (self.config.new_height, self.config.new_width)
@@ -137,6 +213,10 @@ class WindowData(Prefetching):
 
     config_field = "window_data_param"
 
+    @classmethod
+    def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:
+        return 3
+
     def _open(self) -> WindowReader:
         settings = window_settings(self.config, self.param.transform_param)
         mean = self._transformer().mean
@@ -153,6 +233,23 @@ class HDF5Data(Source):
 
     config_field = "hdf5_data_param"
     tops: ClassVar[Count] = (1, None)
+
+    @classmethod
+    def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
+        """Where its list is missing."""
+        return _missing(param.hdf5_data_param.source)
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """Its fields say nothing of its tops but batch_size."""
+        if any(name not in items for name in param.top):
+            return None
+        return [(param.hdf5_data_param.batch_size, *items[name]) for name in param.top]
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read the first file and shape the tops."""
@@ -192,6 +289,11 @@ class HDF5Output(Layer):
     tops: ClassVar[Count] = 0
     differentiable = False
     _written = False
+
+    @classmethod
+    def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
+        """Always: it would write its file."""
+        return True
 
     def check(self, *bottom: Shape) -> None:
         """There is a file name in a folder that exists, and the bottoms have as many items."""
@@ -244,6 +346,25 @@ class MemoryData(Source):
     config_field = "memory_data_param"
     tops: ClassVar[Count] = 2
     _data: Array | None = None
+
+    @classmethod
+    def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
+        """Always: its data come from a program."""
+        return True
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """From batch_size, channels, height and width."""
+        config = param.memory_data_param
+        item = items.get(param.top[0]) if param.top else None
+        if item is None and config.batch_size:
+            item = (config.channels, config.height, config.width)
+        return _batch_shapes(param, config.batch_size, item)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Shape the tops."""

@@ -11,6 +11,7 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import linear as kernel
 from caffe_lite.layers.base import KeepsBottom, Layer, Param, Reads
+from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -46,6 +47,16 @@ class InnerProduct(_WithBias, TakesEpilogue):
     """
 
     config_field = "inner_product_param"
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The outputs."""
+        return Drawing("inner product", outputs=param.inner_product_param.num_output)
+
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """Each element of the weight, for each item."""
+        items = math.prod(top[0]) // int(self.config.num_output)
+        return self.weight.count * items
 
     def check(self, *bottom: Shape) -> None:
         """`num_output` is given; after a reshape the input fits the weight."""
@@ -178,6 +189,7 @@ class _Broadcast(Layer):
 
     bottoms = (1, 2)
     in_place = True
+    keeps_coordinates = True
 
     def check(self, *bottom: Shape) -> None:
         """The operand's shape is found in the bottom's, from `axis` on."""

@@ -23,6 +23,7 @@ class LRN(Layer):
     """
 
     config_field = "lrn_param"
+    keeps_coordinates = True
     backward_reads = Reads.BOTTOM
 
     def check(self, *bottom: Shape) -> None:
@@ -74,6 +75,7 @@ class MVN(Layer):
 
     config_field = "mvn_param"
     in_place = True
+    keeps_coordinates = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Subtracting a mean is linear."""

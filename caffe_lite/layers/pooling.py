@@ -12,6 +12,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import NotDifferentiable
 from caffe_lite.kernels import pooling as kernels
 from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.layers.description import Drawing, SlidingWindow
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
@@ -141,6 +142,18 @@ class Pooling(_Pooling):
     tops = (1, 2)
     config_field = "pooling_param"
     heeds = frozenset({"ceil_mode"})
+
+    @classmethod
+    def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow:
+        """That of `pooling_param`."""
+        window = SlidingWindow.of(param.pooling_param)
+        return window._replace(kernel=None) if param.pooling_param.global_pooling else window
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The method and the window."""
+        method = caffe_pb2.PoolingParameter.PoolMethod.Name(param.pooling_param.pool)
+        return Drawing("pooling", method, cls.sliding_window(param))
 
     def check(self, *bottom: Shape) -> None:
         """Kernel, pad and stride are given once, and fit the bottom."""

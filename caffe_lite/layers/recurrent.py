@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -110,6 +111,13 @@ class Recurrent(Layer):
         steps, streams = bottom[0][:2]
         size = self.config.num_output
         return [(steps, streams, size)] + [(1, streams, size)] * self._exposed
+
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """Each element of a weight, for each step of each stream; w_static's for each stream."""
+        steps, streams = bottom[0][:2]
+        static = self.w_static.count if self._static else 0
+        matrices = sum(blob.count for blob in self.blobs if len(blob.shape) == 2)
+        return streams * (steps * (matrices - static) + static)
 
     def start_states(self, bottom: list[Blob]) -> list[Array]:
         """Fill the buffers called as the states + "0": (N, D) before the first step."""

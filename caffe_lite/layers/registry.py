@@ -45,6 +45,14 @@ def layer_class(name: str) -> type[Layer]:
     raise LayerError(f'unknown layer type "{name}"{hint}', ".type")
 
 
+def describing_class(name: str) -> type[Layer]:
+    """The class to ask what a type is like: `Layer` itself for one that is not registered.
+
+    Nets are drawn and summarized whether or not all their types can be run here.
+    """
+    return _LAYERS.get(name, Layer)
+
+
 def create(
     param: caffe_pb2.LayerParameter,
     dtype: npt.DTypeLike = np.float32,

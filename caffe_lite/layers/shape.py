@@ -11,6 +11,8 @@ from itertools import pairwise
 from math import prod
 from typing import ClassVar
 
+import numpy as np
+
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.kernels.shape import (
     crop_backward,
@@ -23,7 +25,9 @@ from caffe_lite.kernels.shape import (
     tile_forward,
 )
 from caffe_lite.layers.base import Count, Layer, Reads
+from caffe_lite.layers.description import CoordinateMap
 from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
 
 
 def share(bottom: Blob, top: Blob) -> None:
@@ -134,6 +138,12 @@ class Crop(Mover):
 
     bottoms = 2
     config_field = "crop_param"
+
+    @classmethod
+    def coordinate_map(cls, param: caffe_pb2.LayerParameter) -> CoordinateMap:
+        """b = -offset."""
+        config = param.crop_param
+        return config.axis - 1, 1, -np.array(list(config.offset) or [0])
 
     def check(self, x: Shape, reference: Shape) -> None:
         """The window is inside the blob."""

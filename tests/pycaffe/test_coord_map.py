@@ -48,6 +48,31 @@ def test_a_crop_moves() -> None:
     assert cm.crop_params(L.Crop(L.Input(), L.Input()).fn)[0] == 2
 
 
+def test_pycaffes_layers_are_all_passed_through() -> None:
+    pycaffes = [
+        "AbsVal",
+        "BNLL",
+        "BatchNorm",
+        "Bias",
+        "Dropout",
+        "ELU",
+        "Eltwise",
+        "Exp",
+        "LRN",
+        "Log",
+        "MVN",
+        "PReLU",
+        "Power",
+        "ReLU",
+        "Scale",
+        "Sigmoid",
+        "Split",
+        "TanH",
+        "Threshold",
+    ]
+    assert sorted([*pycaffes, "Clip", "Swish"]) == cm.PASS_THROUGH_LAYERS
+
+
 @pytest.mark.parametrize("name", cm.PASS_THROUGH_LAYERS)
 def test_layers_that_keep_their_place(name: str) -> None:
     assert name in caffe.layer_type_list()

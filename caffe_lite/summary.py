@@ -1,4 +1,4 @@
-"""What a net is made of, layer by layer, without its data and without its weights."""
+"""What a net costs, layer by layer, without its data and without its weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.errors import CaffeError, DataError, NetError
-from caffe_lite.export.sources import declared_shapes
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Param, Source
 from caffe_lite.net.errors import located
@@ -16,7 +15,7 @@ from caffe_lite.net.passes import rules, wiring
 from caffe_lite.proto import caffe_pb2, nodes
 
 ITEM_SIZE = 4
-"""Bytes of a number: nets compute in float32."""
+"""Bytes of an element: nets compute in float32."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,18 @@ class Row:
 
     name: str
     type: str
+    kind: str
+    """The kind of type, as `layers.description.Drawing` has it: what colour it has."""
     tops: tuple[str, ...]
     shapes: tuple[Shape, ...]
     parameters: int
-    """Numbers that it owns and that are saved with the net: weights, biases, statistics."""
+    """Elements that it owns and that are saved with the net: weights, biases, statistics."""
     shared: int
-    """Numbers that it uses, by the name of a parameter, but that a layer before it owns."""
+    """Elements that it uses, by the name of a parameter, but that a layer before it owns."""
     multiply_adds: int
-    """Of convolutions and inner products, the recurrent ones too; other layers count as none."""
+    """Of convolutions, inner products and recurrences; 0 for all other types."""
     memory: int
-    """Bytes of its tops' data; none for what stands in another blob's memory (in place)."""
+    """Bytes of its tops' data; 0 for a top that uses another blob's memory (in place)."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ def summarize(
 ) -> Summary:
     """Summarize the layers that `phase`, `level` and `stages` select.
 
-    `input_shapes` has the shape of any top of a layer without bottoms, by its name; that of
-    further tops it need not have when they are labels, one for each item.  Where it has none, the
-    shape comes from the prototxt, then from the source of the data if that is there.  Raises
-    NetError where neither says it, and what building the net would raise.
+    `input_shapes` has shapes of tops of layers without bottoms, by name.  Further tops of such a
+    layer may be left out if they are labels, one for each item.  A shape that is not given comes
+    from the prototxt, then from the data if they are here.  Raises NetError where neither has it,
+    and what building the net would raise.
     """
     state = caffe_pb2.NetState()
     state.CopyFrom(source.param.state)
@@ -117,7 +118,7 @@ class _Builder:
 
     def _class_of(self, node: nodes.Node) -> type[Layer]:
         try:
-            if self._known_shapes(node.param):  # of whatever type: nothing of it need run
+            if self._known_shapes(node.param):  # of any type: none of its code need run
                 return Source
             return registry.layer_class(node.type).resolve(node.param, self._python_layers)
         except CaffeError as error:
@@ -139,12 +140,12 @@ class _Builder:
         self.rows.append(self._row(node, layer, bottom, top))
 
     def _known_shapes(self, param: caffe_pb2.LayerParameter) -> list[Shape] | None:
-        """The shapes of a data layer's tops, where they need no look at its data."""
+        """The shapes of a data layer's tops, where its data need not be opened."""
         if param.bottom or not param.top or param.type == "Input":
             return None
         first = self._given.get(param.top[0])
         if first is None:
-            return declared_shapes(param)
+            return registry.describing_class(param.type).source_shapes(param, {})
         return [first, *[first[:1]] * (len(param.top) - 1)]
 
     def _shape_source(self, layer: Layer, top: list[Blob]) -> None:
@@ -173,32 +174,9 @@ class _Builder:
                 memory += ITEM_SIZE * blob.count
         names = tuple(self.wires.blobs[i] for i in self.wires.tops[len(self.rows)])
         shapes = tuple(blob.shape for blob in top)
-        work = multiply_adds(layer, bottom, top)
-        return Row(node.name, node.type, names, shapes, own, shared, work, memory)
-
-
-def multiply_adds(layer: Layer, bottom: Sequence[Blob], top: Sequence[Blob]) -> int:
-    """Multiplications, each with its addition, by a layer's weights in one forward.
-
-    Each number of a weight is used once for each place of a convolution's top, of a
-    deconvolution's bottom, once for each item of an inner product, and once for each step of each
-    stream of a recurrence (its static weight once for each stream).
-    """
-    if not layer.blobs:
-        return 0
-    weight = layer.blobs[0]
-    if layer.type in ("Convolution", "DepthwiseConvolution", "InnerProduct"):
-        outputs = int(layer.config.num_output)
-        return weight.count * sum(blob.count // outputs for blob in top)
-    if layer.type == "Deconvolution":
-        return weight.count * sum(blob.count // weight.shape[0] for blob in bottom)
-    if layer.type in ("RNN", "LSTM"):
-        steps, streams = bottom[0].shape[:2]
-        static: Blob | None = getattr(layer, "w_static", None)
-        once = static.count if static else 0
-        matrices = sum(blob.count for blob in layer.blobs if len(blob.shape) == 2)
-        return streams * (steps * (matrices - once) + once)
-    return 0
+        work = layer.multiply_adds([blob.shape for blob in bottom], shapes)
+        kind = registry.describing_class(node.type).drawing(node.param).kind
+        return Row(node.name, node.type, kind, names, shapes, own, shared, work, memory)
 
 
 def _copy(node: nodes.Node) -> nodes.Node:
@@ -208,7 +186,7 @@ def _copy(node: nodes.Node) -> nodes.Node:
 
 
 def _declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
-    """Build a layer all but for the values of its parameters, which can take gigabytes."""
+    """Build a layer without the values of its parameters, which can take gigabytes."""
 
     def add(param: Param) -> None:
         layer.learnable.append(param.learnable)
@@ -219,7 +197,7 @@ def _declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
 
 
 def _declare_source(layer: Layer, top: list[Blob]) -> None:
-    """Shape the tops of a layer that must look at its data."""
+    """Shape the tops of a layer that must open its data."""
     try:
         _declare(layer, [], top)
     except DataError as error:
@@ -236,7 +214,7 @@ def _how_to_give(name: str) -> str:
 
 
 def shape_text(shape: Shape) -> str:
-    """A shape as 64x3x227x227; a number alone has the shape "scalar"."""
+    """A shape as 64x3x227x227; that of a blob without axes is "scalar"."""
     return "x".join(map(str, shape)) if shape else "scalar"
 
 

@@ -1,4 +1,4 @@
-"""pycaffe's names for training on several GPUs: here one process uses all cores."""
+"""pycaffe's names for training on several GPUs, where caffe_lite uses all cores of one process."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ _WHY = "caffe_lite trains in one process, on all cores of the CPU; it has no NCC
 
 
 def has_nccl() -> bool:
-    """Whether solvers on several GPUs can be joined: no."""
+    """Whether several GPUs can train together: False."""
     return False
 
 
 class NCCL:
-    """What joins solvers on several GPUs in Caffe; refused here with CaffeError."""
+    """Caffe's connection of the solvers on several GPUs; raises CaffeError."""
 
     def __init__(self, solver: Any, uid: Any = None) -> None:
         raise CaffeError(_WHY)
 
     @staticmethod
     def new_uid() -> NoReturn:
-        """Refused, as all of it."""
+        """Raises CaffeError."""
         raise CaffeError(_WHY)
 
 
 def solver_count() -> int:
-    """How many solvers train together: one."""
+    """How many solvers train together: 1."""
     return 1
 
 
 def set_solver_count(count: int) -> None:
-    """Accept 1; CaffeError for more."""
+    """Accepts 1; raises CaffeError for any other count."""
     if count != 1:
         raise CaffeError(f"{_WHY}: the solver count is 1, not {count}")
 
 
 def solver_rank() -> int:
-    """Which of the solvers this is: the first."""
+    """The index of this solver: 0."""
     return 0
 
 
 def set_solver_rank(rank: int) -> None:
-    """Accept 0; CaffeError for others."""
+    """Accepts 0; raises CaffeError for any other rank."""
     if rank != 0:
         raise CaffeError(f"{_WHY}: the solver rank is 0, not {rank}")
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Accepted: with one solver it changes nothing."""
+    """Does nothing: with one solver both values mean the same."""

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto.atomic import write_atomically
-from caffe_lite.training_log import TrainingLog, parse_log
+from caffe_lite.training_log.parse import TrainingLog, parse_log
 
 CHARTS = tuple(
     f"{value} vs. {axis}"
     for value in ("Test accuracy", "Test loss", "Train learning rate", "Train loss")
     for axis in ("Iters", "Seconds")
 )
-"""The charts by their numbers."""
+"""The charts, in the order of their numbers."""
 
 MARKED_POINTS = 60
-"""A line of at most so many points shows each of them."""
+"""A line marks its points if it has no more than this."""
 
 _ACCURACY = re.compile(r"acc|top-?\d|iou|precision", re.IGNORECASE)
 _LOSS = re.compile(r"loss", re.IGNORECASE)
@@ -37,9 +37,9 @@ class Series(NamedTuple):
 
 
 def series_of(log: TrainingLog, chart: int) -> list[Series]:
-    """What a chart shows of a log: one line, or one for each test output that fits its name.
+    """The lines of a chart: one, or one for each test output whose name fits.
 
-    Empty if the log says nothing of it.
+    Empty if the log has no such values.
     """
     value, _, axis = CHARTS[chart].partition(" vs. ")
     if value.startswith("Train"):
@@ -67,8 +67,8 @@ def series_of(log: TrainingLog, chart: int) -> list[Series]:
 def plot(chart: int, path: str | os.PathLike[str], logs: Sequence[str]) -> None:
     """Draw a chart of some logs into a file, whole or not at all.
 
-    The file's type is its name's ending: .png, .svg, .pdf.  Raises CaffeError for a log that
-    cannot be read or says nothing of it, and where matplotlib is missing.
+    The type of file is the ending of its name: .png, .svg, .pdf.  Raises CaffeError for a log that
+    cannot be read or has no values for the chart, and where matplotlib is missing.
     """
     figure, axes = _figure()
     several = len(logs) > 1
@@ -105,7 +105,7 @@ def _figure() -> tuple[Any, Any]:
 
 
 def _draw(axes: Any, series: Series, label: str, chart: int) -> None:
-    """One line, in steps for a rate, which holds until the next; a gap where it is not finite."""
+    """One line, with gaps at values that are not finite.  A rate is drawn in steps."""
     ys = [y if math.isfinite(y) else math.nan for y in series.ys]
     marker = "o" if len(ys) <= MARKED_POINTS else None
     style = "steps-post" if "rate" in CHARTS[chart] else "default"
@@ -113,7 +113,7 @@ def _draw(axes: Any, series: Series, label: str, chart: int) -> None:
 
 
 def _finish(axes: Any, chart: int, lines: int) -> None:
-    """Title, names of the axes, grid and legend."""
+    """Add title, axis labels, grid and legend."""
     value, _, axis = CHARTS[chart].partition(" vs. ")
     axes.set_title(CHARTS[chart])
     axes.set_xlabel("Iterations" if axis == "Iters" else "Seconds")
@@ -127,13 +127,13 @@ def _finish(axes: Any, chart: int, lines: int) -> None:
 
 
 def _scale_rate(axes: Any) -> None:
-    """Rates that fall by steps of ten stand on a logarithmic axis."""
+    """Choose a logarithmic axis for rates that fall by powers of ten."""
     values = [y for line in axes.get_lines() for y in line.get_ydata() if y == y]
     if values and min(values) > 0 and max(values) >= 30 * min(values):
         axes.set_yscale("log")
 
 
 def _labels(logs: Sequence[str]) -> list[str]:
-    """The names of the files without .log; with their folders where they would be the same."""
+    """The file names without .log, or whole paths where two of these are the same."""
     names = [Path(log).name.removesuffix(".log") for log in logs]
     return names if len(set(names)) == len(names) else list(logs)

@@ -1,4 +1,4 @@
-"""pycaffe's compiled part, under its module names ``caffe.pycaffe`` and ``caffe._caffe``."""
+"""The names of pycaffe's compiled part, in ``caffe.pycaffe`` and ``caffe._caffe``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from caffe_lite.layers import layer_type_list
 from caffe_lite.layers.base import Layer
 from caffe_lite.modes import set_device, set_mode_cpu, set_mode_gpu
 from caffe_lite.net.net import Net
-from caffe_lite.parallel import (
+from caffe_lite.proto.caffe_pb2 import LayerParameter, SolverParameter
+from caffe_lite.pycaffe.nccl import (
     NCCL,
     has_nccl,
     set_multiprocess,
@@ -17,7 +18,7 @@ from caffe_lite.parallel import (
     solver_count,
     solver_rank,
 )
-from caffe_lite.proto.caffe_pb2 import LayerParameter, SolverParameter
+from caffe_lite.pycaffe.timer import Timer
 from caffe_lite.rng import set_random_seed
 from caffe_lite.solver import (
     AdaDeltaSolver,
@@ -29,7 +30,6 @@ from caffe_lite.solver import (
     Solver,
     get_solver,
 )
-from caffe_lite.timer import Timer
 
 __all__ = [
     "NCCL",

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from caffe_lite.errors import CaffeError
-from caffe_lite.export import charts
-from caffe_lite.training_log import Point, TrainingLog, parse_log
+from caffe_lite.training_log import Point, TrainingLog, charts, parse_log
 
 
 def log_text(accuracy="accuracy"):

@@ -1,4 +1,4 @@
-"""Timer: how long something took, as pycaffe's ``caffe.Timer``."""
+"""pycaffe's ``caffe.Timer``."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import time
 
 
 class Timer:
-    """A stop watch: ``timer.start(); …; timer.stop(); print(timer.ms)``."""
+    """A stopwatch: ``timer.start(); …; timer.stop(); print(timer.ms)``."""
 
     def __init__(self) -> None:
         self._started: float | None = None
         self._ms = 0.0
 
     def start(self) -> None:
-        """Begin, unless it runs already."""
+        """Start, unless it is running."""
         if self._started is None:
             self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """End; without effect on one that does not run."""
+        """Stop; does nothing unless it is running."""
         if self._started is not None:
             self._ms = (time.perf_counter() - self._started) * 1000
             self._started = None
 
     @property
     def ms(self) -> float:
-        """Milliseconds from the last start to its stop; one that still runs is stopped."""
+        """Milliseconds from the last start to its stop; stops a timer that is running."""
         self.stop()
         return self._ms
