@@ -53,7 +53,7 @@ TESTS = [
     "tests/cli/test_upgrade.py",
     "tests/data/test_golden.py",
     "tests/examples",
-    "tests/export",
+    "tests/training_log",
     "tests/layers/test_golden.py",
     "tests/proto/test_upgrade.py",
     "tests/pycaffe/test_draw.py",
