@@ -1,7 +1,8 @@
-"""What holds for every test: at least two threads, and a current folder that is empty."""
+"""What holds for every test: two threads at work, and a current folder that is empty."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ import pytest
 # Before numba is imported.  Two threads on a machine with one core too: kernels must give the same
 # bits with both.
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_arrays_are_cut() -> None:
+    """The arrays of tests are so small that each would be worked on by one thread."""
+    importlib.import_module("caffe_lite.kernels.parallel.launcher").GRAIN = 8
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,11 @@ def contract(name: str, key: str) -> list[str]:
     return SETUP[f"importlinter:contract:{name}"][key].split("\n")[1:]
 
 
-def levels() -> dict[str, int]:
+def levels(name: str) -> dict[str, int]:
     """The level of each part: a part imports parts on lower levels, and itself."""
-    rows = [row.split(" | ") for row in reversed(contract("levels", "layers"))]
-    rows.insert(rows.index(["cli"]), [""])  # caffe_lite/__init__.py: the public names
+    rows = [row.split(" | ") for row in reversed(contract(name, "layers"))]
+    if ["cli"] in rows:
+        rows.insert(rows.index(["cli"]), [""])  # caffe_lite/__init__.py: the public names
     return {part: level for level, row in enumerate(rows) for part in row}
 
 
@@ -40,55 +41,20 @@ def shared_layer_files() -> set[str]:
     return {target.rpartition(".")[2] for _, target in allowed}
 
 
-LEVELS = levels()
+LEVELS = levels("levels")
+ROOMS = {"kernels": levels("kernel-rooms"), "net": levels("net-rooms")}
 # Where a level says too much: what else of the package these may import.
 ONLY = {
     "kernels": set(),
     "proto": {"errors"},
     "data": {"errors", "rng", "proto", "kernels.image"},
 }
-SHARED = {  # files of a folder that its other files may import; the rest stand alone
-    "kernels": {"_jit", "gemm"},
-    "layers": shared_layer_files(),
-}
-NET_LEVELS = {"errors": 0, "link": 0, "passes": 1, "log": 2, "weights": 2, "running": 3, "net": 4}
-ALSO = {  # one file in several parts, the others for the first alone
-    "kernels.batch_norm": {"kernels._rows"},
-    "kernels._rows": {"kernels._writer"},
-    "kernels.classify": {"kernels._math"},
-    "kernels.convolution": {
-        "kernels._depthwise",
-        "kernels._gradients",
-        "kernels._patches",
-        "kernels._strides",
-        "kernels._weight_gradient",
-        "kernels._winograd",
-        "kernels._winograd_gradient",
-    },
-    "kernels._row_tiles": {"kernels._writer"},
-    "kernels._vector": {"kernels._writer"},
-    "kernels._weight_gradient": {"kernels._row_tiles"},
-    "kernels._winograd": {"kernels._winograd_transforms"},
-    "kernels._winograd_gradient": {"kernels._winograd_gradient_transforms"},
-    "kernels._winograd_gradient_transforms": {"kernels._winograd_transforms", "kernels._writer"},
-    "kernels._winograd_transforms": {"kernels._writer"},
-    "kernels._lanes": {"kernels._writer"},
-    "kernels._depthwise": {"kernels._planes", "kernels._slides"},
-    "kernels._slides": {"kernels._planes", "kernels._writer"},
-    "kernels._planes": {"kernels._writer"},
-    "kernels.pooling": {"kernels._maxima", "kernels._planes", "kernels._windows"},
-    "kernels._maxima": {
-        "kernels._planes",
-        "kernels._small_windows",
-        "kernels._windows",
-    },
-    "kernels._small_windows": {"kernels._planes", "kernels._writer"},
-    "kernels._windows": {"kernels._planes", "kernels._writer"},
-    "kernels._gradients": {"kernels._patches"},
-    "kernels.gemm": {"kernels._threads", "kernels._vector"},
-    "kernels.loss": {"kernels._math"},
-    "kernels.neuron": {"kernels._math"},
-    "kernels.recurrent": {"kernels._math"},
+FAMILY = 99  # the level of a family of kernels, above all that setup.cfg names
+KERNELS_OF = {  # the rooms of families whose kernels are more than a file
+    "batch_norm": "norm",
+    "convolution": "conv",
+    "normalization": "norm",
+    "pooling": "pool",
 }
 WITHOUT_LAYERS = {"image", "update"}  # kernels of the readers and of the solvers
 WITHOUT_KERNELS = {"data", "python"}
@@ -130,9 +96,13 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path) for path in SOURCES}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The modules of the package that a file imports, without the leading "caffe_lite."."""
-    for node in ast.walk(tree(path)):
+def imports(path: Path, only_when_run: bool = False) -> Iterator[str]:
+    """The modules of the package that a file imports, without the leading "caffe_lite.".
+
+    only_when_run: without those that only a type checker imports.
+    """
+    body = [node for node in tree(path).body if not (only_when_run and for_types(node))]
+    for node in ast.walk(ast.Module(body, [])):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{relative(path)}:{node.lineno}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -146,9 +116,20 @@ def imports(path: Path) -> Iterator[str]:
                 yield inner if inner in MODULES else inner.rpartition(".")[0]
 
 
-def families(folder: str) -> set[str]:
-    """The names of a folder's files, less those that the others share or that are not public."""
-    return {path.stem for path in (PACKAGE / folder).glob("[!_]*.py")} - SHARED[folder]
+def for_types(node: ast.stmt) -> bool:
+    """Whether a statement is ``if TYPE_CHECKING: ...``."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def layer_families() -> set[str]:
+    """The files of layers/, less those that the others share."""
+    return {path.stem for path in (PACKAGE / "layers").glob("[!_]*.py")} - shared_layer_files()
+
+
+def kernel_families() -> set[str]:
+    """The parts of kernels/ that are on no level below: what layers, readers and solvers call."""
+    parts = {path.stem for path in (PACKAGE / "kernels").iterdir()}
+    return {part for part in parts if not part.startswith("_")} - set(ROOMS["kernels"])
 
 
 @each(SOURCES)
@@ -163,29 +144,44 @@ def test_imports_go_one_way(path: Path) -> None:
         if part in ONLY:
             assert {other, target} & ONLY[part], f"{part} imports {target}"
         if part == "net" and other == "layers":
-            allowed = {"layers", *(f"layers.{name}" for name in SHARED["layers"])}
+            allowed = {"layers", *(f"layers.{name}" for name in shared_layer_files())}
             assert target in allowed, f"net imports {target}"
 
 
-@each(sorted((PACKAGE / "net").rglob("[!_]*.py")))
-def test_imports_inside_of_net_go_one_way(path: Path) -> None:
-    part = module_name(path).split(".")[1]
+@each([path for folder in ROOMS for path in sorted((PACKAGE / folder).rglob("*.py"))])
+def test_imports_inside_of_a_folder_go_one_way(path: Path) -> None:
+    folder, _, inner = module_name(path).partition(".")
+    part = inner.partition(".")[0]
+    if not part:
+        return  # the folder's own __init__.py
+    rooms = ROOMS[folder]
+    assert folder == "kernels" or part in rooms, f"{part}: on which level is it? (setup.cfg)"
     for target in imports(path):
-        if target.startswith("net.") and (other := target.split(".")[1]) != part:
-            assert NET_LEVELS[other] < NET_LEVELS[part], f"{part} imports {target}"
+        if target.startswith(f"{folder}.") and (other := target.split(".")[1]) != part:
+            assert rooms.get(other, FAMILY) < rooms.get(part, FAMILY), f"{part} imports {target}"
 
 
-def test_no_circle_of_imports_inside_of_net() -> None:
-    files = sorted((PACKAGE / "net").rglob("*.py"))
-    TopologicalSorter({module_name(path): set(imports(path)) for path in files}).prepare()
-
-
-@each([path for folder in SHARED for path in sorted((PACKAGE / folder).glob("[!_]*.py"))])
-def test_a_family_stands_alone(path: Path) -> None:
-    folder = path.parent.name
-    allowed = {f"{folder}.{name}" for name in SHARED[folder]} | ALSO.get(module_name(path), set())
+@each(SOURCES)
+def test_rooms_of_kernels_are_entered_by_their_doors(path: Path) -> None:
+    inside = module_name(path).split(".")[:2]
     for target in imports(path):
-        assert target in allowed or not target.startswith(f"{folder}."), f"imports {target}"
+        names = target.split(".")
+        if names[0] == "kernels" and names[:2] != inside:
+            assert len(names) <= 2, f"import from caffe_lite.kernels.{names[1]}, not from {target}"
+
+
+@pytest.mark.parametrize("folder", ["kernels", "net"])
+def test_no_circle_of_imports(folder: str) -> None:
+    files = [path for path in (PACKAGE / folder).rglob("*.py") if path.name != "__init__.py"]
+    graph = {module_name(path): set(imports(path, only_when_run=True)) for path in files}
+    TopologicalSorter(graph).prepare()
+
+
+@each(sorted((PACKAGE / "layers").glob("[!_]*.py")))
+def test_a_family_of_layers_stands_alone(path: Path) -> None:
+    allowed = {f"layers.{name}" for name in shared_layer_files()}
+    for target in imports(path):
+        assert target in allowed or not target.startswith("layers."), f"imports {target}"
 
 
 @each(SOURCES)
@@ -207,28 +203,29 @@ def test_the_program_starts_without_libraries_it_may_not_need(path: Path) -> Non
 
 
 def test_reader_threads_use_serial_kernels() -> None:
-    image = tree(PACKAGE / "kernels" / "image.py")
-    names = {node.id for node in ast.walk(image) if isinstance(node, ast.Name)}
-    assert "pjit" not in names
+    assert "kernels.parallel" not in set(imports(PACKAGE / "kernels" / "image.py"))
 
 
-def test_kernels_and_layers_have_the_same_families() -> None:
-    assert families("kernels") - WITHOUT_LAYERS == families("layers") - WITHOUT_KERNELS
+def test_every_family_of_layers_has_kernels() -> None:
+    wanted = {KERNELS_OF.get(name, name) for name in layer_families() - WITHOUT_KERNELS}
+    assert kernel_families() - WITHOUT_LAYERS == wanted
 
 
-@pytest.mark.parametrize("family", sorted(families("layers") - WITHOUT_CASES))
+@pytest.mark.parametrize("family", sorted(layer_families() - WITHOUT_CASES))
 def test_every_family_has_cases(family: str) -> None:
     assert (ROOT / "tests" / "cases" / f"{family}.py").is_file()
 
 
-@pytest.mark.parametrize("family", sorted(families("kernels") - WITHOUT_LAYERS))
+@pytest.mark.parametrize("family", sorted(layer_families() - WITHOUT_CASES - WITHOUT_KERNELS))
 def test_every_family_has_an_oracle(family: str) -> None:
     assert (ROOT / "tests" / "oracles" / f"{family}.py").is_file()
 
 
-@pytest.mark.parametrize("family", sorted(families("kernels") | {"gemm"}))
-def test_every_kernel_file_has_its_tests(family: str) -> None:
-    assert (ROOT / "tests" / "kernels" / f"test_{family}.py").is_file()
+@pytest.mark.parametrize("part", sorted({*ROOMS["kernels"], *kernel_families()}))
+def test_every_part_of_kernels_has_its_tests(part: str) -> None:
+    inside = {path.stem for path in (PACKAGE / "kernels" / part).glob("[!_]*.py")}
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests/kernels").iterdir()}
+    assert {part, *inside} & tested
 
 
 @each(sorted((ROOT / "tests" / "oracles").glob("*.py")))
@@ -236,7 +233,7 @@ def test_oracles_know_nothing_of_the_package(path: Path) -> None:
     assert not list(imports(path))
 
 
-@pytest.mark.parametrize("family", sorted(families("layers") - WITHOUT_CASES))
+@pytest.mark.parametrize("family", sorted(layer_families() - WITHOUT_CASES))
 def test_every_type_has_a_case(family: str) -> None:
     importlib.import_module("caffe_lite.layers")
     registry = importlib.import_module("caffe_lite.layers.registry")
@@ -255,7 +252,7 @@ def test_every_layer_class_has_a_docstring() -> None:
     assert [name for name, cls in classes.items() if not vars(cls).get("__doc__")] == []
 
 
-@each(sorted((PACKAGE / "kernels").glob("[!_]*.py")))
+@each(sorted((PACKAGE / "kernels").rglob("*.py")))
 def test_every_public_kernel_has_a_docstring(path: Path) -> None:
     functions = [node for node in tree(path).body if isinstance(node, ast.FunctionDef)]
     public = [function for function in functions if not function.name.startswith("_")]

@@ -22,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
     import llvmlite.binding as llvm
     import numba
 
+    from caffe_lite.kernels.parallel import get_num_threads
+
     features = llvm.get_host_cpu_features()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts = {
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         "Cores": f"{os.cpu_count()}, of which this process may use {usable}",
         "Vector width": _vector_width(features),
         "Memory": _memory(),
-        "Threads": f"{numba.get_num_threads()} (set NUMBA_NUM_THREADS to change this)",
+        "Threads": f"{get_num_threads()} (set NUMBA_NUM_THREADS to change this)",
         "Compiled kernels": "off (NUMBA_DISABLE_JIT)"
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
         else _cache(),
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cache() -> str:
-    from caffe_lite.kernels._jit import cache_folder
+    from caffe_lite.kernels.jit import cache_folder
 
     return f"kept in {cache_folder()}"
 

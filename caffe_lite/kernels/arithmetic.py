@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels.gemm import get_num_threads, spread
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.parallel import elementwise, launch, parallel
 
-# The compiler rounds the last few numbers of a loop, which fill no vector, in its own way.  Loops
-# of a fixed length keep the result independent of how many threads share the work.
-BLOCK = 4096
-
-SMALL = 1 << 15  # numbers below which a second thread costs more than it brings
+BLOCK = 4096  # elements of a row that are added up apart from the others
 
 LANES = 64  # sums of a row that go on side by side, if it is LONG
 LONG = 256
@@ -21,86 +17,71 @@ ASUM = 2
 SUMSQ = 3
 
 
-@jit
-def _weighted_sum(a, s, b, t, y):
+@elementwise
+def weighted_sum(a, alpha, b, beta, y):
+    """y = alpha a + beta b.  a, b, y: of one shape; y may be a or b."""
+    s, t = a.dtype.type(alpha), a.dtype.type(beta)
     for i in range(y.size):
         y[i] = s * a[i] + t * b[i]
 
 
-@pjit
-def weighted_sum(a, alpha, b, beta, y):
-    """y = alpha a + beta b.  a, b, y: (count,); y may be a or b."""
-    s = a.dtype.type(alpha)
-    t = a.dtype.type(beta)
-    for block in prange((a.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min(a.size, (block + 1) * BLOCK)
-        _weighted_sum(a[start:stop], s, b[start:stop], t, y[start:stop])
+@elementwise
+def _scale(dy, factor, dx):
+    """dx = factor dy."""
+    s = dy.dtype.type(factor)
+    for i in range(dy.size):
+        dx[i] = s * dy[i]
 
 
-@jit
-def _hand_out(worker, workers, dy, dx, factors, other, numbers):
-    """dx = factors[0] dy and, unless it is of size 0, other = factors[1] dy."""
-    first, stop = worker * dy.size // workers, (worker + 1) * dy.size // workers
-    given, taken, s, t = dy[first:stop], dx[first:stop], factors[0], factors[1]
-    if other.size == 0:
-        for i in range(given.size):
-            taken[i] = s * given[i]
-        return
-    also = other[first:stop]
-    for i in range(given.size):
-        taken[i] = s * given[i]
-        also[i] = t * given[i]
+@elementwise
+def _scale_twice(dy, factor, dx, other_factor, other):
+    """dx = factor dy and other = other_factor dy, in one pass over memory."""
+    s, t = dy.dtype.type(factor), dy.dtype.type(other_factor)
+    for i in range(dy.size):
+        dx[i] = s * dy[i]
+        other[i] = t * dy[i]
 
 
 def weighted_sum_backward(dy, factors, dxs):
-    """dxs[k] = factors[k] dy, two of them in one pass over memory.  dy, dxs: (count,)."""
-    workers = get_num_threads() if dy.size > SMALL else 1
-    none = np.empty(0, np.int64)
-    for k in range(0, len(dxs), 2):
-        pair = np.array([*factors[k : k + 2], 0][:2], dy.dtype)
-        other = dxs[k + 1] if k + 1 < len(dxs) else dy[:0]
-        spread(_hand_out, workers, dy, dxs[k], pair, other, none)
+    """dxs[k] = factors[k] dy, two of them in one pass over memory.  dy, dxs: of one shape."""
+    for k in range(0, len(dxs) - 1, 2):
+        _scale_twice(dy, factors[k], dxs[k], factors[k + 1], dxs[k + 1])
+    if len(dxs) % 2:
+        _scale(dy, factors[-1], dxs[-1])
 
 
-@pjit
+@elementwise
 def product(a, b, y):
-    """y = a b.  a, b, y: (count,); y may be a or b."""
-    for i in prange(a.size):
+    """y = a b.  a, b, y: of one shape; y may be a or b."""
+    for i in range(a.size):
         y[i] = a[i] * b[i]
 
 
-@pjit
+@elementwise
 def take_larger(x, source, y, mask):
-    """Where x > y: y = x and mask = source, so an equal number does not replace y.
+    """Where x > y: y = x and mask = source, so an equal element does not replace y.
 
-    x, y: (count,); mask: (count,) of whole numbers.
+    x, y, mask: of one shape; mask: integers.
     """
-    for i in prange(x.size):
+    for i in range(x.size):
         if x[i] > y[i]:
             y[i] = x[i]
             mask[i] = source
 
 
-@pjit
+@elementwise
 def take_masked(dy, mask, source, dx):
-    """dx = dy where mask = source, else 0.  dy, dx: (count,); mask: (count,)."""
+    """dx = dy where mask = source, else 0.  dy, mask, dx: of one shape."""
     zero = dy.dtype.type(0)
-    for i in prange(dy.size):
+    for i in range(dy.size):
         dx[i] = dy[i] if mask[i] == source else zero
 
 
-@jit
-def _divided_product(y, x, dy, dx):
+@elementwise
+def product_backward_by_division(x, y, dy, dx):
+    """dx = dy y / x, not a number where x is 0.  x, y, dy, dx: of one shape."""
     for i in range(dx.size):
         dx[i] = y[i] / x[i] * dy[i]
-
-
-@pjit
-def product_backward_by_division(x, y, dy, dx):
-    """dx = dy y / x, not a number where x is 0.  x, y, dy, dx: (count,)."""
-    for block in prange((x.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
-        _divided_product(y[start:stop], x[start:stop], dy[start:stop], dx[start:stop])
 
 
 @jit
@@ -136,7 +117,6 @@ def _sum(x, operation):
     return total
 
 
-@pjit
 def reduction_forward(x, operation, factor, y):
     """y[n] = factor times the sum of x[n, i], of |x[n, i]| (ASUM) or of x[n, i]^2 (SUMSQ).
 
@@ -144,45 +124,61 @@ def reduction_forward(x, operation, factor, y):
     x: (rows, columns); y: (rows,).
     """
     rows, columns = x.shape
-    blocks = max(1, (columns + BLOCK - 1) // BLOCK)
-    sums = np.empty((rows, blocks))
-    for task in prange(rows * blocks):
+    sums = np.empty((rows, max(1, -(-columns // BLOCK))))
+    launch(_block_sums, sums.size, x.size, x, operation, sums)
+    _sums_of_rows(sums, factor, y)
+
+
+@parallel
+def _block_sums(first, last, x, operation, sums):
+    """sums[n, k] = `_sum` of block k of row n.  x: (rows, columns); sums: (rows, blocks)."""
+    blocks = sums.shape[1]
+    for task in range(first, last):
         n, start = task // blocks, task % blocks * BLOCK
-        sums[n, task % blocks] = _sum(x[n, start : min(columns, start + BLOCK)], operation)
-    if blocks == 1:
-        for n in range(rows):
-            y[n] = factor * sums[n, 0]
-        return
-    for n in range(rows):
-        y[n] = factor * _sum(sums[n], SUM)
+        sums[n, task % blocks] = _sum(x[n, start : min(x.shape[1], start + BLOCK)], operation)
 
 
-@pjit
+@jit
+def _sums_of_rows(sums, factor, y):
+    """y[n] = factor times the sum of the blocks' sums.  sums: (rows, blocks); y: (rows,)."""
+    for n in range(len(sums)):
+        y[n] = factor * (sums[n, 0] if sums.shape[1] == 1 else _sum(sums[n], SUM))
+
+
 def reduction_backward(x, operation, factor, dy, dx):
     """dx[n, i] = factor dy[n] times 1, sign(x[n, i]) (ASUM) or 2 x[n, i] (SUMSQ).
 
     x, dx: (rows, columns); dy: (rows,).
     """
+    launch(_reduction_backward, len(x), x.size, x, operation, factor, dy, dx)
+
+
+@parallel
+def _reduction_backward(first, last, x, operation, factor, dy, dx):
     s = x.dtype.type(factor)
-    for n in prange(x.shape[0]):
-        g = s * dy[n]
+    for n in range(first, last):
+        g, row, out = s * dy[n], x[n], dx[n]
         if operation == SUM:
-            for i in range(x.shape[1]):
-                dx[n, i] = g
+            out[:] = g
         elif operation == ASUM:
-            for i in range(x.shape[1]):
-                dx[n, i] = g * np.sign(x[n, i])
+            for i in range(row.size):
+                out[i] = g * np.sign(row[i])
         else:
-            for i in range(x.shape[1]):
-                dx[n, i] = (g + g) * x[n, i]
+            for i in range(row.size):
+                out[i] = (g + g) * row[i]
 
 
-@pjit
 def axpy_forward(a, x, y, out):
     """out[n, i] = a[n] x[n, i] + y[n, i].  a: (rows,); x, y, out: (rows, columns)."""
-    for n in prange(x.shape[0]):
-        for i in range(x.shape[1]):
-            out[n, i] = a[n] * x[n, i] + y[n, i]
+    launch(_axpy_rows, len(x), x.size, a, x, y, out)
+
+
+@parallel
+def _axpy_rows(first, last, a, x, y, out):
+    for n in range(first, last):
+        factor, row, summand, total = a[n], x[n], y[n], out[n]
+        for i in range(row.size):
+            total[i] = factor * row[i] + summand[i]
 
 
 @jit
@@ -203,16 +199,25 @@ def _dot(a, b):
     return total
 
 
-@pjit
 def axpy_backward_scale(x, dy, da):
     """da[n] = sum_i x[n, i] dy[n, i].  x, dy: (rows, columns); da: (rows,)."""
-    for n in prange(x.shape[0]):
+    launch(_dot_rows, len(x), x.size, x, dy, da)
+
+
+@parallel
+def _dot_rows(first, last, x, dy, da):
+    for n in range(first, last):
         da[n] = _dot(x[n], dy[n])
 
 
-@pjit
 def axpy_backward(a, dy, dx):
     """dx[n, i] = a[n] dy[n, i].  a: (rows,); dy, dx: (rows, columns)."""
-    for n in prange(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            dx[n, i] = a[n] * dy[n, i]
+    launch(_scale_rows, len(dy), dy.size, a, dy, dx)
+
+
+@parallel
+def _scale_rows(first, last, a, dy, dx):
+    for n in range(first, last):
+        factor, row, out = a[n], dy[n], dx[n]
+        for i in range(row.size):
+            out[i] = factor * row[i]

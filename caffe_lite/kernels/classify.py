@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels._math import exp
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.math import exp
+from caffe_lite.kernels.parallel import launch, parallel
 
 BLOCK = 256  # positions of one map that are worked on at once: 1 KB of each class
-NUMBERS = 2048  # of as many rows as make about so many, where there is no map
 LANES = 64  # steps of a long row that go on side by side
 
 IGNORED = -1
@@ -100,21 +100,23 @@ def _softmax_columns(x, y, start, stop):
             out[i] /= totals[i]
 
 
-@pjit
-def _softmax_of_items(x, y):
-    rows = max(1, NUMBERS // x.shape[1])
-    for task in prange((len(x) + rows - 1) // rows):
-        start, stop = task * rows, min(len(x), (task + 1) * rows)
-        _softmax_rows(x[start:stop], y[start:stop])
+@parallel
+def _softmax_of_items(first, last, x, y):
+    _softmax_rows(x[first:last], y[first:last])
 
 
-@pjit
-def _softmax_of_maps(x, y):
-    outer, _, inner = x.shape
+@parallel
+def _softmax_of_maps(first, last, x, y):
+    inner = x.shape[2]
     blocks = (inner + BLOCK - 1) // BLOCK
-    for task in prange(outer * blocks):
+    for task in range(first, last):
         n, start = task // blocks, task % blocks * BLOCK
         _softmax_columns(x[n], y[n], start, min(inner, start + BLOCK))
+
+
+def _blocks(x):
+    """How many blocks of positions all maps of x have together.  x: (outer, classes, inner)."""
+    return x.shape[0] * -(-x.shape[2] // BLOCK)
 
 
 def softmax_forward(x, y):
@@ -125,11 +127,10 @@ def softmax_forward(x, y):
     if x.size == 0:
         return
     if x.shape[2] == 1:
-        items, tops = x.reshape(x.shape[:2]), y.reshape(x.shape[:2])
-        # few numbers are done before another thread is awake, and need no parallel kernel
-        (_softmax_rows if x.size <= NUMBERS else _softmax_of_items)(items, tops)
+        items = x.shape[:2]
+        launch(_softmax_of_items, len(x), x.size, x.reshape(items), y.reshape(items))
     else:
-        _softmax_of_maps(x, y)
+        launch(_softmax_of_maps, _blocks(x), x.size, x, y)
 
 
 @jit
@@ -146,9 +147,9 @@ def _softmax_columns_backward(y, dy, dx, start, stop):
             out[i] = (given[i] - dots[i]) * row[i]
 
 
-@pjit
-def _softmax_of_items_backward(y, dy, dx):
-    for n in prange(len(y)):
+@parallel
+def _softmax_of_items_backward(first, last, y, dy, dx):
+    for n in range(first, last):
         row, given, out = y[n], dy[n], dx[n]
         dot = row.dtype.type(0)
         for c in range(row.size):
@@ -157,11 +158,11 @@ def _softmax_of_items_backward(y, dy, dx):
             out[c] = (given[c] - dot) * row[c]
 
 
-@pjit
-def _softmax_of_maps_backward(y, dy, dx):
-    outer, _, inner = y.shape
+@parallel
+def _softmax_of_maps_backward(first, last, y, dy, dx):
+    inner = y.shape[2]
     blocks = (inner + BLOCK - 1) // BLOCK
-    for task in prange(outer * blocks):
+    for task in range(first, last):
         n, start = task // blocks, task % blocks * BLOCK
         _softmax_columns_backward(y[n], dy[n], dx[n], start, min(inner, start + BLOCK))
 
@@ -172,10 +173,10 @@ def softmax_backward(y, dy, dx):
     y, dy, dx: (outer, classes, inner); dx may be dy.
     """
     if y.shape[2] == 1:
-        flat = y.shape[:2]
-        _softmax_of_items_backward(y.reshape(flat), dy.reshape(flat), dx.reshape(flat))
+        arrays = (array.reshape(y.shape[:2]) for array in (y, dy, dx))
+        launch(_softmax_of_items_backward, len(y), y.size, *arrays)
     else:
-        _softmax_of_maps_backward(y, dy, dx)
+        launch(_softmax_of_maps_backward, _blocks(y), y.size, y, dy, dx)
 
 
 @jit
@@ -210,22 +211,31 @@ def _largest_of_each(x, index, value):
             index[place, i] = c
 
 
-@pjit
 def largest_forward(x, index, value):
     """The k largest x[n, :, i] in falling order, and where they were; ties: the later one first.
 
     x: (outer, classes, inner); index, value: (outer, k, inner), of x's type.
     """
-    outer, _, inner = x.shape
-    if inner > 1 and index.shape[1] == 1:
-        blocks = (inner + BLOCK - 1) // BLOCK
-        for task in prange(outer * blocks):
-            n, start = task // blocks, task % blocks * BLOCK
-            stop = min(inner, start + BLOCK)
-            _largest_of_columns(x[n], index[n, 0], value[n, 0], start, stop)
+    if x.shape[2] > 1 and index.shape[1] == 1:
+        launch(_largest_of_maps, _blocks(x), x.size, x, index, value)
     else:
-        for n in prange(outer):
-            _largest_of_each(x[n], index[n], value[n])
+        launch(_largest_of_items, len(x), x.size, x, index, value)
+
+
+@parallel
+def _largest_of_maps(first, last, x, index, value):
+    inner = x.shape[2]
+    blocks = (inner + BLOCK - 1) // BLOCK
+    for task in range(first, last):
+        n, start = task // blocks, task % blocks * BLOCK
+        stop = min(inner, start + BLOCK)
+        _largest_of_columns(x[n], index[n, 0], value[n, 0], start, stop)
+
+
+@parallel
+def _largest_of_items(first, last, x, index, value):
+    for n in range(first, last):
+        _largest_of_each(x[n], index[n], value[n])
 
 
 @jit

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit
+from caffe_lite.kernels.jit import jit
 
 
 def prior_boxes(image, step, offset, sizes, clip, y):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit
+from caffe_lite.kernels.jit import jit
 
 WEIGHT_BITS = 11  # OpenCV's fixed-point weights for 8-bit images: 1.0 is 2048
 

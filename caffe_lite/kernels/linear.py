@@ -1,8 +1,8 @@
 """Inner product, embedding, scale and bias.
 
-With few items an inner product does few operations for each number it reads, so its weights are
-streamed once, at the speed of memory, as they lie; larger batches are matrix products, those of
-up to some hundred items without packing the weights either.
+With few items an inner product does few operations for each element it reads, so its weights are
+streamed once, at the speed of memory, without packing; larger batches are matrix products, those
+of up to some hundred items without packing the weights either.
 """
 
 from __future__ import annotations
@@ -11,31 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels.gemm import (
-    BUNDLE,
-    CROSS,
-    CROSS_ROWS,
-    NO_EPILOGUE,
-    VECTOR_BYTES,
-    Epilogue,
-    completion,
-    cross,
-    dot,
-    gemm,
-    get_num_threads,
-    slide,
-    spread,
-)
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
+from caffe_lite.kernels.gemm import CROSS, CROSS_ROWS, cross, gemm
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.simd import BUNDLE, VECTOR_BYTES, Matrix, dot, weighted_sum
 
 COLUMNS = 1024
-"""Columns that one thread streams of a matrix at a time."""
+"""Columns of a matrix that one thread streams at a time."""
 ROWS_AT_ONCE = 64
-"""Rows of them that it reads before it turns to the next columns."""
+"""Rows of them that it reads before it goes on to the next columns."""
 MANY = 128
 """Items above which it pays to pack the weights."""
-SMALL = 1 << 15
-"""Numbers below which a second thread costs more than it brings."""
 
 
 def inner_product_forward(
@@ -45,12 +32,10 @@ def inner_product_forward(
 
     x: (N, K).  w: (O, K), or (K, O) with `transpose`.  b: (O,), or of size 0 for none.  y: (N, O).
     """
-    extra = completion(b, epilogue, y.shape[1], y.dtype)
+    completed = completion(b, epilogue, y.shape[1], y.dtype)
     _product(x, w, not transpose, y)
-    if extra[-3] or extra[-2]:
-        threads = get_num_threads() if y.size > SMALL else 1
-        flat = y.reshape(-1)
-        spread(_complete_items, min(threads, len(y)), flat, flat, extra, flat, np.array(y.shape))
+    if completed[-3] or completed[-2]:
+        launch(_complete_items, len(y), y.size, completed, y)
 
 
 def inner_product_backward(dy: Any, w: Any, transpose: bool, dx: Any) -> None:
@@ -59,7 +44,7 @@ def inner_product_backward(dy: Any, w: Any, transpose: bool, dx: Any) -> None:
 
 
 def inner_product_backward_params(x: Any, dy: Any, transpose: bool, dw: Any, db: Any) -> None:
-    """dW += dY^T X, or X^T dY with `transpose`; db += the sum of dY's rows, if db has numbers."""
+    """dW += dY^T X, or X^T dY with `transpose`; db += the sum of dY's rows, if db has elements."""
     left, right = (x, dy) if transpose else (dy, x)
     gemm(left, right, dw, transpose_a=True, accumulate=True)
     if db.size:
@@ -70,100 +55,86 @@ def _product(x: Any, w: Any, across: bool, y: Any) -> None:
     """Y = X W^T if `across`, else X W."""
     items = x.shape[0]
     if across and CROSS_ROWS < items <= min(MANY, w.shape[0]):
-        turned = np.empty(y.shape[::-1], y.dtype)  # so that the rows of W are read where they lie
-        gemm(w, x, turned, transpose_b=True)
-        y[...] = turned.T
-        return
-    if w.size == 0 or items == 0 or items > (CROSS_ROWS if across else 1):
+        transposed = np.empty(y.shape[::-1], y.dtype)  # so that the rows of W are not packed
+        gemm(w, x, transposed, transpose_b=True)
+        y[...] = transposed.T
+    elif w.size == 0 or items == 0 or items > (CROSS_ROWS if across else 1):
         gemm(x, w, y, transpose_b=across)
-        return
-    threads = get_num_threads() if w.size > SMALL else 1
-    if items > 1:
-        work, parts = _cross_rows, -(-w.shape[0] // CROSS)
+    elif items > 1:
+        launch(_cross_rows, -(-w.shape[0] // CROSS), w.size, w, x, y)
+    elif across:
+        launch(_dot_rows, w.shape[0], w.size, w, x[0], y[0])
     else:
-        work, parts = (_dot_rows, w.shape[0]) if across else (_add_rows, w.shape[1])
-    flat = w.reshape(-1), x.reshape(-1), y.reshape(-1)
-    numbers = np.array([*w.shape, items], np.int64)
-    spread(work, min(threads, parts), flat[0], flat[1], flat[1][:0], flat[2], numbers)
+        launch(_add_rows, -(-w.shape[1] // COLUMNS), w.size, w, x[0], y[0])
 
 
-@jit
-def _dot_rows(worker, workers, w, x, extra, y, numbers):
-    """y[o] = the sum over k of w[o, k] x[k]."""
-    rows, k = numbers[0], numbers[1]
-    start = worker - worker  # no constant to numba, which would compile a callee for it
-    for o in range(worker * rows // workers, (worker + 1) * rows // workers):
-        dot(w, o * k, x, start, k, y, o)
+@parallel
+def _dot_rows(first, last, w, x, y):
+    """y[o] = the sum over k of w[o, k] x[k], for rows first, ..., last - 1 of w."""
+    for o in range(first, last):
+        dot(w[o], x, x.size, y[o:])
 
 
-@jit
-def _cross_rows(worker, workers, w, x, extra, y, numbers):
-    """y[n, o] = the sum over k of x[n, k] w[o, k], for all n and four o at a time."""
-    rows, k, items = numbers[0], numbers[1], numbers[2]
-    lanes = VECTOR_BYTES // w.itemsize
-    most = k // lanes * lanes
-    sums = np.empty(CROSS * CROSS_ROWS * lanes, w.dtype)
-    totals = np.empty(CROSS * CROSS_ROWS, w.dtype)
-    start = worker - worker  # no constant to numba, which would compile a callee for it
-    groups = (rows + CROSS - 1) // CROSS
-    for group in range(worker * groups // workers, (worker + 1) * groups // workers):
-        o = group * CROSS
+@parallel
+def _cross_rows(first, last, w, x, y):
+    """y[n, o] = the sum over k of x[n, k] w[o, k], for all n and CROSS o at a time."""
+    rows, k = w.shape
+    items, lanes = x.shape[0], VECTOR_BYTES // w.itemsize
+    whole = k // lanes * lanes
+    vectors = np.empty(items * CROSS * lanes, w.dtype)
+    sums = np.empty(items * CROSS, w.dtype)
+    for o in range(first * CROSS, last * CROSS, CROSS):
         if o + CROSS > rows:
             for n in range(items):
-                for left in range(o, rows):
-                    dot(w, left * k, x, n * k, k, y, n * rows + left)
+                for row in range(o, rows):
+                    dot(w[row], x[n], k, y[n, row:])
             continue
-        cross(items, x, start, k, w, o * k, k, most, sums)
-        totals[:] = 0
+        cross(items, Matrix(x.reshape(-1), k), Matrix(w[o:].reshape(-1), k), whole, vectors)
+        sums[:] = 0
         for lane in range(lanes):
-            for q in range(items * CROSS):
-                totals[q] += sums[q * lanes + lane]
-        for q in range(items * CROSS):
-            i, r = q // CROSS, o + q % CROSS
-            for j in range(most, k):
-                totals[q] += x[i * k + j] * w[r * k + j]
-            y[i * rows + r] = totals[q]
+            for q in range(sums.size):
+                sums[q] += vectors[q * lanes + lane]
+        for q in range(sums.size):
+            n, row = q // CROSS, o + q % CROSS
+            for i in range(whole, k):
+                sums[q] += x[n, i] * w[row, i]
+            y[n, row] = sums[q]
 
 
-@jit
-def _add_rows(worker, workers, w, x, extra, y, numbers):
-    """y[o] = the sum over k of x[k] w[k, o], some hundred columns at a time."""
-    rows, columns = numbers[0], numbers[1]
-    whole = BUNDLE * (VECTOR_BYTES // w.itemsize)
-    offsets = np.arange(ROWS_AT_ONCE) * columns
-    room = np.empty(COLUMNS, w.dtype)
-    start, blocks = worker - worker, (columns + COLUMNS - 1) // COLUMNS
-    for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
-        first = block * COLUMNS
-        here = min(COLUMNS, columns - first)
-        most = here // whole * whole
+@parallel
+def _add_rows(first, last, w, x, y):
+    """y[o] = the sum over k of x[k] w[k, o], for blocks first, ..., last - 1 of COLUMNS o."""
+    rows, columns = w.shape
+    bundle = BUNDLE * (VECTOR_BYTES // w.itemsize)
+    offsets, flat = np.arange(ROWS_AT_ONCE) * columns, w.reshape(-1)
+    for left in range(first * COLUMNS, min(last * COLUMNS, columns), COLUMNS):
+        here = min(COLUMNS, columns - left)
+        whole = here // bundle * bundle
         for k in range(0, rows, ROWS_AT_ONCE):
-            count, at = min(ROWS_AT_ONCE, rows - k), k * columns + first
-            slide(w, at, offsets, count, x, k, room, start, most, k > 0)
-        for o in range(most):
-            y[first + o] = room[o]
-        for o in range(most, here):
+            count, start = min(ROWS_AT_ONCE, rows - k), flat[k * columns + left :]
+            weighted_sum(start, offsets, count, x[k:], y[left:], whole, k > 0)
+        for o in range(left + whole, left + here):
             total = w.dtype.type(0)
             for k in range(rows):
-                total += x[k] * w[k * columns + first + o]
-            y[first + o] = total
+                total += x[k] * w[k, o]
+            y[o] = total
 
 
-@jit
-def _complete_items(worker, workers, x, w, extra, y, numbers):
-    """`gemm.complete` for y (N, O), in which the outputs are next to each other."""
-    items, outputs = numbers[0], numbers[1]
-    factor, summand = extra[:outputs], extra[outputs : 2 * outputs]
-    affine, active, slope = extra[2 * outputs], extra[2 * outputs + 1], extra[2 * outputs + 2]
+@parallel
+def _complete_items(first, last, completed, y):
+    """`epilogue.complete` for rows of y (N, O), in which the outputs are adjacent."""
+    outputs = y.shape[1]
+    factor, summand = completed[:outputs], completed[outputs : 2 * outputs]
+    affine, active, slope = completed[-3], completed[-2], completed[-1]
     zero = y.dtype.type(0)
-    for n in range(worker * items // workers, (worker + 1) * items // workers):
-        line = y[n * outputs : (n + 1) * outputs]
+    for n in range(first, last):
+        row = y[n]
         if affine:
             for o in range(outputs):
-                line[o] = line[o] * factor[o] + summand[o]
+                row[o] = row[o] * factor[o] + summand[o]
         if active:
             for o in range(outputs):
-                line[o] = max(line[o], zero) + slope * min(line[o], zero)
+                row[o] = max(row[o], zero) + slope * min(row[o], zero)
 
 
 def embed_forward(index: Any, w: Any, b: Any, y: Any) -> None:
@@ -177,7 +148,7 @@ def embed_forward(index: Any, w: Any, b: Any, y: Any) -> None:
 
 
 def embed_backward_params(index: Any, dy: Any, dw: Any, db: Any) -> None:
-    """dw[index[i]] += dy[i] for all i; db += the sum of dy's rows, if db has numbers."""
+    """dw[index[i]] += dy[i] for all i; db += the sum of dy's rows, if db has elements."""
     _add_to_rows(index, dy, dw)
     if db.size:
         db += dy.sum(axis=0)
@@ -190,66 +161,72 @@ def _add_to_rows(index, dy, dw):
             dw[index[i], o] += dy[i, o]
 
 
-@pjit
-def scale_forward(x, scale, bias, kept, y):
+def scale_forward(x: Any, scale: Any, bias: Any, kept: Any, y: Any) -> None:
     """y[n, c, i] = x[n, c, i] scale[c] + bias[c].
 
     x, y: (N, C, I), may be one array.  scale: (C,), or of size 0 for 1.  bias: (C,), or of size 0
     for 0.  kept: (N, C, I), becomes x; or of size 0.
     """
     items, channels, inner = x.shape
-    one, zero = x.dtype.type(1), x.dtype.type(0)
     if inner == 1:
-        for n in prange(items):
-            for c in range(channels):
-                factor, value = scale[c] if scale.size else one, x[n, c, 0]
-                if kept.size:
-                    kept[n, c, 0] = value
-                y[n, c, 0] = value * factor + (bias[c] if bias.size else zero)
+        launch(_scale_items, items, x.size, x, scale, bias, kept, y)
     else:
-        for row in prange(items * channels):
-            n, c = row // channels, row % channels
-            factor = scale[c] if scale.size else one
-            shift = bias[c] if bias.size else zero
-            source, target = x[n, c], y[n, c]
+        launch(_scale_planes, items * channels, x.size, x, scale, bias, kept, y)
+
+
+@parallel
+def _scale_items(first, last, x, scale, bias, kept, y):
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    for n in range(first, last):
+        for c in range(x.shape[1]):
+            factor, value = scale[c] if scale.size else one, x[n, c, 0]
             if kept.size:
-                copy = kept[n, c]
-                for i in range(inner):
-                    value = source[i]
-                    copy[i] = value
-                    target[i] = value * factor + shift
-            else:
-                for i in range(inner):
-                    target[i] = source[i] * factor + shift
+                kept[n, c, 0] = value
+            y[n, c, 0] = value * factor + (bias[c] if bias.size else zero)
+
+
+@parallel
+def _scale_planes(first, last, x, scale, bias, kept, y):
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    for plane in range(first, last):
+        n, c = plane // x.shape[1], plane % x.shape[1]
+        factor = scale[c] if scale.size else one
+        shift = bias[c] if bias.size else zero
+        source, target = x[n, c], y[n, c]
+        if kept.size:
+            copy = kept[n, c]
+            for i in range(source.size):
+                value = source[i]
+                copy[i] = value
+                target[i] = value * factor + shift
+        else:
+            for i in range(source.size):
+                target[i] = source[i] * factor + shift
 
 
 def scale_backward_params(x: Any, dy: Any, dscale: Any) -> None:
-    """dscale[c] += the sum over n and i of dy[n, c, i] x[n, c, i].  x, dy: (N, C, I)."""
-    _sum_products(dy, x.reshape(-1), dscale)
+    """dscale[c] += the sum over n and i of dy[n, c, i] x[n, c, i].
+
+    x, dy: (N, C, I).  dscale: (C,).
+    """
+    launch(_add_products, dy.shape[1], dy.size, dy, x, dscale)
 
 
 def bias_backward_params(dy: Any, dbias: Any) -> None:
-    """dbias[c] += the sum over n and i of dy[n, c, i].  dy: (N, C, I)."""
-    _sum_products(dy, np.ones(dy.shape[2], dy.dtype), dbias)
+    """dbias[c] += the sum over n and i of dy[n, c, i].  dy: (N, C, I).  dbias: (C,)."""
+    ones = np.ones((1, 1, dy.shape[2]), dy.dtype)
+    launch(_add_products, dy.shape[1], dy.size, dy, ones, dbias)
 
 
-def _sum_products(dy: Any, x: Any, total: Any) -> None:
-    """total[c] += the sum over n and i of dy[n, c, i] times x of the same place, or x[i]."""
-    items, channels, inner = dy.shape
-    if dy.size == 0:
-        return
-    numbers = np.array([items, channels, inner, x.size == dy.size], np.int64)
-    threads = get_num_threads() if dy.size > SMALL else 1
-    spread(_add_products, min(threads, channels), dy.reshape(-1), x, x[:0], total, numbers)
-
-
-@jit
-def _add_products(worker, workers, dy, x, extra, total, numbers):
-    items, channels, inner, everywhere = numbers[0], numbers[1], numbers[2], numbers[3]
-    found, start = np.empty(1, dy.dtype), worker - worker
-    first, last = worker * channels // workers, (worker + 1) * channels // workers
+@parallel
+def _add_products(first, last, dy, x, total):
+    """total[c] += the sum over n and i of dy[n, c, i] x[n, c, i]; x may be one row for all."""
+    items, inner, found = dy.shape[0], dy.shape[2], np.zeros(1, dy.dtype)
     for n in range(items):
         for c in range(first, last):
-            at = (n * channels + c) * inner
-            dot(dy, at, x, at if everywhere else start, inner, found, start)
-            total[c] += found[0]
+            row = x[min(n, x.shape[0] - 1), min(c, x.shape[1] - 1)]
+            if inner == 1:  # what `dot` gives: 0 plus the product
+                total[c] += found[0] + dy[n, c, 0] * row[0]
+            else:
+                dot(dy[n, c], row, inner, found)
+                total[c] += found[0]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels._math import exp, log1p, sigmoid
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.math import exp, log1p, sigmoid
+from caffe_lite.kernels.parallel import elementwise, launch, parallel
 
-BLOCK = 4096  # numbers that one thread adds up at once, whatever number of threads there are
+BLOCK = 4096  # elements that are added up apart from the others, whatever the number of threads
 LANES = 16  # sums that go on side by side
 
 LEAST_PROBABILITY = np.finfo(np.float32).tiny  # where the softmax losses cut, in either precision
@@ -68,14 +69,14 @@ def _softmax_loss_of_items_backward(p, labels, scale, dx):
             out[label] -= s
 
 
-@pjit
-def _softmax_loss_of_maps_backward(p, labels, scale, dx):
-    outer, classes, inner = p.shape
+@parallel
+def _softmax_loss_of_maps_backward(first, last, p, labels, scale, dx):
+    classes = p.shape[1]
     s, zero = p.dtype.type(scale), p.dtype.type(0)
-    for task in prange(outer * classes):
+    for task in range(first, last):
         n, c = task // classes, task % classes
         row, out, label = p[n, c], dx[n, c], labels[n]
-        for i in range(inner):
+        for i in range(row.size):
             slope = row[i] * s - (s if label[i] == c else zero)
             out[i] = slope if label[i] >= 0 else zero
 
@@ -90,7 +91,8 @@ def softmax_loss_backward(p, labels, scale, dx):
         dx = dx.reshape(flat)
         _softmax_loss_of_items_backward(p.reshape(flat), labels.reshape(-1), scale, dx)
     else:
-        _softmax_loss_of_maps_backward(p, labels, scale, dx)
+        maps = p.shape[0] * p.shape[1]
+        launch(_softmax_loss_of_maps_backward, maps, p.size, p, labels, scale, dx)
 
 
 @jit
@@ -111,24 +113,26 @@ def infogain_forward(p, labels, gain, total):
     total[0] = loss
 
 
-@pjit
 def infogain_backward(p, labels, gain, row_sums, scale, dx):
     """dx[n, c, i] = scale (p[n, c, i] row_sums[label] - gain[label, c]).
 
     The gradient through the softmax that made p.  p, dx: (outer, classes, inner); labels:
     (outer, inner); gain: (classes, classes); row_sums: (classes,), of gain's rows.
     """
-    outer, classes, inner = p.shape
-    s = p.dtype.type(scale)
-    zero = p.dtype.type(0)
-    for n in prange(outer):
-        for c in range(classes):
-            for i in range(inner):
-                label = labels[n, i]
-                if label >= 0:
-                    dx[n, c, i] = s * (p[n, c, i] * row_sums[label] - gain[label, c])
+    launch(_infogain_items, len(p), p.size, p, labels, gain, row_sums, scale, dx)
+
+
+@parallel
+def _infogain_items(first, last, p, labels, gain, row_sums, scale, dx):
+    s, zero = p.dtype.type(scale), p.dtype.type(0)
+    for n in range(first, last):
+        for c in range(p.shape[1]):
+            row, out, label = p[n, c], dx[n, c], labels[n]
+            for i in range(row.size):
+                if label[i] >= 0:
+                    out[i] = s * (row[i] * row_sums[label[i]] - gain[label[i], c])
                 else:
-                    dx[n, c, i] = zero
+                    out[i] = zero
 
 
 @jit
@@ -174,24 +178,27 @@ def hinge_forward(x, labels, squared, total):
     total[0] = loss
 
 
-@pjit
 def hinge_backward(x, labels, squared, scale, dx):
     """The derivative of `hinge_forward`, 0 at the kink.
 
     x, dx: (N, classes); labels: (N,); squared: a flag.
     """
-    one = x.dtype.type(1)
-    zero = x.dtype.type(0)
-    s = x.dtype.type(scale)
+    launch(_hinge_items, len(x), x.size, x, labels, squared, scale, dx)
+
+
+@parallel
+def _hinge_items(first, last, x, labels, squared, scale, dx):
+    one, zero, s = x.dtype.type(1), x.dtype.type(0), x.dtype.type(scale)
     twice = s + s
-    for n in prange(labels.size):
-        for c in range(x.shape[1]):
-            side = -one if c == labels[n] else one
-            excess = one + side * x[n, c]
+    for n in range(first, last):
+        row, out, label = x[n], dx[n], labels[n]
+        for c in range(row.size):
+            side = -one if c == label else one
+            excess = one + side * row[c]
             if excess <= zero:
-                dx[n, c] = zero
+                out[c] = zero
             else:
-                dx[n, c] = side * (twice * excess if squared else s)
+                out[c] = side * (twice * excess if squared else s)
 
 
 @jit
@@ -203,22 +210,25 @@ def _squared_distance(a, b):
     return _sum(squares)
 
 
-@pjit
 def euclidean_forward(a, b, total):
     """total = sum of (a - b)^2 / 2.  a, b: (count,)."""
-    blocks = (a.size + BLOCK - 1) // BLOCK
-    sums = np.empty(blocks)
-    for block in prange(blocks):
-        start, stop = block * BLOCK, min(a.size, (block + 1) * BLOCK)
-        sums[block] = _squared_distance(a[start:stop], b[start:stop])
+    sums = np.empty(-(-a.size // BLOCK))
+    launch(_squared_distances, sums.size, a.size, a, b, sums)
     total[0] = 0.5 * _sum(sums)
 
 
-@pjit
+@parallel
+def _squared_distances(first, last, a, b, sums):
+    for block in range(first, last):
+        start, stop = block * BLOCK, min(a.size, (block + 1) * BLOCK)
+        sums[block] = _squared_distance(a[start:stop], b[start:stop])
+
+
+@elementwise
 def euclidean_backward(a, b, scale, da):
-    """da = scale (a - b).  a, b, da: (count,)."""
+    """da = scale (a - b).  a, b, da: of one shape."""
     s = a.dtype.type(scale)
-    for i in prange(a.size):
+    for i in range(a.size):
         da[i] = s * (a[i] - b[i])
 
 
@@ -232,28 +242,31 @@ def _cross_entropy(x, target, valid):
     return _sum(terms)
 
 
-@pjit
 def sigmoid_cross_entropy_forward(x, target, valid, total):
     """total = sum of max(x, 0) - x target + log(1 + exp(-|x|)) where `valid`.
 
     x, target: (count,); valid: (count,) of bool.
     """
-    blocks = (x.size + BLOCK - 1) // BLOCK
-    sums = np.empty(blocks)
-    for block in prange(blocks):
-        start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
-        sums[block] = _cross_entropy(x[start:stop], target[start:stop], valid[start:stop])
+    sums = np.empty(-(-x.size // BLOCK))
+    launch(_cross_entropies, sums.size, x.size, x, target, valid, sums)
     total[0] = _sum(sums)
 
 
-@pjit
+@parallel
+def _cross_entropies(first, last, x, target, valid, sums):
+    for block in range(first, last):
+        start, stop = block * BLOCK, min(x.size, (block + 1) * BLOCK)
+        sums[block] = _cross_entropy(x[start:stop], target[start:stop], valid[start:stop])
+
+
+@elementwise
 def sigmoid_cross_entropy_backward(x, target, valid, scale, dx):
     """dx = scale (sigmoid(x) - target) where `valid`, else 0.
 
-    x, target, dx: (count,); valid: (count,) of bool.
+    x, target, valid, dx: of one shape; valid: bool.
     """
     zero, one, s = x.dtype.type(0), x.dtype.type(1), x.dtype.type(scale)
-    for i in prange(x.size):
+    for i in range(x.size):
         slope = s * (sigmoid(x[i], one) - target[i])
         dx[i] = slope if valid[i] else zero
 
@@ -280,25 +293,31 @@ def contrastive_forward(a, b, similar, margin, legacy, total):
     total[0] = 0.5 * loss
 
 
-@pjit
 def contrastive_backward(a, b, similar, margin, legacy, scale, da):
     """The gradient of `contrastive_forward` at a; that at b is the one with `scale` negated.
 
     Divides by d + 0.0001, so two equal points that should differ do not move, as in Caffe.
     a, b, da: (N, C); similar: (N,).
     """
-    for n in prange(a.shape[0]):
+    launch(_contrastive_pairs, len(a), a.size, a, b, similar, (margin, scale), legacy, da)
+
+
+@parallel
+def _contrastive_pairs(first, last, a, b, similar, margin_and_scale, legacy, da):
+    margin, scale = margin_and_scale
+    for n in range(first, last):
+        one, other, out = a[n], b[n], da[n]
         factor = scale
         if similar[n] == 0:
             squared = np.float64(0)
-            for c in range(a.shape[1]):
-                d = a[n, c] - b[n, c]
+            for c in range(one.size):
+                d = one[c] - other[c]
                 squared += d * d
             distance = np.sqrt(squared)
             if legacy:
                 factor = -scale if margin > squared else 0.0
             else:
                 factor = -scale * max(margin - distance, 0.0) / (distance + CONTRASTIVE_EPSILON)
-        f = a.dtype.type(factor)
-        for c in range(a.shape[1]):
-            da[n, c] = f * (a[n, c] - b[n, c])
+        f = one.dtype.type(factor)
+        for c in range(one.size):
+            out[c] = f * (one[c] - other[c])

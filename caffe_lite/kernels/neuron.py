@@ -2,73 +2,76 @@
 
 A forward may be given one array as both x and y, a backward one array as both dy and dx.  NaN
 stays NaN.
-
-Not more than three arrays are reshaped in one assignment: of a longer tuple numba does not see
-that its members are arguments, and drops the loops that write into them.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from caffe_lite.kernels._jit import jit, pjit, prange
-from caffe_lite.kernels._math import exp, expm1, log, log1p, power_rules, sigmoid, tanh
-from caffe_lite.kernels._math import power as raise_to
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.math import exp, expm1, log, log1p, power_rules, sigmoid, tanh
+from caffe_lite.kernels.math import power as raise_to
+from caffe_lite.kernels.parallel import elementwise, launch, parallel
 
 LANES = 64  # sums of a row that go on side by side, if it is LONG
 LONG = 256
 
 
-@pjit
+def _rows(x):
+    """x: (N, C, ...) as an array (N C, positions)."""
+    return x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
+
+
+@elementwise
 def relu_forward(x, negative_slope, y):
     """y = max(x, 0) + negative_slope * min(x, 0)."""
     zero = x.dtype.type(0)
     slope = x.dtype.type(negative_slope)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = max(x[i], zero) + slope * min(x[i], zero)
 
 
-@pjit
+@elementwise
 def relu_backward(x, dy, negative_slope, dx):
     """dx = dy where x > 0, negative_slope * dy elsewhere.  Only the sign of x is read."""
     slope = x.dtype.type(negative_slope)
-    x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         dx[i] = dy[i] if x[i] > 0 else slope * dy[i]
 
 
-@pjit
 def prelu_forward(x, slope, y):
     """y = max(x, 0) + slope[c] * min(x, 0).
 
     x, y: (N, C, ...); slope: (C,), or () for one slope of all channels.
     """
+    launch(_prelu_rows, x.shape[0] * x.shape[1], x.size, _rows(x), slope.reshape(-1), _rows(y))
+
+
+@parallel
+def _prelu_rows(first, last, x, slope, y):
+    """x, y: (N C, positions); slope: (C,) or (1,)."""
     zero = x.dtype.type(0)
-    c = x.shape[1]
-    rows = x.shape[0] * c
-    x, y, slope = x.reshape(rows, -1), y.reshape(rows, -1), slope.reshape(-1)
-    for row in prange(rows):
-        a = slope[row % c % slope.size]
-        for i in range(x.shape[1]):
-            y[row, i] = max(x[row, i], zero) + a * min(x[row, i], zero)
+    for row in range(first, last):
+        a, given, out = slope[row % slope.size], x[row], y[row]
+        for i in range(given.size):
+            out[i] = max(given[i], zero) + a * min(given[i], zero)
 
 
-@pjit
 def prelu_backward(x, dy, slope, dx):
     """dx = dy where x > 0, slope[c] * dy elsewhere.  Shapes as in `prelu_forward`."""
-    c = x.shape[1]
-    rows = x.shape[0] * c
-    x, dy, dx, slope = (
-        x.reshape(rows, -1),
-        dy.reshape(rows, -1),
-        dx.reshape(rows, -1),
-        slope.reshape(-1),
-    )
-    for row in prange(rows):
-        a = slope[row % c % slope.size]
-        for i in range(x.shape[1]):
-            dx[row, i] = dy[row, i] if x[row, i] > 0 else a * dy[row, i]
+    arrays = _rows(x), _rows(dy), slope.reshape(-1), _rows(dx)
+    launch(_prelu_rows_backward, x.shape[0] * x.shape[1], x.size, *arrays)
+
+
+@parallel
+def _prelu_rows_backward(first, last, x, dy, slope, dx):
+    """x, dy, dx: (N C, positions); slope: (C,) or (1,)."""
+    for row in range(first, last):
+        a, given, above, out = slope[row % slope.size], x[row], dy[row], dx[row]
+        for i in range(given.size):
+            out[i] = above[i] if given[i] > 0 else a * above[i]
 
 
 @jit
@@ -90,229 +93,216 @@ def _negative_sum(x, dy):
     return total
 
 
-@pjit
 def prelu_backward_params(x, dy, dslope):
     """dslope[c] += sum over n and positions of dy * min(x, 0).  Shapes as in `prelu_forward`."""
-    n, c = x.shape[:2]
-    x, dy, dslope = x.reshape(n, c, -1), dy.reshape(n, c, -1), dslope.reshape(-1)
-    sums = np.empty((c, n))
-    for row in prange(n * c):
-        item, channel = row // c, row % c
-        sums[channel, item] = _negative_sum(x[item, channel], dy[item, channel])
-    for channel in range(c):
+    sums = np.empty(x.shape[:2])
+    launch(_negative_sums, sums.size, x.size, _rows(x), _rows(dy), sums.reshape(-1))
+    _add_sums(sums, dslope.reshape(-1))
+
+
+@parallel
+def _negative_sums(first, last, x, dy, sums):
+    """sums[row] = `_negative_sum` of the row.  x, dy: (rows, positions)."""
+    for row in range(first, last):
+        sums[row] = _negative_sum(x[row], dy[row])
+
+
+@jit
+def _add_sums(sums, dslope):
+    """dslope[c] += the items' sums of the channel.  sums: (N, C); dslope: (C,) or (1,)."""
+    items, channels = sums.shape
+    for channel in range(channels):
         total = 0.0
-        for item in range(n):
-            total += sums[channel, item]
+        for item in range(items):
+            total += sums[item, channel]
         dslope[channel % dslope.size] += total
 
 
-@pjit
+@elementwise
 def elu_forward(x, alpha, y):
     """y = x where x > 0, alpha * (exp(x) - 1) elsewhere."""
     a = x.dtype.type(alpha)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = x[i] if x[i] > 0 else a * expm1(x[i])
 
 
-@pjit
+@elementwise
 def elu_backward(x, y, dy, alpha, dx):
     """dx = dy where x > 0, dy * (y + alpha) elsewhere.  Only the sign of x is read."""
     a = x.dtype.type(alpha)
-    x, y = x.reshape(-1), y.reshape(-1)
-    dy, dx = dy.reshape(-1), dx.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         dx[i] = dy[i] if x[i] > 0 else dy[i] * (y[i] + a)
 
 
-@pjit
+@elementwise
 def sigmoid_forward(x, y):
     """y = 1 / (1 + exp(-x))."""
     one = x.dtype.type(1)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = sigmoid(x[i], one)
 
 
-@pjit
+@elementwise
 def sigmoid_backward(y, dy, dx):
     """dx = dy * y * (1 - y)."""
     one = y.dtype.type(1)
-    y, dy, dx = y.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(y.size):
+    for i in range(y.size):
         dx[i] = dy[i] * y[i] * (one - y[i])
 
 
-@pjit
+@elementwise
 def swish_forward(x, beta, y):
     """y = x * sigmoid(beta * x)."""
     one, b = x.dtype.type(1), x.dtype.type(beta)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = x[i] * sigmoid(b * x[i], one)
 
 
-@pjit
+@elementwise
 def swish_backward(x, dy, beta, dx):
     """dx = dy * s * (1 + beta * x * (1 - s)) with s = sigmoid(beta * x)."""
     one, b = x.dtype.type(1), x.dtype.type(beta)
-    x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         z = b * x[i]
         s = sigmoid(z, one)
         dx[i] = dy[i] * s * (one + z * (one - s))
 
 
-@pjit
+@elementwise
 def tanh_forward(x, y):
     """y = tanh(x)."""
     two = x.dtype.type(2)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = tanh(x[i], two)
 
 
-@pjit
+@elementwise
 def tanh_backward(y, dy, dx):
     """dx = dy * (1 - y^2)."""
     one = y.dtype.type(1)
-    y, dy, dx = y.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(y.size):
+    for i in range(y.size):
         dx[i] = dy[i] * (one - y[i] * y[i])
 
 
-@pjit
+@elementwise
 def bnll_forward(x, y):
     """y = log(1 + exp(x)) = max(x, 0) + log(1 + e) with e = exp(-|x|)."""
     zero = x.dtype.type(0)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = max(x[i], zero) + log1p(exp(-abs(x[i])))
 
 
-@pjit
+@elementwise
 def bnll_backward(y, dy, dx):
     """dx = dy * (1 - exp(-y)), which is dy * sigmoid(x)."""
-    y, dy, dx = y.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(y.size):
+    for i in range(y.size):
         dx[i] = -dy[i] * expm1(-y[i])
 
 
-@pjit
+@elementwise
 def absval_forward(x, y):
     """y = |x|."""
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = abs(x[i])
 
 
-@pjit
+@elementwise
 def absval_backward(x, dy, dx):
     """dx = dy * sign(x), with sign(0) = 0."""
-    x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         dx[i] = dy[i] * np.sign(x[i])
 
 
-@pjit
+@elementwise
 def power_forward(x, power, scale, shift, y):
     """y = (shift + scale * x) ^ power."""
     dtype = x.dtype.type
     p, a, b = dtype(power), dtype(scale), dtype(shift)
-    x, y = x.reshape(-1), y.reshape(-1)
     if power == 1:
-        for i in prange(x.size):
+        for i in range(x.size):
             y[i] = b + a * x[i]
     elif power == 2:
-        for i in prange(x.size):
+        for i in range(x.size):
             y[i] = (b + a * x[i]) * (b + a * x[i])
     else:
         rules = power_rules(p)
-        for i in prange(x.size):
+        for i in range(x.size):
             y[i] = raise_to(b + a * x[i], p, rules)
 
 
-@pjit
+@elementwise
 def power_backward(x, dy, power, scale, shift, dx):
     """dx = dy * power * scale * (shift + scale * x) ^ (power - 1)."""
     dtype = x.dtype.type
     p, a, b, factor = dtype(power - 1), dtype(scale), dtype(shift), dtype(power * scale)
-    x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
     if power == 2:
-        for i in prange(x.size):
+        for i in range(x.size):
             dx[i] = dy[i] * factor * (b + a * x[i])
     else:
         rules = power_rules(p)
-        for i in prange(x.size):
+        for i in range(x.size):
             dx[i] = dy[i] * factor * raise_to(b + a * x[i], p, rules)
 
 
-@pjit
+@elementwise
 def exp_forward(x, inner, outer, y):
     """y = outer * exp(inner * x)."""
     a, b = x.dtype.type(inner), x.dtype.type(outer)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = b * exp(a * x[i])
 
 
-@pjit
+@elementwise
 def exp_backward(y, dy, inner, dx):
     """dx = dy * inner * y."""
     a = y.dtype.type(inner)
-    y, dy, dx = y.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(y.size):
+    for i in range(y.size):
         dx[i] = dy[i] * a * y[i]
 
 
-@pjit
+@elementwise
 def log_forward(x, scale, shift, factor, y):
     """y = factor * ln(shift + scale * x)."""
     dtype = x.dtype.type
     a, b, f = dtype(scale), dtype(shift), dtype(factor)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = f * log(b + a * x[i])
 
 
-@pjit
+@elementwise
 def log_backward(x, dy, scale, shift, factor, dx):
     """dx = dy * factor * scale / (shift + scale * x)."""
     dtype = x.dtype.type
     a, b, f = dtype(scale), dtype(shift), dtype(factor * scale)
-    x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         dx[i] = dy[i] * f / (b + a * x[i])
 
 
-@pjit
+@elementwise
 def clip_forward(x, low, high, y):
     """y = x, but low where x < low and high where x > high."""
     low, high = x.dtype.type(low), x.dtype.type(high)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = low if x[i] < low else high if x[i] > high else x[i]
 
 
-@pjit
+@elementwise
 def clip_backward(x, dy, low, high, dx):
     """dx = dy where low <= x <= high, 0 elsewhere."""
     low, high, zero = x.dtype.type(low), x.dtype.type(high), x.dtype.type(0)
-    x, dy, dx = x.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         dx[i] = dy[i] if low <= x[i] <= high else zero
 
 
-@pjit
+@elementwise
 def threshold_forward(x, threshold, y):
     """y = 1 where x > threshold, 0 elsewhere."""
     t, zero, one = x.dtype.type(threshold), x.dtype.type(0), x.dtype.type(1)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = one if x[i] > t else zero
 
 
-@pjit
+@elementwise
 def dropout(x, chance, ratio, y):
     """y = x / (1 - ratio) where chance >= ratio * 2^32, 0 elsewhere.
 
@@ -320,6 +310,5 @@ def dropout(x, chance, ratio, y):
     """
     zero, scale = x.dtype.type(0), x.dtype.type(1 / (1 - ratio))
     bound = np.uint32(ratio * 2**32)
-    x, y = x.reshape(-1), y.reshape(-1)
-    for i in prange(x.size):
+    for i in range(x.size):
         y[i] = x[i] * scale if chance[i] >= bound else zero

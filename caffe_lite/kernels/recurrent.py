@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import pjit, prange
-from caffe_lite.kernels._math import sigmoid, tanh
 from caffe_lite.kernels.gemm import gemm
+from caffe_lite.kernels.math import sigmoid, tanh
+from caffe_lite.kernels.parallel import launch, parallel
+
+GATES_COST = 4
+"""A sigmoid or tanh takes as long as so many elements that are only moved."""
 
 
-@pjit
 def lstm_unit_forward(before, gates, cont, activations, c, h):
     """c = cont * f * before + i * g and h = o * tanh(c).
 
@@ -22,9 +24,15 @@ def lstm_unit_forward(before, gates, cont, activations, c, h):
     before, c, h: (N, D); gates: (N, 4 D); cont: (N,).  activations: (N, 4 D), the values of
     i, cont * f, o, g; may be `gates` itself.
     """
+    arrays = before, gates, cont, activations, c, h
+    launch(_lstm_streams, len(before), GATES_COST * gates.size, *arrays)
+
+
+@parallel
+def _lstm_streams(first, last, before, gates, cont, activations, c, h):
     size = before.shape[1]
     one, two = before.dtype.type(1), before.dtype.type(2)
-    for n in prange(before.shape[0]):
+    for n in range(first, last):
         row, state, out = activations[n], c[n], h[n]
         row[:] = gates[n]  # which may be one array: loops over two would not be made vectors then
         i, f, o, g = row[:size], row[size : 2 * size], row[2 * size : 3 * size], row[3 * size :]
@@ -40,15 +48,21 @@ def lstm_unit_forward(before, gates, cont, activations, c, h):
             out[d] = o[d] * tanh(state[d], two)
 
 
-@pjit
 def lstm_unit_backward(before, activations, c, dc, dh, dbefore, dgates):
     """The gradients of before and gates from dc and dh; shapes as in `lstm_unit_forward`.
 
     dbefore may be dc itself.
     """
+    gradients = dc, dh, dbefore, dgates
+    launch(_lstm_streams_backward, len(before), dgates.size, before, activations, c, gradients)
+
+
+@parallel
+def _lstm_streams_backward(first, last, before, activations, c, gradients):
+    dc, dh, dbefore, dgates = gradients
     size = before.shape[1]
     one, two = before.dtype.type(1), before.dtype.type(2)
-    for n in prange(before.shape[0]):
+    for n in range(first, last):
         squashed = c[n].copy()
         for d in range(size):
             squashed[d] = tanh(squashed[d], two)

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit
-from caffe_lite.kernels.gemm import get_num_threads, spread
-
-SMALL = 1 << 15
-"""Numbers below which a second thread costs more than it brings."""
-BLOCK = 64
-"""Numbers that begin where a cache line does: no two threads write one."""
+from caffe_lite.kernels.parallel import elementwise
 
 
 def take_items(x, index, y):
@@ -28,21 +22,16 @@ def take_items_backward(dy, index, dx):
         dx[i] += dy[n]
 
 
-@jit
-def _add(worker, workers, a, b, c, total, numbers):
-    """total = a + b, or a + b + c, unless c is of size 0."""
-    first = worker * total.size // workers // BLOCK * BLOCK
-    stop = (worker + 1) * total.size // workers // BLOCK * BLOCK
-    if worker + 1 == workers:
-        stop = total.size
-    a, b, total = a[first:stop], b[first:stop], total[first:stop]
-    if c.size == 0:
-        for i in range(total.size):
-            total[i] = a[i] + b[i]
-    else:
-        c = c[first:stop]
-        for i in range(total.size):
-            total[i] = a[i] + b[i] + c[i]
+@elementwise
+def _add_two(a, b, total):
+    for i in range(total.size):
+        total[i] = a[i] + b[i]
+
+
+@elementwise
+def _add_three(a, b, c, total):
+    for i in range(total.size):
+        total[i] = a[i] + b[i] + c[i]
 
 
 def add_all(arrays, total):
@@ -53,10 +42,10 @@ def add_all(arrays, total):
     if len(arrays) == 1 or total.size == 0:
         total[...] = arrays[0] if arrays else 0
         return
-    workers = get_num_threads() if total.size > SMALL else 1
-    first, *rest = (array.reshape(-1) for array in arrays)
-    flat, none = total.reshape(-1), np.empty(0, np.int64)
+    so_far, *rest = arrays
     while rest:
-        second, third = rest[0], rest[1] if len(rest) > 1 else flat[:0]
-        spread(_add, workers, first, second, third, flat, none)
-        first, rest = flat, rest[2:]
+        if len(rest) == 1:
+            _add_two(so_far, rest[0], total)
+        else:
+            _add_three(so_far, rest[0], rest[1], total)
+        so_far, rest = total, rest[2:]

@@ -1,48 +1,57 @@
-"""Kernels that move numbers and change none."""
+"""Kernels that move elements and change none."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels._jit import jit
-from caffe_lite.kernels.gemm import get_num_threads, spread
+from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.plan import pack, unpack
 
-SMALL = 1 << 18
-"""Numbers that NumPy has copied before a second thread would be of any use."""
+FEW = 1 << 18
+"""Elements that NumPy has copied before a second thread would be of any use."""
 
 
-@jit
-def _move_rows(worker, workers, x, none, extra, y, numbers):
-    """A worker's part of all numbers, whichever rows they are in."""
-    rows, count, x_start, x_pitch = numbers[0], numbers[1], numbers[2], numbers[3]
-    y_start, y_pitch = numbers[4], numbers[5]
-    first, stop = worker * rows * count // workers, (worker + 1) * rows * count // workers
-    while first < stop:
-        row, at = first // count, first % count
-        length = min(count - at, stop - first)
-        source, target = x_start + row * x_pitch + at, y_start + row * y_pitch + at
+class Copy(NamedTuple):
+    """Rows of `count` elements, in two flat arrays: where the first begins, how far apart."""
+
+    count: int
+    source: int
+    source_pitch: int
+    target: int
+    target_pitch: int
+
+
+@parallel
+def _copy_elements(first, last, x, numbers, y):
+    """Copy the elements `first` to `last` - 1 of all rows, whichever rows they are in."""
+    copy = unpack(Copy, numbers)
+    while first < last:
+        row, at = first // copy.count, first % copy.count
+        length = min(copy.count - at, last - first)
+        source = copy.source + row * copy.source_pitch + at
+        target = copy.target + row * copy.target_pitch + at
         given, taken = x[source : source + length], y[target : target + length]
         for i in range(length):
             taken[i] = given[i]
         first += length
 
 
-def _move(x, x_start, y, y_start, axis, length):
-    """The `length` numbers of y from `y_start` along an axis become those of x from `x_start`."""
+def _copy(x, x_start, y, y_start, axis, length):
+    """The `length` elements of y from `y_start` along an axis become those of x from `x_start`."""
     rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
     count = length * inner
-    if rows * count <= SMALL:
+    if rows * count <= FEW:
         before = (slice(None),) * axis
         given = x[(*before, slice(x_start, x_start + length))]
         y[(*before, slice(y_start, y_start + length))] = given
         return
-    numbers = [rows, count, x_start * inner, x.shape[axis] * inner]
-    numbers += [y_start * inner, y.shape[axis] * inner]
-    flat = x.reshape(-1)
-    arrays = flat, flat[:0], flat[:0], y.reshape(-1)
-    spread(_move_rows, get_num_threads(), *arrays, np.array(numbers, np.int64))
+    pitches = x.shape[axis] * inner, y.shape[axis] * inner
+    copy = Copy(count, x_start * inner, pitches[0], y_start * inner, pitches[1])
+    elements = rows * count
+    launch(_copy_elements, elements, elements, x.reshape(-1), pack(copy), y.reshape(-1))
 
 
 def join(xs, axis, y):
@@ -52,7 +61,7 @@ def join(xs, axis, y):
     """
     start = 0
     for x in xs:
-        _move(x, 0, y, start, axis, x.shape[axis])
+        _copy(x, 0, y, start, axis, x.shape[axis])
         start += x.shape[axis]
 
 
@@ -64,7 +73,7 @@ def cut(x, axis, ys):
     start = 0
     for length, y in ys:
         if y is not None:
-            _move(x, start, y, 0, axis, length)
+            _copy(x, start, y, 0, axis, length)
         start += length
 
 

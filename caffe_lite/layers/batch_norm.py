@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
-from caffe_lite.kernels import batch_norm as kernels
+from caffe_lite.kernels import norm as kernels
 from caffe_lite.layers.base import Buffer, Param, Reads
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogueBack
 from caffe_lite.layers.registry import register
@@ -79,13 +79,13 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
             self._read_statistics()
             self._normalize(bottom[0].data, top[0].data, epilogue)
             return
-        x, y, buf = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.buf
+        x, y = self._as_rows(bottom[0].data), self._as_rows(top[0].data)
         copy = np.empty((0, 0, 0), self.dtype)
         if self.bottom_copy is not None and top[0].shares_data_with(bottom[0]):
             copy = self._as_rows(self.bottom_copy)
-        statistics = buf.mean, buf.variance, buf.deviation
-        settings = self._settings(epilogue)
-        kernels.batch_norm_forward(x, self.config.eps, *settings, *statistics, copy, y)
+        kernels.batch_norm_forward(
+            x, self.config.eps, self._typed(epilogue), self._statistics, copy, y
+        )
         self._update_statistics(x.size // x.shape[1])
 
     def forward_again(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -93,13 +93,17 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         self._normalize(self.bottom_data(bottom[0]), top[0].data, NO_EPILOGUE)
 
     def _normalize(self, bottom: Array, top: Array, epilogue: Epilogue) -> None:
-        x, y, buf = self._as_rows(bottom), self._as_rows(top), self.buf
-        kernels.batch_normalize(x, buf.mean, buf.deviation, *self._settings(epilogue), y)
+        x, y = self._as_rows(bottom), self._as_rows(top)
+        kernels.batch_normalize(x, self._statistics, self._typed(epilogue), y)
 
-    def _settings(self, epilogue: Epilogue) -> tuple[Array, Array, float]:
-        """What the kernels want to know of an epilogue."""
+    def _typed(self, epilogue: Epilogue) -> Epilogue:
+        """The epilogue in this layer's precision."""
         scale, shift = (values.astype(self.dtype, copy=False) for values in epilogue[:2])
-        return scale, shift, 1.0 if epilogue.slope is None else epilogue.slope
+        return epilogue._replace(scale=scale, shift=shift)
+
+    @property
+    def _statistics(self) -> kernels.Statistics:
+        return kernels.Statistics(self.buf.mean, self.buf.variance, self.buf.deviation)
 
     def epilogue_axis(self, top: Shape) -> int | None:
         """The channels."""
@@ -128,9 +132,9 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         if not self._global:
             self.backward_with(top, propagate_down, bottom, NO_EPILOGUE, (None, None))
         elif propagate_down[0]:
-            dy, dx, buf = self._as_rows(top[0].diff), self._as_rows(bottom[0].diff), self.buf
-            settings = self._settings(NO_EPILOGUE)
-            kernels.batch_normalize(dy, np.zeros_like(buf.mean), buf.deviation, *settings, dx)
+            dy, dx = self._as_rows(top[0].diff), self._as_rows(bottom[0].diff)
+            around_zero = self._statistics._replace(mean=np.zeros_like(self.buf.mean))
+            kernels.batch_normalize(dy, around_zero, self._typed(NO_EPILOGUE), dx)
 
     def backward_with(
         self,
@@ -147,11 +151,10 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         dy, dx = map(self._as_rows, (top[0].diff, bottom[0].diff))
         none = np.empty(0, self.dtype)
         sums = [blob.diff if blob else none for blob in params]
-        statistics = self.buf.mean, self.buf.deviation
         # A top of its own shows the epilogue's gradient afterwards, as it works in place on that.
         seen = epilogue is not NO_EPILOGUE and not top[0].shares_diff_with(bottom[0])
         outputs = *sums, dy if seen else dy[:0], dx
-        kernels.batch_norm_backward(x, dy, *self._settings(epilogue), *statistics, *outputs)
+        kernels.batch_norm_backward(x, dy, self._typed(epilogue), self._statistics, *outputs)
 
     def epilogue(self) -> Epilogue | None:
         """The running statistics as a scale and a shift."""

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
-from caffe_lite.kernels import convolution as kernel
-from caffe_lite.kernels.convolution import Window
+from caffe_lite.kernels import conv as kernel
+from caffe_lite.kernels.geometry import Window
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
 from caffe_lite.layers.description import CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.layers.fusion import Epilogue, TakesEpilogue

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from caffe_lite.blob import Blob, Shape
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue
 from caffe_lite.layers.base import KeepsBottom, Layer
 
 __all__ = [

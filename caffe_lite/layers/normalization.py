@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from caffe_lite.blob import Array, Blob, Shape
-from caffe_lite.kernels import normalization as kernels
+from caffe_lite.kernels import norm as kernels
 from caffe_lite.layers.base import Buffer, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2

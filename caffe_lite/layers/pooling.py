@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import NotDifferentiable
-from caffe_lite.kernels import pooling as kernels
+from caffe_lite.kernels import pool as kernels
+from caffe_lite.kernels.geometry import Window
 from caffe_lite.layers.base import Buffer, Layer, Reads
 from caffe_lite.layers.description import Drawing, SlidingWindow
 from caffe_lite.layers.registry import register
@@ -19,38 +19,6 @@ from caffe_lite.proto import caffe_pb2
 MAX = caffe_pb2.PoolingParameter.MAX
 AVE = caffe_pb2.PoolingParameter.AVE
 STOCHASTIC = caffe_pb2.PoolingParameter.STOCHASTIC
-
-
-class Window(NamedTuple):
-    """A sliding window, as the kernels take it."""
-
-    kernel_h: int
-    kernel_w: int
-    pad_h: int
-    pad_w: int
-    stride_h: int
-    stride_w: int
-
-    def output(self, height: int, width: int, floor: bool = False) -> tuple[int, int]:
-        """How many windows there are down and to the right.
-
-        ceil((size + 2 pad - kernel) / stride) + 1, or the same with floor; with padding, one less
-        if the last window would start in the far padding.
-        """
-        return (
-            _windows(height, self.kernel_h, self.pad_h, self.stride_h, floor, self._padded),
-            _windows(width, self.kernel_w, self.pad_w, self.stride_w, floor, self._padded),
-        )
-
-    @property
-    def _padded(self) -> bool:
-        return self.pad_h > 0 or self.pad_w > 0
-
-
-def _windows(size: int, kernel: int, pad: int, stride: int, floor: bool, padded: bool) -> int:
-    rest = size + 2 * pad - kernel
-    count = (rest // stride if floor else -(-rest // stride)) + 1
-    return count - 1 if padded and (count - 1) * stride >= size + pad else count
 
 
 class _Pooling(Layer):
@@ -65,15 +33,13 @@ class _Pooling(Layer):
 
     def check_windows(self, x: Shape, window: Window, floor: bool = False) -> None:
         """Every window must hold at least one number."""
-        for axis, size in (("h", x[2]), ("w", x[3])):
-            kernel, pad = getattr(window, f"kernel_{axis}"), getattr(window, f"pad_{axis}")
-            stride = getattr(window, f"stride_{axis}")
+        counts = window.pooled(x[2:], floor)
+        for axis, size, kernel, stride, pad, count in zip("hw", x[2:], *window[:3], counts):
             self.require(
                 pad < kernel,
                 self.field("pad", axis),
                 f"pad {pad} must be less than kernel {kernel}",
             )
-            count = window.output(x[2], x[3], floor)["hw".index(axis)]
             self.require(
                 count > 0,
                 self.field("kernel", axis),
@@ -171,7 +137,7 @@ class Pooling(_Pooling):
             )
         window = self._window(x)
         self.require(
-            config.pool != STOCHASTIC or not (window.pad_h or window.pad_w),
+            config.pool != STOCHASTIC or not any(window.pad),
             self.field("pad", "h"),
             "STOCHASTIC pooling takes no padding",
         )
@@ -228,21 +194,21 @@ class Pooling(_Pooling):
 
     def _window(self, x: Shape) -> Window:
         if self.config.global_pooling:
-            return Window(x[2], x[3], 0, 0, 1, 1)
+            return Window(x[2:], (1, 1), (0, 0), (1, 1))
         return self._given_window
 
     @cached_property
     def _given_window(self) -> Window:
-        kernel, pad, stride = (
-            [getattr(self.config, self.field(what, axis) or "") for axis in "hw"]
-            for what in ("kernel", "pad", "stride")
+        kernel, stride, pad = (
+            tuple(getattr(self.config, self.field(what, axis) or "") for axis in "hw")
+            for what in ("kernel", "stride", "pad")
         )
-        return Window(*kernel, *pad, *stride)
+        return Window(kernel, stride, pad, (1, 1))
 
     def top_shapes(self, *bottom: Shape) -> list[Shape]:
         """See the class."""
         (x,) = bottom
-        y = (*x[:2], *self._window(x).output(x[2], x[3], self._floor))
+        y = (*x[:2], *self._window(x).pooled(x[2:], self._floor))
         return [y] * self._top_count
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -292,7 +258,7 @@ class SPP(_Pooling):
         for level in range(height):
             window = self._window(x, level)
             self.require(
-                window.pad_h < window.kernel_h and window.pad_w < window.kernel_w,
+                all(pad < kernel for pad, kernel in zip(window.pad, window.kernel)),
                 "pyramid_height",
                 f"a plane of {x[2]} x {x[3]} is too small for the {2**level} x {2**level} bins "
                 f"of level {level + 1}",
@@ -300,13 +266,13 @@ class SPP(_Pooling):
 
     def _window(self, x: Shape, level: int) -> Window:
         bins = 2**level
-        kernel = [math.ceil(size / bins) for size in x[2:]]
-        pad = [(k * bins - size + 1) // 2 for k, size in zip(kernel, x[2:])]
-        return Window(*kernel, *pad, *kernel)
+        kernel = tuple(math.ceil(size / bins) for size in x[2:])
+        pad = tuple((k * bins - size + 1) // 2 for k, size in zip(kernel, x[2:]))
+        return Window(kernel, kernel, pad, (1, 1))
 
     def _level_shapes(self, x: Shape) -> list[Shape]:
         windows = (self._window(x, level) for level in range(self.config.pyramid_height))
-        return [(*x[:2], *window.output(x[2], x[3])) for window in windows]
+        return [(*x[:2], *window.pooled(x[2:])) for window in windows]
 
     def top_shapes(self, *bottom: Shape) -> list[Shape]:
         """See the class."""

@@ -19,7 +19,6 @@ from caffe_lite.errors import SolverError
 from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
-from caffe_lite.net.running.lock import computing
 from caffe_lite.proto import files
 from caffe_lite.solver import lr_policy, report, snapshot, updates
 from caffe_lite.solver.settings import Settings, Source
@@ -182,12 +181,11 @@ class Solver:
         self._note_step()
         if _due(self.iter, param.display):
             _log.info("Iteration %d, lr = %g", self.iter, rate)
-        with computing:
-            scale = self._clipping() / param.iter_size
-            for index, each in enumerate(self.net.learnable):
-                decay = param.weight_decay * each.decay_mult
-                l2, l1 = (decay, 0.0) if param.regularization_type == "L2" else (0.0, decay)
-                self._rule.update(index, Gradient(scale, l2, l1), rate * each.lr_mult, self.iter)
+        scale = self._clipping() / param.iter_size
+        for index, each in enumerate(self.net.learnable):
+            decay = param.weight_decay * each.decay_mult
+            l2, l1 = (decay, 0.0) if param.regularization_type == "L2" else (0.0, decay)
+            self._rule.update(index, Gradient(scale, l2, l1), rate * each.lr_mult, self.iter)
         if self.net.debug_info:
             net_log.debug_update(self.net.learnable)
         self.iter += 1

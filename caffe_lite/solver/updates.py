@@ -103,7 +103,7 @@ class SGD(Rule):
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.sgd`."""
-        update.sgd(*gradient, rate, self.param.momentum, w, dw, *history)
+        update.sgd(gradient, (rate, self.param.momentum), w, dw, *history)
 
 
 class Nesterov(Rule):
@@ -114,7 +114,7 @@ class Nesterov(Rule):
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.nesterov`."""
-        update.nesterov(*gradient, rate, self.param.momentum, w, dw, *history)
+        update.nesterov(gradient, (rate, self.param.momentum), w, dw, *history)
 
 
 class AdaGrad(Rule):
@@ -125,7 +125,7 @@ class AdaGrad(Rule):
 
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.adagrad`."""
-        update.adagrad(*gradient, rate, self.param.delta, w, dw, *history)
+        update.adagrad(gradient, (rate, self.param.delta), w, dw, *history)
 
 
 class RMSProp(Rule):
@@ -146,7 +146,7 @@ class RMSProp(Rule):
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.rmsprop`."""
         param = self.param
-        update.rmsprop(*gradient, rate, param.rms_decay, param.delta, w, dw, *history)
+        update.rmsprop(gradient, (rate, param.rms_decay, param.delta), w, dw, *history)
 
 
 class AdaDelta(Rule):
@@ -158,7 +158,7 @@ class AdaDelta(Rule):
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.adadelta`."""
         param = self.param
-        update.adadelta(*gradient, rate, param.momentum, param.delta, w, dw, *history)
+        update.adadelta(gradient, (rate, param.momentum, param.delta), w, dw, *history)
 
 
 class Adam(Rule):
@@ -186,5 +186,5 @@ class Adam(Rule):
     def step(self, gradient: Gradient, rate: float, w: Array, dw: Array, *history: Array) -> None:
         """See `kernels.update.adam`."""
         param = self.param
-        beta1, beta2 = param.momentum, param.momentum2
-        update.adam(*gradient, rate, beta1, beta2, param.delta, w, dw, *history)
+        settings = rate, param.momentum, param.momentum2, param.delta
+        update.adam(gradient, settings, w, dw, *history)

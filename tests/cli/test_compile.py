@@ -8,7 +8,7 @@ from caffe_lite import cli
 from caffe_lite.cli import stand_ins
 from caffe_lite.cli.compilation import compilation
 from caffe_lite.errors import CaffeError
-from caffe_lite.kernels import _jit
+from caffe_lite.kernels import jit as _jit
 from caffe_lite.proto import caffe_pb2, files
 from tests.project import MODELS, copy
 

@@ -7,6 +7,7 @@ import numba
 import pytest
 
 from caffe_lite import cli
+from caffe_lite.kernels.parallel import get_num_threads
 
 
 @pytest.mark.parametrize("words", [[], ["-gpu", "0"]])
@@ -15,7 +16,7 @@ def test_it_says_what_computes(capsys, words):
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["Device"].strip() == ("CPU (there is no GPU mode)" if words else "CPU")
     assert lines["Cores"].strip().startswith(f"{os.cpu_count()}, of which")
-    assert lines["Threads"].strip().startswith(f"{numba.get_num_threads()} ")
+    assert lines["Threads"].strip().startswith(f"{get_num_threads()} ")
     assert " bits, " in lines["Vector width"]
     assert f"Python {platform.python_version()}, numba {numba.__version__}" in lines["Versions"]
     assert {"Processor", "Architecture", "Memory", "Compiled kernels"} <= set(lines)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 import caffe_lite.layers.batch_norm  # noqa: F401  registers the type
-from caffe_lite.kernels import batch_norm
+from caffe_lite.kernels.epilogue import Epilogue
+from caffe_lite.kernels.norm import Statistics, batch_norm
 from caffe_lite.layers.base import Reads
 from caffe_lite.testing import Case, Rig, normal
 from tests.oracles import batch_norm as oracle
@@ -34,7 +37,8 @@ def run_forward(x, scale, shift, slope, in_place=False):
     kept = np.full_like(x, np.nan) if in_place else x[:0]
     y = x.copy() if in_place else np.full_like(x, np.nan)
     bottom = y if in_place else x
-    batch_norm.batch_norm_forward(bottom, EPS, scale, shift, slope, *statistics, kept, y)
+    epilogue, found = Epilogue(scale, shift, slope), Statistics(*statistics)
+    batch_norm.batch_norm_forward(bottom, EPS, epilogue, found, kept, y)
     return y, *statistics, kept
 
 
@@ -58,14 +62,14 @@ def test_forward_is_that_of_the_definition(shape, slope: float) -> None:
 def test_backward_is_that_of_the_definition(shape, slope: float) -> None:
     x, dy = far_from_zero(shape), np.random.default_rng(9).standard_normal(shape)
     scale, shift = settings_of(shape[1])
-    statistics = x.mean(axis=(0, 2)), np.sqrt(x.var(axis=(0, 2)) + EPS)
+    statistics = Statistics(x.mean(axis=(0, 2)), None, np.sqrt(x.var(axis=(0, 2)) + EPS))
     wanted = oracle.chain_gradients(EPS, scale, shift, slope)(x, dy)
     middle = np.where(oracle.chain(EPS, scale, shift, 1.0)(x) > 0, dy, slope * dy)
     for in_place in (True, False):
         above = dy.copy()
         dn, dx = (above[:0], above) if in_place else (above, np.full_like(x, np.nan))
         found = np.ones(shape[1]), np.full(shape[1], 2.0), dn, dx
-        batch_norm.batch_norm_backward(x, above, scale, shift, slope, *statistics, *found)
+        batch_norm.batch_norm_backward(x, above, Epilogue(scale, shift, slope), statistics, *found)
         np.testing.assert_allclose(found[0] - 1, wanted[0], rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(found[1] - 2, wanted[1], rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(dx, wanted[2], rtol=1e-10, atol=1e-10)
@@ -79,7 +83,8 @@ def test_a_scale_and_gradients_may_be_missing() -> None:
     y, mean, _, deviation, _ = run_forward(x, NONE, NONE, 1.0)
     np.testing.assert_allclose(y, oracle.batch_norm(EPS)(x), atol=1e-12)
     dx = np.empty_like(x)
-    batch_norm.batch_norm_backward(x, dy, NONE, NONE, 1.0, mean, deviation, NONE, NONE, x[:0], dx)
+    given = Epilogue(NONE, NONE, 1.0), Statistics(mean, None, deviation)
+    batch_norm.batch_norm_backward(x, dy, *given, NONE, NONE, x[:0], dx)
     wanted = oracle.chain_gradients(EPS, np.ones(4), np.zeros(4), 1.0)(x, dy)[2]
     np.testing.assert_allclose(dx, wanted, atol=1e-12)
 
@@ -91,12 +96,39 @@ def test_normalising_with_given_statistics_is_the_same_to_the_bit(p: int) -> Non
     scale, shift = settings_of(4, np.float32)
     y, mean, _, deviation, _ = run_forward(x, scale, shift, 0.1)
     again, alone = np.empty_like(x), np.empty_like(x)
-    batch_norm.batch_normalize(x, mean, deviation, scale, shift, 0.1, again)
+    statistics = Statistics(mean, None, deviation)
+    batch_norm.batch_normalize(x, statistics, Epilogue(scale, shift, 0.1), again)
     np.testing.assert_array_equal(again, y)
     none = np.empty(0, np.float32)
-    batch_norm.batch_normalize(x, mean, deviation, none, none, 1.0, alone)
+    batch_norm.batch_normalize(x, statistics, Epilogue(none, none, None), alone)
     z = alone * scale[:, None] + shift[:, None]
     np.testing.assert_array_equal(np.maximum(z, 0) + np.float32(0.1) * np.minimum(z, 0), y)
+
+
+@pytest.mark.parametrize("p", [5, 49])
+def test_cutting_the_channels_into_pieces_changes_no_bit(p: int, monkeypatch) -> None:
+    """All channels in one launch, cut into as many pieces, against one launch for each."""
+    launcher = sys.modules["caffe_lite.kernels.parallel.launcher"]
+    monkeypatch.setattr(launcher, "pieces_of", lambda tasks, elements: tasks)
+    x = far_from_zero((3, 6, p), np.float32)
+    dy = np.random.default_rng(9).standard_normal(x.shape).astype(np.float32)
+    scale, shift = settings_of(6, np.float32)
+
+    def run(x, dy, scale, shift):
+        y, mean, variance, deviation, _ = run_forward(x, scale, shift, 0.1)
+        found = np.zeros_like(scale), np.zeros_like(scale), np.empty_like(x), np.empty_like(x)
+        given = Epilogue(scale, shift, 0.1), Statistics(mean, variance, deviation)
+        batch_norm.batch_norm_backward(x, dy, *given, *found)
+        return y, mean, variance, deviation, *found
+
+    cut = run(x, dy, scale, shift)
+    for c in range(6):
+        own = slice(c, c + 1)
+        for one, all_of_them in zip(
+            run(x[:, own].copy(), dy[:, own].copy(), scale[own], shift[own]), cut, strict=True
+        ):
+            part = all_of_them[own] if all_of_them.ndim == 1 else all_of_them[:, own]
+            np.testing.assert_array_equal(one, part)
 
 
 @pytest.mark.parametrize("shape", [(8, 5, 49), (8, 3, 3001), (32, 6, 1)])
@@ -110,7 +142,8 @@ def test_float32_is_as_accurate_as_its_rounding(shape) -> None:
     assert np.abs(y - wanted).max() <= 2e-6 * np.abs(wanted).max()
     found = *np.zeros((2, shape[1]), np.float32), np.empty_like(x)
     outputs = *found[:2], x[:0], found[2]
-    batch_norm.batch_norm_backward(x, dy, scale, shift, 0.0, mean, deviation, *outputs)
+    given = Epilogue(scale, shift, 0.0), Statistics(mean, None, deviation)
+    batch_norm.batch_norm_backward(x, dy, *given, *outputs)
     gradients = oracle.chain_gradients(EPS, *wide[2:], 0.0)(*wide[:2])
     for got, right in zip(found, gradients, strict=True):
         assert np.abs(got - right).max() <= 3e-6 * np.abs(right).max()

@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import os
 
-import numba
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import _patches
-from caffe_lite.kernels import convolution as kernel
-from caffe_lite.kernels.convolution import Window, algorithm
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue, completion
+from caffe_lite.kernels import conv as kernel
+from caffe_lite.kernels.conv import Algorithm, algorithm, implicit_gemm
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
+from caffe_lite.kernels.geometry import Window
 from caffe_lite.kernels.neuron import relu_forward
+from caffe_lite.kernels.parallel import get_num_threads, set_num_threads
 from tests.oracles import convolution as oracle
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+THREADS = get_num_threads()
 
 # items, channels, spatial, outputs, groups, kernel, stride, pad, dilation
 SMALL = [
@@ -31,7 +32,7 @@ SMALL = [
     (1, 3, (4, 9), 2, 1, (1, 1), (3, 2), (1, 2), (1, 1)),  # a stride and padding
     (2, 3, (10,), 4, 1, (1,), (2,), (0,), (1,)),
     (2, 3, (5, 7), 6, 3, (3, 2), (2, 1), (1, 1), (1, 2)),
-    (1, 2, (12, 11), 3, 1, (3, 2), (1, 1), (1, 0), (1, 1)),  # both ways back
+    (1, 2, (12, 11), 3, 1, (3, 2), (1, 1), (1, 0), (1, 1)),  # where the gradient is a convolution
     (1, 2, (12, 11), 3, 1, (2, 2), (1, 1), (3, 2), (1, 1)),  # back with negative padding
     (2, 3, (9,), 4, 1, (4,), (2,), (1,), (1,)),
     (1, 2, (4, 3, 5), 4, 2, (2, 1, 3), (2, 1, 1), (1, 0, 2), (1, 2, 2)),
@@ -45,7 +46,7 @@ LARGE = [  # several blocks of pixels, of channels, of rows, of weights
     (1, 2, (30, 28), 3, 1, (3, 3), (1, 1), (12, 12), (12, 12)),
     (7, 20, (6, 7), 30, 1, (2, 3), (1, 1), (0, 1), (1, 1)),  # several images in a block
     (7, 20, (6, 7), 30, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
-    (3, 40, (15, 14), 50, 1, (1, 1), (2, 2), (0, 0), (1, 1)),  # rows that no tap meets
+    (3, 40, (15, 14), 50, 1, (1, 1), (2, 2), (0, 0), (1, 1)),  # rows that no tap reads
 ]
 DEPTHWISE = [  # groups are the channels
     (2, 3, (6, 7), 3, 3, (3, 3), (1, 1), (1, 1), (1, 1)),
@@ -56,14 +57,15 @@ DEPTHWISE = [  # groups are the channels
     (1, 3, (4, 5), 3, 3, (1, 1), (1, 1), (2, 1), (1, 1)),  # padding alone
     (3, 2, (6,), 2, 2, (3,), (2,), (1,), (1,)),
 ]
-EVERY_WAY = {
-    "pointwise": (2, 9, (5, 7), 15, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
-    "strided": (2, 9, (5, 7), 15, 1, (1, 1), (2, 2), (0, 0), (1, 1)),
-    "patches": (2, 3, (6, 7), 5, 1, (3, 2), (2, 1), (1, 1), (1, 2)),
-    "winograd": (2, 8, (9, 7), 9, 1, (3, 3), (1, 1), (1, 1), (1, 1)),
-    "depthwise": (2, 3, (6, 7), 6, 3, (3, 3), (2, 1), (1, 1), (1, 1)),
-    "columns": (2, 2, (3, 4, 5), 4, 2, (2, 1, 3), (1, 1, 1), (0, 0, 1), (1, 1, 1)),
+EACH = {  # one for each algorithm, and the two kinds of its last
+    Algorithm.EXPLICIT_GEMM: (2, 2, (3, 4, 5), 4, 2, (2, 1, 3), (1, 1, 1), (0, 0, 1), (1, 1, 1)),
+    Algorithm.DEPTHWISE: (2, 3, (6, 7), 6, 3, (3, 3), (2, 1), (1, 1), (1, 1)),
+    Algorithm.POINTWISE: (2, 9, (5, 7), 15, 1, (1, 1), (2, 2), (0, 0), (1, 1)),
+    Algorithm.WINOGRAD: (2, 8, (9, 7), 9, 1, (3, 3), (1, 1), (1, 1), (1, 1)),
+    Algorithm.IMPLICIT_GEMM: (2, 3, (6, 7), 5, 1, (3, 2), (2, 1), (1, 1), (1, 2)),
 }
+POINT = (2, 9, (5, 7), 15, 1, (1, 1), (1, 1), (0, 0), (1, 1))
+CASES = [*EACH.items(), (Algorithm.IMPLICIT_GEMM, POINT)]
 
 
 def setting(items, channels, spatial, outputs, group, *sizes, dtype=np.float32):
@@ -91,7 +93,7 @@ def run(case, dtype=np.float32):
     return y, dx, dw
 
 
-@pytest.mark.parametrize("case", SMALL + DEPTHWISE + [EVERY_WAY["winograd"]], ids=str)
+@pytest.mark.parametrize("case", SMALL + DEPTHWISE + [EACH[Algorithm.WINOGRAD]], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_small_ones_are_the_definition(case, dtype) -> None:
     drawn, group, window, _ = setting(*case, dtype=dtype)
@@ -122,31 +124,31 @@ def test_large_ones_agree_with_columns_for_any_number_of_threads(case) -> None:
     kernel.col2im(dcolumns, window, wanted[1])
     found = []
     for threads in (1, 2):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        set_num_threads(min(threads, THREADS))
         found.append(run(case))
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    set_num_threads(THREADS)
     for one, two, want in zip(*found, wanted):
         np.testing.assert_allclose(one, want, atol=2e-6 * np.abs(want).max(), rtol=0)
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("way", EVERY_WAY)
-def test_every_way_back_is_the_transpose(way) -> None:
+@pytest.mark.parametrize(("chosen", "case"), CASES, ids=str)
+def test_the_gradients_of_each_algorithm_are_its_transpose(chosen, case) -> None:
     """<dy, convolution(u)> = <dx, u> and = <dw, w> for the u that was convolved."""
-    drawn, group, window, work = setting(*EVERY_WAY[way], dtype=np.float64)
+    drawn, group, window, work = setting(*case, dtype=np.float64)
     x, w, b, dy = drawn.values()
-    assert algorithm(window, group, x.shape, dy.shape) == way
-    _, dx, dw = run(EVERY_WAY[way], np.float64)
+    assert algorithm(window, group, x.shape, dy.shape) == chosen
+    _, dx, dw = run(case, np.float64)
     y = np.empty_like(dy)
     kernel.convolution_forward(x, w, b[:0], group, window, work, y)
     assert np.vdot(dx, x) == pytest.approx(np.vdot(dy, y))
     assert np.vdot(dw, w) == pytest.approx(np.vdot(dy, y))
 
 
-@pytest.mark.parametrize("way", EVERY_WAY)
+@pytest.mark.parametrize("case", [case for _, case in CASES], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_epilogue_is_what_separate_layers_give(way, dtype) -> None:
-    drawn, group, window, work = setting(*EVERY_WAY[way], dtype=dtype)
+def test_the_epilogue_is_what_separate_layers_give(case, dtype) -> None:
+    drawn, group, window, work = setting(*case, dtype=dtype)
     x, w, b, dy = drawn.values()
     rng, none = np.random.default_rng(1), np.empty(0, dtype)
     plain, back = np.empty_like(dy), np.empty_like(x)
@@ -180,17 +182,17 @@ def test_the_epilogue_is_what_separate_layers_give(way, dtype) -> None:
 def test_the_error_of_winograd_against_float64(case) -> None:
     case = (*case, (3, 3), (1, 1), (1, 1), (1, 1))
     found = [run(case), run(case)]
-    numba.set_num_threads(1)
+    set_num_threads(1)
     found.append(run(case))
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    set_num_threads(THREADS)
     drawn, group, window, _ = setting(*case)
     x, w, b, dy = (array.astype(np.float64) for array in drawn.values())
-    assert algorithm(window, group, x.shape, dy.shape) == "winograd"
+    assert algorithm(window, group, x.shape, dy.shape) == Algorithm.WINOGRAD
     numbers = 3, 3, 1, 1, 1, 1, 1, 1
     y, dx = np.empty_like(dy), np.empty_like(x)
     extra = completion(b, NO_EPILOGUE, w.shape[0], np.float64)
-    _patches.forward(x, w, False, extra, group, numbers, y)
-    _patches.forward(dy, w, True, np.zeros(2 * x.shape[1] + 3), group, numbers, dx)
+    implicit_gemm.forward(x, w, False, extra, group, numbers, y)
+    implicit_gemm.forward(dy, w, True, np.zeros(2 * x.shape[1] + 3), group, numbers, dx)
     for results in found:
         for got, same, want in zip(results, found[0], (y, dx)):
             np.testing.assert_array_equal(got, same)
@@ -231,55 +233,63 @@ WIDE = Window((5, 5), (1, 1), (2, 2), (1, 1))
 
 
 @pytest.mark.parametrize(
-    ("window", "group", "x", "outputs", "way"),
+    ("window", "group", "x", "outputs", "expected"),
     [
-        (SAME, 1, (1, 4, 20, 20), 6, "patches"),
-        (SAME, 2, (1, 4, 20, 20), 6, "patches"),
-        (SAME, 1, (1, 1, 20, 20), 6, "patches"),
-        (SAME, 4, (1, 4, 20, 20), 8, "depthwise"),
-        (SAME, 1, (1, 8, 9, 13), 8, "winograd"),
-        (SAME, 1, (2, 8, 5, 8), 8, "winograd"),
-        (SAME, 1, (1, 8, 9, 8), 8, "patches"),  # six tiles
-        (SAME, 1, (9, 8, 2, 2), 8, "winograd"),
-        (SAME, 1, (9, 8, 2, 1), 8, "patches"),  # an eighth of nine tiles
-        (SAME, 1, (1, 7, 20, 20), 8, "patches"),
-        (SAME, 2, (1, 16, 20, 20), 14, "patches"),
-        (SAME, 2, (1, 16, 20, 20), 16, "winograd"),
-        (SAME._replace(pad=(0, 2)), 1, (1, 8, 20, 20), 8, "winograd"),
-        (SAME._replace(pad=(1, 3)), 1, (1, 8, 20, 20), 8, "patches"),
-        (SAME._replace(stride=(1, 2)), 1, (1, 8, 20, 20), 8, "patches"),
-        (SAME._replace(dilation=(2, 1)), 1, (1, 8, 20, 20), 8, "patches"),
-        (SAME._replace(kernel=(3, 5)), 1, (1, 8, 20, 20), 8, "patches"),
-        (WIDE, 1, (1, 8, 9, 13), 8, "winograd"),
-        (WIDE, 1, (1, 8, 4, 7), 8, "winograd"),
-        (WIDE, 1, (1, 8, 4, 6), 8, "patches"),  # six tiles
-        (WIDE, 1, (9, 8, 2, 1), 8, "winograd"),
-        (WIDE, 1, (9, 8, 1, 1), 8, "patches"),  # a quarter of nine tiles
-        (WIDE, 1, (1, 7, 20, 20), 8, "patches"),
-        (WIDE, 2, (1, 16, 20, 20), 16, "winograd"),
-        (WIDE._replace(pad=(0, 4)), 1, (1, 8, 20, 20), 8, "winograd"),
-        (WIDE._replace(pad=(1, 5)), 1, (1, 8, 20, 20), 8, "patches"),
-        (WIDE._replace(stride=(2, 1)), 1, (1, 8, 20, 20), 8, "patches"),
-        (Window((1, 1), (1, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "pointwise"),
-        (Window((1, 1), (1, 1), (0, 0), (3, 3)), 2, (1, 4, 5, 6), 6, "pointwise"),
-        (Window((1, 1), (2, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "strided"),
-        (Window((1, 1), (2, 1), (1, 0), (1, 1)), 1, (1, 4, 5, 6), 6, "patches"),
-        (Window((1, 1), (1, 1), (0, 1), (1, 1)), 1, (1, 4, 5, 6), 6, "patches"),
-        (Window((1,), (1,), (0,), (1,)), 1, (1, 4, 5), 6, "pointwise"),
-        (Window((), (), (), ()), 1, (1, 4), 6, "pointwise"),
-        (Window((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)), 1, (1, 4, 5, 6, 7), 6, "columns"),
+        (SAME, 1, (1, 4, 20, 20), 6, Algorithm.IMPLICIT_GEMM),
+        (SAME, 2, (1, 4, 20, 20), 6, Algorithm.IMPLICIT_GEMM),
+        (SAME, 1, (1, 1, 20, 20), 6, Algorithm.IMPLICIT_GEMM),
+        (SAME, 4, (1, 4, 20, 20), 8, Algorithm.DEPTHWISE),
+        (SAME, 1, (1, 8, 9, 13), 8, Algorithm.WINOGRAD),
+        (SAME, 1, (2, 8, 5, 8), 8, Algorithm.WINOGRAD),
+        (SAME, 1, (1, 8, 9, 8), 8, Algorithm.IMPLICIT_GEMM),  # six tiles
+        (SAME, 1, (9, 8, 2, 2), 8, Algorithm.WINOGRAD),
+        (SAME, 1, (9, 8, 2, 1), 8, Algorithm.IMPLICIT_GEMM),  # an eighth of nine tiles
+        (SAME, 1, (1, 7, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (SAME, 2, (1, 16, 20, 20), 14, Algorithm.IMPLICIT_GEMM),
+        (SAME, 2, (1, 16, 20, 20), 16, Algorithm.WINOGRAD),
+        (SAME._replace(pad=(0, 2)), 1, (1, 8, 20, 20), 8, Algorithm.WINOGRAD),
+        (SAME._replace(pad=(1, 3)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (SAME._replace(stride=(1, 2)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (SAME._replace(dilation=(2, 1)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (SAME._replace(kernel=(3, 5)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (WIDE, 1, (1, 8, 9, 13), 8, Algorithm.WINOGRAD),
+        (WIDE, 1, (1, 8, 4, 7), 8, Algorithm.WINOGRAD),
+        (WIDE, 1, (1, 8, 4, 6), 8, Algorithm.IMPLICIT_GEMM),  # six tiles
+        (WIDE, 1, (9, 8, 2, 1), 8, Algorithm.WINOGRAD),
+        (WIDE, 1, (9, 8, 1, 1), 8, Algorithm.IMPLICIT_GEMM),  # a quarter of nine tiles
+        (WIDE, 1, (1, 7, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (WIDE, 2, (1, 16, 20, 20), 16, Algorithm.WINOGRAD),
+        (WIDE._replace(pad=(0, 4)), 1, (1, 8, 20, 20), 8, Algorithm.WINOGRAD),
+        (WIDE._replace(pad=(1, 5)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (WIDE._replace(stride=(2, 1)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (Window((1, 1), (1, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, Algorithm.IMPLICIT_GEMM),
+        (Window((1, 1), (1, 1), (0, 0), (3, 3)), 2, (1, 4, 5, 6), 6, Algorithm.IMPLICIT_GEMM),
+        (Window((1, 1), (2, 1), (0, 0), (1, 1)), 1, (1, 4, 5, 6), 6, Algorithm.POINTWISE),
+        (Window((1, 1), (2, 1), (1, 0), (1, 1)), 1, (1, 4, 5, 6), 6, Algorithm.IMPLICIT_GEMM),
+        (Window((1, 1), (1, 1), (0, 1), (1, 1)), 1, (1, 4, 5, 6), 6, Algorithm.IMPLICIT_GEMM),
+        (Window((1,), (1,), (0,), (1,)), 1, (1, 4, 5), 6, Algorithm.IMPLICIT_GEMM),
+        (Window((), (), (), ()), 1, (1, 4), 6, Algorithm.IMPLICIT_GEMM),
+        (
+            Window((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)),
+            1,
+            (1, 4, 5, 6, 7),
+            6,
+            Algorithm.EXPLICIT_GEMM,
+        ),
     ],
 )
-def test_the_rule_that_chooses(window, group, x, outputs, way) -> None:
+def test_the_choice_of_an_algorithm(window, group, x, outputs, expected) -> None:
     y = (x[0], outputs, *window.output(x[2:]))
-    assert algorithm(window, group, x, y) == way
+    assert algorithm(window, group, x, y) == expected
 
 
-def test_the_rule_that_turns_the_way_back_round() -> None:
+def test_when_the_gradient_is_a_convolution() -> None:
     same = Window((3, 3), (1, 1), (1, 1), (1, 1))
-    assert kernel.turns(same, (7, 9), (7, 9))
-    assert not kernel.turns(same._replace(pad=(0, 0)), (7, 9), (5, 7))  # many pixels for few
-    assert not kernel.turns(same._replace(stride=(1, 2)), (7, 9), (7, 5))
+    assert kernel.gradient_is_convolution(same, (7, 9), (7, 9))
+    assert not kernel.gradient_is_convolution(
+        same._replace(pad=(0, 0)), (7, 9), (5, 7)
+    )  # many pixels for few
+    assert not kernel.gradient_is_convolution(same._replace(stride=(1, 2)), (7, 9), (7, 5))
 
 
 def test_im2col_and_its_transpose() -> None:

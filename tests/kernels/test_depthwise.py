@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numba
+import sys
+
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import _depthwise
-from caffe_lite.kernels.gemm import NO_EPILOGUE, Epilogue, completion
+from caffe_lite.kernels.conv import depthwise
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
 
 GUARD = 100
 
@@ -87,10 +88,10 @@ def run(case, dtype, epilogue=NO_EPILOGUE):
     none = np.empty(0, dtype)
     (y, y_memory), (dx, dx_memory) = guarded(dy.shape, dtype), guarded(x.shape, dtype)
     dw = np.ones(w.shape, dtype)
-    _depthwise.forward(x, w, completion(none, epilogue, w.shape[0], dtype), window, y)
+    depthwise.forward(x, w, completion(none, epilogue, w.shape[0], dtype), window, y)
     nothing = completion(none, NO_EPILOGUE, x.shape[1], dtype)
-    _depthwise.backward(dy, w, nothing, window, dx)
-    _depthwise.backward_params(x, dy, window, dw)
+    depthwise.backward(dy, w, nothing, window, dx)
+    depthwise.backward_params(x, dy, window, dw)
     for memory in (y_memory, dx_memory):
         np.testing.assert_array_equal(memory[:GUARD], 7)
         np.testing.assert_array_equal(memory[-GUARD:], 7)
@@ -107,15 +108,15 @@ def test_it_is_the_definition(case, dtype) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_number_of_threads_changes_no_bit(case, monkeypatch) -> None:
-    monkeypatch.setattr(_depthwise, "SMALL", 0)
+def test_cutting_the_planes_into_pieces_changes_no_bit(case, monkeypatch) -> None:
+    """Every plane a piece of its own, against one piece for all."""
+    launcher = sys.modules["caffe_lite.kernels.parallel.launcher"]
     results = []
-    for threads in (1, 2):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    for pieces_of in (lambda tasks, elements: 1, lambda tasks, elements: tasks):
+        monkeypatch.setattr(launcher, "pieces_of", pieces_of)
         results.append(run(case, np.float32))
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    for one, two in zip(*results):
-        np.testing.assert_array_equal(one, two)
+    for whole, cut in zip(*results, strict=True):
+        np.testing.assert_array_equal(whole, cut)
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[6], CASES[11]], ids=str)

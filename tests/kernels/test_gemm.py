@@ -3,25 +3,26 @@ from __future__ import annotations
 import itertools
 import os
 
-import numba
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import gemm as kernel
-from caffe_lite.kernels._jit import jit
-from caffe_lite.kernels.gemm import gemm
+from caffe_lite.kernels import parallel
+from caffe_lite.kernels.gemm import CROSS, CROSS_ROWS, KC, PANELS, gemm, micro_kernels, tile_sizes
+from caffe_lite.kernels.gemm.product import parts_of
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.simd import VECTOR_BYTES, Matrix
 from tests.oracles import gemm as oracle
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
-ROWS, COLUMNS = (int(size) for size in kernel.tile_sizes(np.empty(0, np.float32)))
+MR, NR = (int(size) for size in tile_sizes(np.empty(0, np.float32)))
 
 SIZES = [
     (1, 1, 1),
-    (ROWS, COLUMNS, 16),  # one whole tile
-    (ROWS + 1, COLUMNS + 1, 17),
-    (ROWS - 1, COLUMNS // 2, kernel.DEPTH + 3),
-    (2 * ROWS + 3, 2 * COLUMNS + 5, 9),
-    (5, kernel.PANELS * COLUMNS + 3, 2),  # two blocks of B
+    (MR, NR, 16),  # one whole tile
+    (MR + 1, NR + 1, 17),
+    (MR - 1, NR // 2, KC + 3),
+    (2 * MR + 3, 2 * NR + 5, 9),
+    (5, PANELS * NR + 3, 2),  # two blocks of B
 ]
 TURNS = list(itertools.product((False, True), repeat=3))
 
@@ -49,12 +50,12 @@ def test_large_ones_run_on_all_threads_with_the_same_bits(size) -> None:
     for transpose_a, transpose_b, accumulate in TURNS:
         a, b, c = operands(*size, transpose_a, transpose_b, np.float32)
         wanted = oracle.product(a, b, c, transpose_a, transpose_b, accumulate)
-        results = []
+        results, most = [], parallel.get_num_threads()
         for threads in (1, 2):
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            parallel.set_num_threads(min(threads, most))
             results.append(c.copy())
             gemm(a, b, results[-1], transpose_a, transpose_b, accumulate)
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        parallel.set_num_threads(most)
         np.testing.assert_allclose(results[0], wanted, atol=1e-3)
         np.testing.assert_array_equal(results[1], results[0])
 
@@ -88,7 +89,7 @@ def test_no_depth_gives_zero_or_leaves_what_is_there() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_stay_in_their_row_and_column(bad) -> None:
-    m, n = ROWS + 3, COLUMNS + 5
+    m, n = MR + 3, NR + 5
     a, b, c = operands(m, n, 7, False, False, np.float32)
     a[2, 3] = bad
     with np.errstate(all="ignore"):
@@ -105,69 +106,76 @@ def test_an_uninitialised_result_is_not_read() -> None:
 
 
 def test_the_memory_around_the_result_is_not_touched() -> None:
-    a, b, _ = operands(ROWS + 1, 5, 7, False, False, np.float32)
-    around = np.full((ROWS + 3, 5), 99.0, np.float32)
+    a, b, _ = operands(MR + 1, 5, 7, False, False, np.float32)
+    around = np.full((MR + 3, 5), 99.0, np.float32)
     gemm(a, b, around[1:-1])
     np.testing.assert_array_equal(around[[0, -1]], 99)
 
 
 def test_parts_are_no_more_than_threads_or_tiles_and_no_strips() -> None:
     for m, n, threads in itertools.product((1, 13, 300), (1, 70, 5000), (1, 2, 7, 64)):
-        tall, wide = kernel.parts(m, n, ROWS, COLUMNS, threads)
-        assert 1 <= tall <= -(-m // ROWS)
-        assert 1 <= wide <= -(-n // COLUMNS)
+        tall, wide = parts_of(m, n, MR, NR, threads)
+        assert 1 <= tall <= -(-m // MR)
+        assert 1 <= wide <= -(-n // NR)
         assert tall * wide <= threads
-    tall, wide = kernel.parts(7000, 7000, ROWS, COLUMNS, 100)
+    tall, wide = parts_of(7000, 7000, MR, NR, 100)
     assert tall * wide >= 50
     assert 0.5 <= tall / wide <= 2
-    assert kernel.parts(100 * ROWS, COLUMNS, ROWS, COLUMNS, 4) == (4, 1)
-    assert kernel.parts(ROWS, 100 * COLUMNS, ROWS, COLUMNS, 4) == (1, 4)
+    assert parts_of(100 * MR, NR, MR, NR, 4) == (4, 1)
+    assert parts_of(MR, 100 * NR, MR, NR, 4) == (1, 4)
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8 * COLUMNS, 8 * COLUMNS + 9])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dot_of_two_stretches(count, dtype) -> None:
-    a, b, result = np.arange(3 * count + 5.0), np.arange(count + 3.0) % 7, np.zeros(3)
-    a, b, result = (array.astype(dtype) / 8 for array in (a, b, result))
-
-    sums(a, 2, b, 3, count, result, 1)
-    np.testing.assert_allclose(result, [0, a[2 : 2 + count] @ b[3:], 0], rtol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("accumulate", [False, True])
-def test_slide_adds_up_shifted_stretches(dtype, accumulate) -> None:
-    source = np.random.default_rng(0).standard_normal(600).astype(dtype)
-    shifts, weights = np.array([0, 5, 31]), np.array([9, 2, -1, 0.5], dtype)
-    target = np.ones(500, dtype)
-    slides(source, 3, shifts, 3, weights, 1, target, 2, 130, accumulate)
-    wanted = accumulate + 2 * source[3:133] - source[8:138] + 0.5 * source[34:164]
-    np.testing.assert_allclose(target[2:132], wanted, atol=1e-5)
-    np.testing.assert_array_equal(target[:2], 1)
+# -- micro-kernels -------------------------------------------------------------------------------
 
 
 @jit
-def sums(a, a_at, b, b_at, count, result, to):
-    kernel.dot(a, a_at, b, b_at, count, result, to)
+def tiles(rows, vectors, a, b, depth, c, accumulate):
+    micro_kernels.tile(rows, vectors, a, b, depth, c, accumulate)
 
 
 @jit
-def slides(source, at, shifts, taps, weights, weights_at, target, to, count, accumulate):
-    kernel.slide(source, at, shifts, taps, weights, weights_at, target, to, count, accumulate)
+def crosses(rows, x, w, count, sums):
+    micro_kernels.cross(rows, x, w, count, sums)
 
 
-@jit
-def count_workers(worker, workers, a, b, extra, c, numbers):
-    c[worker] += a[worker] * b[worker] + extra[0] + numbers[0] + workers
+def plainly(*args):
+    """The text of the tile on plain values, for which there is a matrix product otherwise."""
+    micro_kernels._LIBRARY.functions["caffe_lite_gemm_tile"].run(*args)
+
+
+@pytest.mark.parametrize("tile", [tiles, plainly], ids=["tile", "text"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_of_every_size(dtype, packed, tile) -> None:
+    rng, depth, lanes = np.random.default_rng(0), 5, VECTOR_BYTES // np.dtype(dtype).itemsize
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((MR, 20), (depth, 2 * lanes)))
+    for vectors, rows, accumulate in itertools.product((1, 2), range(1, MR + 1), (False, True)):
+        left = Matrix(a[:, 3:].reshape(-1), np.int64(17))
+        if packed:
+            left = Matrix(a[:, 3 : 3 + depth].T.reshape(-1), np.int64(0))
+        c = np.full((MR + 2, 40), 1.0 if accumulate else np.nan, dtype)
+        before = c.copy()
+        tile(rows, vectors, left, b.reshape(-1), depth, Matrix(c.reshape(-1)[2:], 40), accumulate)
+        width = vectors * lanes
+        wanted = a[:rows, 3 : 3 + depth] @ b[:, :width] + accumulate
+        np.testing.assert_allclose(c[:rows, 2 : 2 + width], wanted, rtol=0, atol=1e-5)
+        around = np.ones(c.shape, bool)
+        around[: rows + rows % 2, 2 : 2 + width] = False
+        np.testing.assert_array_equal(c[around], before[around])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_a_worker_is_called_once_for_each_number(workers, dtype) -> None:
-    a, extra, c = np.arange(6, dtype=dtype), np.full(1, 0.5, dtype), np.zeros(6, dtype)
-    kernel.spread(count_workers, workers, a, a, extra, c, np.array([3]))
-    wanted = np.where(np.arange(6) < workers, a * a + 3.5 + workers, 0)
-    np.testing.assert_array_equal(c, wanted)
+@pytest.mark.parametrize("rows", range(1, CROSS_ROWS + 1))
+def test_cross_leaves_the_parts_of_inner_products(rows, dtype) -> None:
+    rng, lanes = np.random.default_rng(0), VECTOR_BYTES // np.dtype(dtype).itemsize
+    x, w = rng.standard_normal((2, 8, 3 * lanes + 1)).astype(dtype)
+    sums, stride = np.full((CROSS_ROWS + 1, CROSS, lanes), np.nan, dtype), x.shape[1]
+    args = Matrix(x.reshape(-1), stride), Matrix(w.reshape(-1), stride), 3 * lanes
+    crosses(rows, *args, sums.reshape(-1))
+    products = x[:rows, None, : 3 * lanes] * w[:CROSS, : 3 * lanes]
+    wanted = products.reshape(rows, CROSS, 3, lanes).sum(axis=2)
+    np.testing.assert_allclose(sums[:rows], wanted, rtol=0, atol=1e-5)
+    assert np.isnan(sums[rows:]).all()
 
 
 def test_the_oracle_rejects_a_forgotten_transpose() -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A sum and a fused update, the two kinds of loop whose bits once depended on the cache.
 SCRIPT = """
 import numpy as np
-from caffe_lite.kernels.convolution import bias_backward
+from caffe_lite.kernels.conv import bias_backward
 from caffe_lite.kernels.neuron import sigmoid_forward
 
 draws = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caffe_lite.kernels import linear as kernel
-from caffe_lite.kernels.gemm import Epilogue
+from caffe_lite.kernels.epilogue import Epilogue
 from caffe_lite.kernels.neuron import relu_forward
 from tests.oracles import linear as oracle
 

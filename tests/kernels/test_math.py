@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from caffe_lite.kernels import _math
-from caffe_lite.kernels._jit import jit
+from caffe_lite.kernels import math as _math
+from caffe_lite.kernels.jit import jit
 
 LEAST = 1.7e-38  # what is smaller may become 0
 LIBRARY = 4 if config.DISABLE_JIT else 0  # NumPy's own bound

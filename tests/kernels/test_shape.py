@@ -41,7 +41,7 @@ def test_join_and_cut(axis):
 
 @pytest.mark.parametrize(("shape", "axis"), [((4, 7, 9, 11), 1), ((1, 5, 60), 2), ((3, 8), 0)])
 def test_large_arrays_are_moved_by_all_threads(shape, axis, monkeypatch):
-    monkeypatch.setattr(kernels, "SMALL", 0)
+    monkeypatch.setattr(kernels, "FEW", 0)
     lengths = (1, shape[axis] - 3, 2)
     xs = [np.random.default_rng(n).random((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths]
     y = np.full(shape, np.nan)

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from numba import config, get_num_threads, set_num_threads
+from numba import config
 
 from caffe_lite.kernels import update
+from caffe_lite.kernels.parallel import get_num_threads, set_num_threads
 from tests.oracles import update as oracle
 
 SCALE, L2, L1, RATE = 0.25, 0.125, 0.0625, 0.75
@@ -14,7 +15,7 @@ SCALE, L2, L1, RATE = 0.25, 0.125, 0.0625, 0.75
 
 def momentum_rule(kernel, definition):
     def run(w, dw, h, _):
-        kernel(SCALE, L2, L1, RATE, 0.5, w, dw, h)
+        kernel((SCALE, L2, L1), (RATE, 0.5), w, dw, h)
 
     def expect(w, g, h, _):
         return definition(w, g, h, RATE, 0.5)
@@ -24,7 +25,7 @@ def momentum_rule(kernel, definition):
 
 def adaptive_rule():
     def run(w, dw, h, _):
-        update.adagrad(SCALE, L2, L1, RATE, 0.375, w, dw, h)
+        update.adagrad((SCALE, L2, L1), (RATE, 0.375), w, dw, h)
 
     def expect(w, g, h, _):
         return oracle.adagrad(w, g, h, RATE, 0.375)
@@ -34,7 +35,7 @@ def adaptive_rule():
 
 def rmsprop_rule():
     def run(w, dw, h, _):
-        update.rmsprop(SCALE, L2, L1, RATE, 0.875, 0.375, w, dw, h)
+        update.rmsprop((SCALE, L2, L1), (RATE, 0.875, 0.375), w, dw, h)
 
     def expect(w, g, h, _):
         return oracle.rmsprop(w, g, h, RATE, 0.875, 0.375)
@@ -44,7 +45,7 @@ def rmsprop_rule():
 
 def adadelta_rule():
     def run(w, dw, h, u):
-        update.adadelta(SCALE, L2, L1, RATE, 0.875, 0.375, w, dw, h, u)
+        update.adadelta((SCALE, L2, L1), (RATE, 0.875, 0.375), w, dw, h, u)
 
     def expect(w, g, h, u):
         return oracle.adadelta(w, g, h, u, RATE, 0.875, 0.375)
@@ -57,7 +58,7 @@ def adam_rule():
     correction = math.sqrt(1 - 0.75**t) / (1 - 0.5**t)
 
     def run(w, dw, h, u):
-        update.adam(SCALE, L2, L1, RATE * correction, 0.5, 0.75, 0.375, w, dw, h, u)
+        update.adam((SCALE, L2, L1), (RATE * correction, 0.5, 0.75, 0.375), w, dw, h, u)
 
     def expect(w, g, h, u):
         return oracle.adam(w, g, h, u, RATE, 0.5, 0.75, 0.375, t)
@@ -107,10 +108,8 @@ def test_rule_follows_its_definition(rule, dtype, tolerance):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_blocks_and_threads_change_nothing(rule, monkeypatch):
-    if config.DISABLE_JIT:
-        monkeypatch.setattr(update, "BLOCK", 64)  # a compiled kernel has its own constant
-    n = 2 * update.BLOCK + 13
+def test_threads_change_nothing(rule):
+    n = 213 if config.DISABLE_JIT else 70_013
     run, expect = RULES[rule]
     results = []
     threads = get_num_threads()
@@ -136,7 +135,7 @@ def test_infinite_gradient_stays_visible():
     w, dw, h, _ = arrays(9, np.float32)
     dw[4] = np.inf
     with np.errstate(all="ignore"):
-        update.sgd(1, 0, 0, 1, 0, w, dw, h)
+        update.sgd((1.0, 0.0, 0.0), (1.0, 0.0), w, dw, h)
     assert np.isinf(w[4])
     assert np.isfinite(np.delete(w, 4)).all()
 

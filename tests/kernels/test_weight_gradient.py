@@ -3,18 +3,21 @@ from __future__ import annotations
 import itertools
 import os
 
-import numba
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import _row_tiles, convolution
-from caffe_lite.kernels import _weight_gradient as kernel
-from caffe_lite.kernels._jit import jit
-from caffe_lite.kernels.convolution import Window
-from caffe_lite.kernels.gemm import DEPTH, ROWS, VECTOR_BYTES
+from caffe_lite.kernels import conv as convolution
+from caffe_lite.kernels.conv import weight_gradient as kernel
+from caffe_lite.kernels.conv import weight_gradient_tiles
+from caffe_lite.kernels.gemm import KC, MR
+from caffe_lite.kernels.geometry import Window
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.parallel import get_num_threads, set_num_threads
+from caffe_lite.kernels.simd import VECTOR_BYTES, Matrix
 from tests.oracles import convolution as oracle
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+THREADS = get_num_threads()
 ONE, NONE = (1, 1), (0, 0)
 
 # items, channels, spatial, outputs, groups, kernel, stride, pad, dilation
@@ -46,8 +49,8 @@ LARGE = [
     (2, 4, (3, 5), 1030, 1, (9, 7), ONE, (4, 3), ONE),  # parts of B
     (3, 33, (29, 31), 50, 1, ONE, (2, 2), NONE, ONE),
     (2, 3, (60, 50), 24, 1, (7, 5), (2, 3), (3, 2), ONE),
-    (1, 3, (4, 3 * DEPTH + 5), 5, 1, (2, 3), ONE, (1, 1), ONE),  # parts of a line
-    (2, 2, (2, 5 * DEPTH), 3, 1, (1, 3), (1, 3), (0, 2), ONE),
+    (1, 3, (4, 3 * KC + 5), 5, 1, (2, 3), ONE, (1, 1), ONE),  # parts of a line
+    (2, 2, (2, 5 * KC), 3, 1, (1, 3), (1, 3), (0, 2), ONE),
     (2, 5, (9, 700), 7, 1, ONE, ONE, NONE, ONE),
     (6, 300, (3, 3), 140, 1, (3, 3), ONE, NONE, ONE),
 ]
@@ -111,9 +114,9 @@ def test_large_ones_agree_with_columns_for_any_number_of_threads(case, dtype) ->
     x, dy, w, group, window = setting(*case, dtype=dtype)
     found = []
     for threads in (1, 2, 2):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        set_num_threads(min(threads, THREADS))
         found.append(gradient(x, dy, np.zeros_like(w), group, window))
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    set_num_threads(THREADS)
     error = relative_error(found[0], columns_gradient(x, dy, group, window))
     assert error < (8e-7 if dtype == np.float32 else 1e-14)
     for other in found[1:]:
@@ -160,41 +163,39 @@ def test_the_plan_cuts_pixels_alike_for_any_number_of_threads() -> None:
         x, dy = (items, channels, size, size + 1), (items, outputs, size, size + 1)
         pad = kernel_size // 2
         window = (kernel_size, kernel_size, 1, 1, pad, pad, 1, 1)
-        plans = [kernel._plan(x, dy, 1, window, 4, threads) for threads in (1, 2, 7)]
+        plans = [kernel._plan(x, dy, 1, window, 4, threads)[1] for threads in (1, 2, 7)]
         k = channels * kernel_size**2
-        assert len({plan[:-2] for plan in plans}) == 1
-        for *_, turned, lines, span, images, slices, tall, wide in plans:
-            a_rows, b_rows = (outputs, k) if turned else (k, outputs)
-            assert turned == (kernel_size == 1 and k < outputs)
-            assert 1 <= lines <= size
-            assert 1 <= span <= size + 1
-            assert lines == 1 or span == size + 1
-            assert images == 1 or (lines, span) == (size, size + 1)
-            assert images * lines * span < 2 * DEPTH
-            assert 1 <= slices <= items
-            assert 1 <= images <= items
-            assert 1 <= tall <= a_rows
-            assert 1 <= wide <= b_rows
+        assert len({plan._replace(tall=0, wide=0) for plan in plans}) == 1
+        for p in plans:
+            a_rows, b_rows = (outputs, k) if p.transposed else (k, outputs)
+            assert p.transposed == (kernel_size == 1 and k < outputs)
+            assert 1 <= p.lines <= size
+            assert 1 <= p.span <= size + 1
+            assert p.lines == 1 or p.span == size + 1
+            assert p.images == 1 or (p.lines, p.span) == (size, size + 1)
+            assert p.images * p.lines * p.span < 2 * KC
+            assert 1 <= p.slices <= items
+            assert 1 <= p.images <= items
+            assert 1 <= p.tall <= a_rows
+            assert 1 <= p.wide <= b_rows
 
 
 # -- the vector code -----------------------------------------------------------------------------
 
 
 @jit
-def tiles(rows, vectors, a, a_at, offsets, first, starts, lines, count, b, b_at, c, c_at, added):
-    _row_tiles.row_tile(
-        rows, vectors, a, a_at, offsets, first, starts, lines, count, b, b_at, c, c_at, added
-    )
+def tiles(rows, vectors, a, b, c, accumulate):
+    weight_gradient_tiles.row_tile(rows, vectors, a, b, c, accumulate)
 
 
 @jit
-def copies(rows, source, at, source_step, stride, count, target, to, target_step):
-    _row_tiles.copy_rows(rows, source, at, source_step, stride, count, target, to, target_step)
+def copies(rows, source, stride, count, target):
+    weight_gradient_tiles.copy_rows(rows, source, stride, count, target)
 
 
 @jit
-def sums(rows, source, at, source_step, count, target, to, target_step):
-    _row_tiles.add_rows(rows, source, at, source_step, count, target, to, target_step)
+def sums(rows, source, count, target):
+    weight_gradient_tiles.add_rows(rows, source, count, target)
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
@@ -204,7 +205,7 @@ def test_tiles_of_every_size(dtype, accumulate) -> None:
     offsets, starts, count = np.arange(2, 20) * 60, np.array([7, 0, 29]), 5
     a = rng.standard_normal(1300).astype(dtype)
     b = rng.standard_normal(15 * 2 * lanes + 3).astype(dtype)
-    for vectors, most in ((1, _row_tiles.TALL), (2, ROWS)):
+    for vectors, most in ((1, weight_gradient_tiles.TALL), (2, MR)):
         for rows in range(1, most + 1):
             pixels = 4 + starts.reshape(-1, 1) + np.arange(count)
             left = a[offsets[3 : 3 + rows].reshape(-1, 1, 1) + pixels].reshape(rows, -1)
@@ -213,8 +214,8 @@ def test_tiles_of_every_size(dtype, accumulate) -> None:
             c = wanted.copy()
             c[1:-1, : vectors * lanes] = 1 if accumulate else np.nan
             wanted[1:-1, : vectors * lanes] = product + accumulate
-            sizes = starts, 3, count, b, 3, c.reshape(-1), 2 * lanes, accumulate
-            tiles(rows, vectors, a, 4, offsets, 3, *sizes)
+            lines = weight_gradient_tiles.Lines(a[4:], offsets[3:], starts, 3, count)
+            tiles(rows, vectors, lines, b[3:], c[1:].reshape(-1), accumulate)
             np.testing.assert_allclose(c, wanted, rtol=0, atol=1e-5)
 
 
@@ -228,7 +229,7 @@ def test_rows_are_copied_and_added(dtype, stride) -> None:
         wanted = target.copy()
         for r in range(3):
             wanted[4 + 45 * r :][:count] = source[3 + 200 * r :: stride][:count]
-        copies(3, source, 3, 200, stride, count, target, 4, 45)
+        copies(3, Matrix(source[3:], 200), stride, count, Matrix(target[4:], 45))
         np.testing.assert_array_equal(target, wanted)
-        sums(3, wanted, 4, 45, count, target, 4, 45)
+        sums(3, Matrix(wanted[4:], 45), count, Matrix(target[4:], 45))
         np.testing.assert_array_equal(target, 2 * wanted)

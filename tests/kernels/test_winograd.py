@@ -5,16 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import _winograd as kernel
-from caffe_lite.kernels.gemm import Epilogue
+from caffe_lite.kernels.conv.winograd import convolution as kernel
+from caffe_lite.kernels.epilogue import Epilogue
+from caffe_lite.kernels.parallel import get_num_threads, set_num_threads
 from tests.oracles import convolution as oracle
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+THREADS = get_num_threads()
 
 # side of the kernel, items, channels, height, width, outputs, groups, pad_h, pad_w
 CASES = [
@@ -131,10 +132,10 @@ def test_bit_equal_for_any_number_of_threads(case) -> None:
     *inputs, y = setting(case, np.float32)
     found = []
     for threads in (1, 2):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        set_num_threads(min(threads, THREADS))
         kernel.winograd_forward(*inputs, y)
         found.append(y.copy())
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    set_num_threads(THREADS)
     np.testing.assert_array_equal(*found)
 
 
@@ -154,8 +155,8 @@ def test_the_bits_are_the_same_however_the_work_is_cut(side, cut, monkeypatch, r
     kernel.winograd_forward(x, w, b, group, window, work, y)
     for name, value in cut.items():
         monkeypatch.setattr(kernel, name, value)
-    kernel._numbers.cache_clear()  # plans are kept for each shape
-    request.addfinalizer(kernel._numbers.cache_clear)
+    kernel._plan.cache_clear()  # plans are kept for each shape
+    request.addfinalizer(kernel._plan.cache_clear)
     *_, work, found = setting(case, np.float32)
     kernel.winograd_forward(x, w, b, group, window, work, found)
     np.testing.assert_array_equal(found, y)
@@ -165,7 +166,7 @@ def test_the_bits_are_the_same_however_the_work_is_cut(side, cut, monkeypatch, r
 SCRIPT = """
 import hashlib
 import numpy as np
-from caffe_lite.kernels import _winograd as kernel
+from caffe_lite.kernels.conv.winograd import convolution as kernel
 
 draws = np.random.default_rng(0)
 for channels, size, side in ((9, 12, 3), (16, 76, 3), (9, 12, 5)):

@@ -9,13 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import _winograd_gradient as kernel
-from caffe_lite.kernels.convolution import (
-    Window,
+from caffe_lite.kernels.conv import (
+    Algorithm,
     algorithm,
     convolution_backward_params,
+    winograd,
     work_size,
 )
+from caffe_lite.kernels.conv.winograd import weight_gradient as kernel
+from caffe_lite.kernels.geometry import Window
 from tests.oracles import convolution as oracle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +113,7 @@ def test_nan_stays_with_its_channel_and_output(reach) -> None:
 )
 def test_bit_equal_for_any_number_of_threads(reach, case, monkeypatch) -> None:
     monkeypatch.setattr(kernel, "config", SimpleNamespace(NUMBA_NUM_THREADS=16))
-    monkeypatch.setattr(kernel, "SMALL", 0)
+    monkeypatch.setattr(kernel, "pieces_of", lambda tasks, elements: tasks)
     found = []
     for threads in (1, 2, 3, 7, 16):
         monkeypatch.setattr(kernel, "get_num_threads", lambda threads=threads: threads)
@@ -151,7 +153,7 @@ def test_error_against_float64(reach, case) -> None:
 )
 def test_a_convolution_that_is_winograd_takes_it(reach, stride, expected, monkeypatch) -> None:
     called = []
-    monkeypatch.setattr(kernel, "winograd_backward_params", lambda *_: called.append(True))
+    monkeypatch.setattr(winograd, "winograd_backward_params", lambda *_: called.append(True))
     window = Window((reach,) * 2, (stride,) * 2, (1, 1), (1, 1))
     x = np.ones((3, 8, 17, 18), np.float32)
     dy = np.ones((3, 9, *window.output(x.shape[2:])), np.float32)
@@ -159,14 +161,14 @@ def test_a_convolution_that_is_winograd_takes_it(reach, stride, expected, monkey
     work = np.empty(work_size(window, 1, x.shape, dw.shape, dy.shape), np.float32)
     convolution_backward_params(x, dy, 1, window, work, dw)
     assert bool(called) == expected
-    assert (algorithm(window, 1, x.shape, dy.shape) == "winograd") == expected
+    assert (algorithm(window, 1, x.shape, dy.shape) == Algorithm.WINOGRAD) == expected
 
 
 # In one portion and in several.
 SCRIPT = """
 import hashlib
 import numpy as np
-from caffe_lite.kernels import _winograd_gradient as kernel
+from caffe_lite.kernels.conv.winograd import weight_gradient as kernel
 
 draws = np.random.default_rng(0)
 for reach, size in ((3, 12), (3, 76), (5, 13)):

@@ -9,11 +9,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
+from numba.core.config import NUMBA_NUM_THREADS
 
 import tests.cases
+from caffe_lite.kernels.parallel import set_num_threads
 from caffe_lite.layers.registry import layer_types
 from caffe_lite.testing import (
     CHECKS,
@@ -114,18 +115,18 @@ def test_refusal(refusal: Refusal) -> None:
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="has no threads")
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one core")
+@pytest.mark.skipif(NUMBA_NUM_THREADS < 2, reason="this machine has one core")
 @pytest.mark.parametrize("case", [c for c in CASES if c.type not in COMPUTES_NOTHING], ids=label)
 def test_threads_do_not_change_a_bit(case: Case, tmp_path: Path) -> None:
     found = []
     for threads in (1, 2):
         folder = tmp_path / str(threads)
         folder.mkdir()
-        numba.set_num_threads(threads)
+        set_num_threads(threads)
         try:
             found.append(results(case, folder))
         finally:
-            numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+            set_num_threads(NUMBA_NUM_THREADS)
     assert found[0]
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)

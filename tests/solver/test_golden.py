@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 
+from caffe_lite.kernels.parallel import get_num_threads, set_num_threads
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2, files
 from caffe_lite.solver import get_solver
@@ -30,10 +30,10 @@ def folder(tmp_path, monkeypatch):
     work = tmp_path / "solvers"
     copy_golden("solvers", work)
     monkeypatch.chdir(work)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)  # the net is so small that waking another thread costs more
+    threads = get_num_threads()
+    set_num_threads(1)  # the net is so small that waking another thread costs more
     yield work
-    numba.set_num_threads(threads)
+    set_num_threads(threads)
 
 
 def error(got, expected):

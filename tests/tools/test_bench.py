@@ -5,7 +5,7 @@ import json
 import pytest
 
 import caffe_lite as caffe
-from caffe_lite.kernels import _jit
+from caffe_lite.kernels import jit as _jit
 from tools.bench import command, cost, isolated, measure, nets, report, rows, variants
 
 PARAMETERS = {  # of the published Caffe models, BatchNorm's statistics included

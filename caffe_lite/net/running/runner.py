@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -16,7 +17,6 @@ from caffe_lite.net.passes import fuse
 from caffe_lite.net.passes.plan import Plan
 from caffe_lite.net.passes.wiring import Wires
 from caffe_lite.net.running import steps
-from caffe_lite.net.running.lock import computing
 from caffe_lite.proto.nodes import Node
 
 Hook = Callable[[int], None]
@@ -42,6 +42,7 @@ class Runner:
         self, nodes: Sequence[Node], links: Sequence[Link], wires: Wires, plan: Plan
     ) -> None:
         self.hooks = Hooks()
+        self._running = threading.RLock()  # several threads may run nets, but one net in turns
         self._nodes = nodes
         self._links = links
         self._wires = wires
@@ -74,7 +75,7 @@ class Runner:
         whole = start == 0 and end == len(self._links) - 1
         fused = whole and not (before or after or debug)
         loss = 0.0
-        with computing:
+        with self._running:
             if not fused:
                 self._unfold()
             for step in self.steps.forward if fused else self._single.forward[start : end + 1]:
@@ -123,7 +124,7 @@ class Runner:
         whole = start == len(self._links) - 1 and end == 0
         fused = whole and not (before or after or debug)
         chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
-        with computing:
+        with self._running:
             if not fused:
                 self._unfold()
             for step in reversed(chosen):
@@ -143,7 +144,7 @@ class Runner:
 
     def reshape(self) -> None:
         """Shape all blobs for bottoms that have been reshaped."""
-        with computing:
+        with self._running:
             for index, link in enumerate(self._links):
                 try:
                     link.prepare()

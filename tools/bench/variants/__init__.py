@@ -1,15 +1,17 @@
 """Rival kernels that were tried and measured, and why the winner won.
 
 A file here is a contest: one kernel of the package and its rivals, functions of the same
-signature.  Each is first checked against the kernel's oracle on a small problem, then timed on a
-large one.  To enter a rival: write the function into the contest's file, add it to `rivals`, run
-``python -m tools.bench --variants``, and write into `verdict` what came out and why.
+signature.  Each is first checked against the kernel's oracle on a small problem, then timed on
+large ones: layers of real nets.  To enter a rival: write the function into the contest's file, add
+it to `rivals`, run ``python -m tools.bench --variants``, and write into `verdict` what came out
+and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -19,7 +21,7 @@ from caffe_lite.blob import Array
 from tools.bench import isolated, measure
 from tools.bench.report import Options, Section, number, table
 
-CONTESTS = ("convolution", "lrn")
+CONTESTS = ("batch_norm", "convolution", "depthwise", "lrn", "pooling")
 """The files of this folder."""
 
 Kernel = Callable[..., object]
@@ -44,6 +46,7 @@ class Contest:
     """A kernel, what must come out, its rivals, and what was learnt.
 
     `problem` makes arguments, small (for the oracle's loops) or large (for the clock).
+    `layers` makes more large ones, each with a name.
     `oracle` takes a problem's arguments and returns the exact answer.
     """
 
@@ -53,6 +56,13 @@ class Contest:
     oracle: Callable[..., Array]
     verdict: str
     tolerance: float = 1e-5
+    layers: Mapping[str, Callable[[], Problem]] = field(default_factory=dict)
+
+    def large(self) -> dict[str, Problem]:
+        """The problems for the clock."""
+        if not self.layers:
+            return {"ms": self.problem(True)}
+        return {name: make() for name, make in self.layers.items()}
 
     def error(self, kernel: Kernel) -> float:
         """The largest error on the small problem, relative to the largest number."""
@@ -73,13 +83,16 @@ def run(name: str) -> list[dict[str, Any]]:
     Raises ValueError for a variant that does not compute what the kernel computes.
     """
     what = contest(name)
-    problem = what.problem(True)
+    problems = what.large()
     found = []
     for title, kernel in {"in use": what.kernel, **what.rivals}.items():
         error = what.error(kernel)
         if not error <= what.tolerance:
             raise ValueError(f"{name}: {title} is off by {error:.1e}, more than {what.tolerance}")
-        ms = 1e3 * measure.best(lambda kernel=kernel: kernel(*problem.arguments), 0.5)  # type: ignore[misc]
+        ms = {
+            layer: 1e3 * measure.best(partial(kernel, *problem.arguments), 0.5 / len(problems))
+            for layer, problem in problems.items()
+        }
         found.append({"name": title, "error": error, "ms": ms})
     return found
 
@@ -89,8 +102,16 @@ def section(options: Options) -> Section:
     texts, data = [], {}
     for name in CONTESTS:
         found = isolated.call("tools.bench.variants:run", threads=options.threads, name=name)
-        lines = [[each["name"], number(each["ms"]), f"{each['error']:.1e}"] for each in found]
-        rows = table(("variant", "ms", "error"), lines)
+        layers = list(found[0]["ms"])
+        lines = [
+            [
+                each["name"],
+                *(number(each["ms"][layer]) for layer in layers),
+                f"{each['error']:.1e}",
+            ]
+            for each in found
+        ]
+        rows = table(("variant", *layers, "error"), lines)
         texts.append(f"### {name}\n\n{rows}\n\n{contest(name).verdict}")
         data[name] = found
     return Section("variants", "Rival kernels", "\n\n".join(texts), data)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from caffe_lite.blob import Array
-from caffe_lite.kernels.convolution import Window, convolution_forward, im2col, work_size
+from caffe_lite.kernels.conv import convolution_forward, im2col, work_size
+from caffe_lite.kernels.geometry import Window
 from tests.oracles import convolution as oracle
 from tools.bench.variants import Contest, Problem
 

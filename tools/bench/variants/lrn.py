@@ -7,19 +7,25 @@ from typing import Any
 import numpy as np
 
 from caffe_lite.blob import Array
-from caffe_lite.kernels._jit import pjit, prange
-from caffe_lite.kernels.normalization import lrn_channels_forward
+from caffe_lite.kernels.norm import lrn_channels_forward
+from caffe_lite.kernels.parallel import launch, parallel
 from tests.oracles import normalization as oracle
 from tools.bench.variants import Contest, Problem
 
 
-@pjit
-def power_function(x, size, alpha, beta, k, y):  # type: ignore[no-untyped-def]
+def power_function(x: Any, size: int, alpha: float, beta: float, k: float, y: Any) -> None:
     """Caffe's way: a running sum for each pixel, and powf."""
-    n, c = x.shape[:2]
-    x, y = x.reshape(n, c, -1), y.reshape(n, c, -1)
-    a, b, k, half = x.dtype.type(alpha / size), x.dtype.type(-beta), x.dtype.type(k), size // 2
-    for item in prange(n):
+    planes = (*x.shape[:2], -1)
+    settings = size, alpha / size, -beta, k
+    launch(_power_function, len(x), x.size, x.reshape(planes), settings, y.reshape(planes))
+
+
+@parallel
+def _power_function(first, last, x, settings, y):  # type: ignore[no-untyped-def]
+    c, cast = x.shape[1], x.dtype.type
+    size, half = settings[0], settings[0] // 2
+    a, b, k = cast(settings[1]), cast(settings[2]), cast(settings[3])
+    for item in range(first, last):
         squares = np.zeros(x.shape[2], x.dtype)
         for head in range(c + half):
             if head < c:

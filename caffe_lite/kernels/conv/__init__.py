@@ -1,0 +1,36 @@
+"""Convolution and its two gradients, for any number of spatial axes.
+
+convolution      the entry points
+algorithms       which of these computes a convolution:
+implicit_gemm      products of panels packed from the image; gemm_col2im: its gradient with strides
+pointwise          1x1 with a stride
+winograd           3x3 and 5x5
+depthwise          a group for every channel
+explicit_gemm      three or more axes: im2col, then a product; im2col and col2im themselves
+weight_gradient    the gradient by the weight, of the first two
+"""
+
+from __future__ import annotations
+
+from caffe_lite.kernels.conv.algorithms import Algorithm, algorithm, gradient_is_convolution
+from caffe_lite.kernels.conv.convolution import (
+    bias_backward,
+    convolution_backward,
+    convolution_backward_params,
+    convolution_forward,
+    work_size,
+)
+from caffe_lite.kernels.conv.explicit_gemm import col2im, im2col
+
+__all__ = [
+    "Algorithm",
+    "algorithm",
+    "bias_backward",
+    "col2im",
+    "convolution_backward",
+    "convolution_backward_params",
+    "convolution_forward",
+    "gradient_is_convolution",
+    "im2col",
+    "work_size",
+]

@@ -1,0 +1,262 @@
+"""Vector code of depthwise convolution: weights that slide over a frame (see `simd.frames`).
+
+    weigh        weighted sums of a frame's rows: the convolution of one plane
+    weigh_pairs  two such convolutions, for the even and for the odd columns
+    correlate    the inner products of a plane with a frame, shifted by each tap
+
+3 x 3 weights without dilation are `nine`: they stay in the vector registers, and an element that
+was loaded is used for all output rows that it contributes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from caffe_lite.kernels.jit import inlined
+from caffe_lite.kernels.simd import Int, Ints, Library, Pointer, Value, Vector, every_block, fields
+
+__all__ = ["FIELDS", "GROUP", "Taps", "correlate", "set_band", "weigh", "weigh_pairs"]
+
+GROUP = 9
+"""Taps that `correlate` takes at once."""
+LIBRARY = Library("depthwise")
+
+
+class Taps(NamedTuple):
+    """The taps that a band of output rows has on a frame.
+
+    In the array that vector code gets, the offset in the frame of each tap follows.
+    """
+
+    nine: bool
+    """Three in each of three lines of the frame, and `step` is one such line or two."""
+    step: int
+    """Elements of the frame from an output row to the next."""
+    first: int
+    """The index of the first tap's weight."""
+    half: int
+    """How many taps there are for even columns, with `weigh_pairs`."""
+    count: int
+    columns: int
+    rows: int = 0
+    """Of the band, as the next one: `set_band`."""
+    pitch: int = 0
+    """Elements of the target from a row to the next."""
+
+
+FIELDS = len(Taps._fields)
+ROWS, PITCH = (Taps._fields.index(name) for name in ("rows", "pitch"))
+
+
+@inlined
+def set_band(taps, rows, pitch):
+    """Set what differs from band to band."""
+    taps[ROWS], taps[PITCH] = rows, pitch
+
+
+class _Ending:
+    """What becomes of the sums: they begin at a summand, and go through a ReLU if there is one.
+
+    ending: a factor of the weights, the summand, the ReLU's slope, whether there is a ReLU.
+    """
+
+    def __init__(self, e: Any, ending: Pointer) -> None:
+        self.e = e
+        self.factor = ending[0]
+        self.start = e.broadcast(ending[1])
+        self.slope = e.broadcast(ending[2])
+        self.active = ending[3] != 0
+
+    def weight(self, weight: Value) -> Vector:
+        return self.e.broadcast(weight * self.factor)
+
+    def store(self, values: list[Vector], target: Pointer, pitch: Int) -> None:
+        """Store each value to a row of its own."""
+
+        def rectified(*values: Vector) -> list[Vector]:
+            less = [value * self.slope for value in values]
+            return [self.e.select(x > 0, x, y) for x, y in zip(values, less)]
+
+        for r, value in enumerate(self.e.if_then(self.active, rectified, values)):
+            self.e.store(value, target + pitch * r)
+
+
+def _sum_taps(
+    e: Any,
+    ending: _Ending,
+    origin: Pointer,
+    shifts: Pointer,
+    weights: Pointer,
+    count: Int,
+    rows: Any,
+) -> list[Vector]:
+    """The weighted sums of some rows, which are `rows` from the origin."""
+    sums = [ending.start] * len(rows)
+    for t in e.range(count, carried=sums):
+        weight, place = ending.weight(weights[t]), origin + shifts[t]
+        sums[:] = [e.fma(weight, e.load(place + r), total) for r, total in zip(rows, sums)]
+    return sums
+
+
+Lines = Callable[[Pointer, int], Iterator[tuple[list[Vector], list[tuple[int, int]]]]]
+"""lines(origin, height) -> what `height` output rows read from an origin on, line by line.
+
+Each line has three values, and for each output row that it contributes to, the row's number and
+the first of its three taps.
+"""
+
+
+def _for_both_strides(e: Any, shifts: Ints, step: Int, emit: Callable[[Lines], None]) -> None:
+    """Emit code for nine taps at a step of one line and of two."""
+    start, second, third, next_line = (shifts[k] for k in range(4))
+    columns, line = [0, second - start, third - start], next_line - start
+
+    def lines_at(stride: int) -> Lines:
+        def lines(origin: Pointer, height: int) -> Any:
+            place = origin + start
+            for r in range((height - 1) * stride + 3):
+                values = [e.load(place + column) for column in columns]
+                place = place + line
+                takers = [(i, r - i * stride) for i in range(height)]
+                yield values, [(i, 3 * k) for i, k in takers if 0 <= k < 3]
+
+        return lines
+
+    e.if_else(step == line, lambda: emit(lines_at(1)), lambda: emit(lines_at(2)))
+
+
+@LIBRARY.function
+def weigh(
+    e: Any, source: Pointer, taps: Ints, weights: Pointer, ending: Pointer, target: Pointer
+) -> None:
+    """target[i pitch + j] = the sum over t of weights[first + t] source[i step + j + offsets[t]].
+
+    taps: `Taps` and the offsets.  ending: of `_Ending`.  Whole vectors are loaded and stored, but
+    none is stored beyond a row that has at least as many elements as a vector.
+    """
+    p, end, shifts = fields(Taps, taps), _Ending(e, ending), taps + FIELDS
+    weights = weights + p.first
+
+    def ends(i: Int, j: Int) -> tuple[Pointer, Pointer]:
+        return source + (i * p.step + j), target + (i * p.pitch + j)
+
+    def any_taps(height: int, i: Int, j: Int) -> None:
+        origin, to = ends(i, j)
+        rows = [p.step * r for r in range(height)]
+        end.store(_sum_taps(e, end, origin, shifts, weights, p.count, rows), to, p.pitch)
+
+    def nine_taps(lines: Lines) -> None:
+        factors = [end.weight(weights[t]) for t in range(9)]
+
+        def block(height: int, i: Int, j: Int) -> None:
+            origin, to = ends(i, j)
+            sums = [end.start] * height
+            for values, takers in lines(origin, height):
+                for row, first in takers:
+                    for t, value in enumerate(values, first):
+                        sums[row] = e.fma(factors[t], value, sums[row])
+            end.store(sums, to, p.pitch)
+
+        every_block(e, p.rows, p.columns, block)
+
+    e.if_else(
+        p.nine != 0,
+        lambda: _for_both_strides(e, shifts, p.step, nine_taps),
+        lambda: every_block(e, p.rows, p.columns, any_taps),
+    )
+
+
+@LIBRARY.function
+def weigh_pairs(
+    e: Any, source: Pointer, taps: Ints, weights: Pointer, ending: Pointer, target: Pointer
+) -> None:
+    """`weigh`, but column j of the first `half` taps goes to 2 j, of the others to 2 j + 1."""
+    p, end, shifts, lanes = fields(Taps, taps), _Ending(e, ending), taps + FIELDS, e.lanes
+    weights = weights + p.first
+    merged = [k // 2 + lanes * (k % 2) for k in range(lanes)]
+
+    def block(height: int, i: Int, j: Int) -> None:
+        origin, rows = source + (i * p.step + j), [p.step * r for r in range(height)]
+        even = _sum_taps(e, end, origin, shifts, weights, p.half, rows)
+        others = shifts + p.half, weights + p.half, p.count - p.half
+        odd = _sum_taps(e, end, origin, *others, rows)
+        to = target + (i * p.pitch + j * 2)
+        for k in (0, 1):
+            chosen = [lane + k * lanes // 2 for lane in merged]
+            values = [e.shuffle(x, y, chosen) for x, y in zip(even, odd)]
+            end.store(values, to + k * lanes, p.pitch)
+
+    every_block(e, p.rows, p.columns, block)
+
+
+def _along_rows(
+    e: Any, given: Pointer, height: int, columns: Int, totals: list[Vector], take: Any
+) -> list[Vector]:
+    """take(column, values, totals) -> totals for the vectors of rows; 0 beyond their ends."""
+    whole = columns & -e.lanes
+
+    def take_rest(*totals: Vector) -> list[Vector]:
+        inside, at = e.first_lanes(columns - whole), given + whole
+        values = [e.load_masked(at + columns * r, inside, e.zeros()) for r in range(height)]
+        return take(whole, values, list(totals))
+
+    totals = list(totals)
+    for q in e.range(whole, e.lanes, carried=totals):
+        at = given + q  # not from each row's start, which takes a register each
+        totals[:] = take(q, [e.load(at + columns * r) for r in range(height)], list(totals))
+    return e.if_then(columns > whole, take_rest, totals)
+
+
+@LIBRARY.function
+def correlate(
+    e: Any, source: Pointer, taps: Ints, first: Int, given: Pointer, sums: Pointer
+) -> None:
+    """Add the products given[i columns + j] source[i step + j + offsets[t]] over all i and j.
+
+    sums: a vector for each of GROUP taps from the first on, lane j % lanes for column j.
+    taps: `Taps` and the offsets.
+    """
+    p, shifts = fields(Taps, taps), taps + FIELDS + first
+    places = [sums + (first * e.lanes + t * e.lanes) for t in range(GROUP)]
+
+    def store(totals: list[Vector]) -> None:
+        for total, place in zip(totals, places):
+            e.store(total, place)
+
+    def any_taps() -> None:
+        offsets = [shifts[t] for t in range(GROUP)]
+        totals = [e.load(place) for place in places]
+        for i in e.range(p.rows, carried=totals):
+            origin = source + i * p.step
+
+            def take(q: Int, values: Any, now: Any, origin: Pointer = origin) -> list[Vector]:
+                found = [e.load(origin + q + offset) for offset in offsets]
+                return [e.fma(values[0], x, total) for x, total in zip(found, now)]
+
+            totals[:] = _along_rows(e, given + i * p.columns, 1, p.columns, totals, take)
+        store(totals)
+
+    def nine_taps(lines: Lines) -> None:
+        def some_rows(height: int, i: Int, totals: list[Vector]) -> list[Vector]:
+            origin = source + i * p.step
+
+            def take(q: Int, values: Any, now: list[Vector]) -> list[Vector]:
+                for found, takers in lines(origin + q, height):
+                    for row, tap in takers:
+                        for t, x in enumerate(found, tap):
+                            now[t] = e.fma(values[row], x, now[t])
+                return now
+
+            return _along_rows(e, given + i * p.columns, height, p.columns, totals, take)
+
+        pairs, totals = p.rows & -2, [e.load(place) for place in places]
+        for i in e.range(pairs, 2, carried=totals):
+            totals[:] = some_rows(2, i, totals)
+        store(totals)
+        e.if_then(pairs < p.rows, lambda: store(some_rows(1, pairs, totals)))
+
+    e.if_else(p.nine != 0, lambda: _for_both_strides(e, shifts, p.step, nine_taps), any_taps)
+
+
+LIBRARY.link()

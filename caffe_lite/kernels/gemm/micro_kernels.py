@@ -1,0 +1,126 @@
+"""The vector code of matrix products.
+
+tile     a tile of C = A B, kept in vector registers while it runs along the depth
+cross    the inner products of some rows with four others
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from caffe_lite.kernels.simd import (
+    REGISTERS,
+    VECTOR_BYTES,
+    Bool,
+    Emitter,
+    Int,
+    Library,
+    Matrix,
+    Pointer,
+    add_products,
+)
+
+__all__ = ["CROSS", "CROSS_ROWS", "MR", "cross", "tile"]
+
+MR = (REGISTERS - 4) // 2
+"""Rows of a tile: its two vectors a row fill all vector registers but four."""
+HEIGHTS = tuple(range(2, MR + 1, 2))
+"""The heights that tiles are compiled for; a matrix's last rows take the next one up."""
+CROSS, CROSS_ROWS = 4, 7
+"""Rows of a matrix that `cross` multiplies with others at once, and how many of those at most."""
+
+
+def _plain_tile(rows, vectors, a, b, depth, c, accumulate):
+    """A matrix product: thousands of small vectors would take too long."""
+    height, width = next(each for each in HEIGHTS if rows <= each), VECTOR_BYTES // b.itemsize * 2
+    if a.stride == 0:
+        left = a.data[: depth * MR].reshape(depth, MR)[:, :height].T
+    else:
+        starts = [min(i, rows - 1) * a.stride for i in range(height)]
+        left = np.array([a.data[start : start + depth] for start in starts])
+    right = b[: depth * width].reshape(depth, width)[:, : vectors * width // 2]
+    with np.errstate(all="ignore"):
+        for i, product in enumerate(left @ right):
+            row = c.data[i * c.stride :][: product.size]
+            row[...] = row + product if accumulate else product
+
+
+_LIBRARY = Library("gemm")
+
+
+@_LIBRARY.function(plain=_plain_tile)
+def tile(
+    e: Emitter,
+    rows: Int,
+    vectors: Int,
+    a: Matrix,
+    b: Pointer,
+    depth: Int,
+    c: Matrix,
+    accumulate: Bool,
+) -> None:
+    """C (rows, 1 or 2 vectors) = or += A (rows, depth) times a packed panel of B.
+
+    A of stride 0 is a packed panel.  If the rows are odd, one more is written.
+    """
+
+    def of_panel(height: int) -> Any:
+        def column(p: Int) -> list[Pointer]:
+            start = a.data + p * MR
+            return [start + i for i in range(height)]
+
+        return column
+
+    def of_rows(height: int) -> Any:
+        lines = [*(a.row(i) for i in range(height - 1)), a.row(rows - 1)]
+        return lambda p: [line + p for line in lines]
+
+    def compute(height: int, wide: int, left: Callable[[int], Any]) -> None:
+        column, ends = left(height), []
+        for i in range(height):
+            line = c.row(i)
+            ends += [line + v * e.lanes for v in range(wide)]
+            e.prefetch(line + 2 * e.lanes)
+        sums = [e.select(accumulate, e.load(end), e.zeros()) for end in ends]
+        add_products(e, depth, column, b, sums)
+        for value, end in zip(sums, ends):
+            e.store(value, end)
+
+    def choose(left: Callable[[int], Any]) -> None:
+        def heights(wide: int) -> Iterator[Any]:
+            for height in HEIGHTS:
+                known = True if height == MR else rows <= height
+                yield known, partial(compute, height, wide, left)
+
+        e.if_else(vectors == 1, lambda: e.switch(heights(1)), lambda: e.switch(heights(2)))
+
+    e.if_else(a.stride == 0, lambda: choose(of_panel), lambda: choose(of_rows))
+
+
+@_LIBRARY.function
+def cross(e: Emitter, rows: Int, x: Matrix, w: Matrix, count: Int, sums: Pointer) -> None:
+    """sums[i, r] = vectors that add up to the inner product of row i of x and row r of w.
+
+    rows: of x, at most CROSS_ROWS; w has CROSS.  count: elements of a row, whole vectors.
+    """
+
+    def compute(height: int) -> None:
+        totals = [e.zeros()] * (height * CROSS)
+        for k in e.range(count, e.lanes, carried=totals):
+            left, right = Matrix(x.data + k, x.stride), Matrix(w.data + k, w.stride)
+            factors = [e.load(right.row(r)) for r in range(CROSS)]
+            for i in range(height):
+                value = e.load(left.row(i))
+                for q, factor in enumerate(factors, i * CROSS):
+                    totals[q] = e.fma(value, factor, totals[q])
+        for q, total in enumerate(totals):
+            e.store(total, sums + q * e.lanes)
+
+    e.switch((rows == height, partial(compute, height)) for height in range(1, CROSS_ROWS + 1))
+
+
+_LIBRARY.link()

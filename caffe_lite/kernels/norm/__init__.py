@@ -1,0 +1,38 @@
+"""Normalization: over a batch, over neighbouring channels or pixels, over one item."""
+
+from __future__ import annotations
+
+from caffe_lite.kernels.norm.batch_norm import (
+    Statistics,
+    batch_norm_backward,
+    batch_norm_forward,
+    batch_normalize,
+)
+from caffe_lite.kernels.norm.lrn import (
+    lrn_channels_backward,
+    lrn_channels_forward,
+    lrn_pixels_backward,
+    lrn_pixels_forward,
+)
+from caffe_lite.kernels.norm.mvn import mvn_backward, mvn_forward
+from caffe_lite.kernels.norm.normalize import (
+    normalize_backward,
+    normalize_backward_params,
+    normalize_forward,
+)
+
+__all__ = [
+    "Statistics",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_normalize",
+    "lrn_channels_backward",
+    "lrn_channels_forward",
+    "lrn_pixels_backward",
+    "lrn_pixels_forward",
+    "mvn_backward",
+    "mvn_forward",
+    "normalize_backward",
+    "normalize_backward_params",
+    "normalize_forward",
+]

@@ -1,0 +1,224 @@
+"""Batch normalization over all elements of a channel, with the scale and the ReLU after it.
+
+A channel is read twice.  What is stored in between in Caffe, the normalized and the scaled
+elements, is computed again instead.  Each channel is one task, so its sums are the same for any
+number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from caffe_lite.kernels.epilogue import Epilogue
+from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.norm.batch_norm_rows import (
+    Affine,
+    add_moments,
+    add_products,
+    gradient,
+    normalize,
+)
+from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.simd import VECTOR_BYTES
+
+__all__ = ["Statistics", "batch_norm_backward", "batch_norm_forward", "batch_normalize"]
+
+CHUNK = 2048
+"""Elements of a row that are summed in their own type before they are added in float64."""
+NARROW = 8
+"""Elements of a row below which a channel's rows are gathered to one."""
+
+
+class Statistics(NamedTuple):
+    """Of each channel.  deviation = sqrt(variance + eps).  All three: (C,)."""
+
+    mean: Any
+    variance: Any
+    deviation: Any
+
+
+def _affine_of(x: Any, epilogue: Epilogue, statistics: Statistics | None = None) -> np.ndarray:
+    """`Affine` of each channel: (C, 5)."""
+    affine = np.empty((x.shape[1], len(Affine._fields)), x.dtype)
+    if statistics is not None:
+        affine[:, 0] = statistics.mean
+        np.divide(1, statistics.deviation, out=affine[:, 1])
+    affine[:, 2] = epilogue.scale if epilogue.scale.size else 1
+    affine[:, 3] = epilogue.shift if epilogue.shift.size else 0
+    affine[:, 4] = 1 if epilogue.slope is None else epilogue.slope
+    return affine
+
+
+def batch_norm_forward(
+    x: Any, eps: float, epilogue: Epilogue, statistics: Statistics, kept: Any, y: Any
+) -> None:
+    """y = z where z > 0, else slope z; z = (x - mean[c]) / deviation[c] scale[c] + shift[c].
+
+    x, y: (N, C, P).  Mean and variance are those of the channel, taken over N and P.
+    epilogue: with scale and shift of (C,).  statistics: assigned.
+    kept: (N, C, P), becomes x, which y may overwrite; or of size 0.
+    The sums are of float64 and of differences from an element of the channel, so that a mean far
+    from 0 costs no accuracy.
+    """
+    found = np.empty((len(Statistics._fields), x.shape[1]), x.dtype)
+    affine = _affine_of(x, epilogue)
+    launch(_forward, x.shape[1], x.size, x, x.dtype.type(eps), affine, found, kept, y)
+    for array, values in zip(statistics, found):
+        array[...] = values
+
+
+@parallel
+def _forward(first, last, x, eps, affine, statistics, kept, y):
+    n, _, p = x.shape
+    sums = np.empty(2 * VECTOR_BYTES // x.itemsize)
+    for c in range(first, last):
+        gathered = _gather(x, c) if p < NARROW else x[:0]
+        own = affine[c]
+        if p < NARROW:
+            mean, variance = _moments(gathered, 0, sums)
+        else:
+            mean, variance = _moments(x, c, sums)
+        statistics[0, c], statistics[1, c] = mean, variance
+        statistics[2, c] = np.sqrt(statistics[1, c] + eps)
+        own[0], own[1] = statistics[0, c], x.dtype.type(1) / statistics[2, c]
+        if p < NARROW:
+            if kept.size:
+                _scatter(gathered, c, kept)
+            normalize(gathered[0, 0], n * p, own, gathered[0, 0])
+            _scatter(gathered, c, y)
+            continue
+        for item in range(n - 1, -1, -1):  # what was read last is still in the cache
+            if kept.size:
+                kept[item, c] = x[item, c]
+            normalize(x[item, c], p, own, y[item, c])
+
+
+@jit
+def _gather(x, c):
+    """The rows of a channel, one after the other, as an array (1, 1, N P)."""
+    n, _, p = x.shape
+    row = np.empty((1, 1, n * p), x.dtype)
+    for item in range(n):
+        for i in range(p):
+            row[0, 0, item * p + i] = x[item, c, i]
+    return row
+
+
+@jit
+def _scatter(row, c, y):
+    """The reverse of `_gather`."""
+    n, _, p = y.shape
+    for item in range(n):
+        for i in range(p):
+            y[item, c, i] = row[0, 0, item * p + i]
+
+
+@jit
+def _moments(x, c, sums):
+    """The mean and the variance of a channel; sums: workspace."""
+    n, _, p = x.shape
+    sums[:] = 0
+    center = x[0, c, 0] if n * p else x.dtype.type(0)
+    for item in range(n):
+        add_moments(x[item, c], p, center, sums)
+    first, second = _add_lanes(sums)
+    offset = first / (n * p)
+    return center + offset, second / (n * p) - offset * offset
+
+
+@jit
+def _add_lanes(sums):
+    """The sum of the first half of some doubles, and that of the second."""
+    lanes, first, second = sums.size // 2, 0.0, 0.0
+    for lane in range(lanes):
+        first += sums[lane]
+        second += sums[lanes + lane]
+    return first, second
+
+
+def batch_normalize(x: Any, statistics: Statistics, epilogue: Epilogue, y: Any) -> None:
+    """`batch_norm_forward` with a mean and a deviation that are given."""
+    affine = _affine_of(x, epilogue, statistics)
+    launch(_normalize, x.shape[0] * x.shape[1], x.size, x, affine, y)
+
+
+@parallel
+def _normalize(first, last, x, affine, y):
+    _, channels, p = x.shape
+    for row in range(first, last):
+        item, c = row // channels, row % channels
+        normalize(x[item, c], p, affine[c], y[item, c])
+
+
+def batch_norm_backward(
+    x: Any,
+    dy: Any,
+    epilogue: Epilogue,
+    statistics: Statistics,
+    dscale: Any,
+    dshift: Any,
+    dn: Any,
+    dx: Any,
+) -> None:
+    """The gradients of `batch_norm_forward`, through the mean and the deviation too.
+
+    dx = (g - mean of g - n * mean of g * n) scale / deviation, the means over N and P,
+    with g = dy where z > 0, slope dy elsewhere, and n = (x - mean) / deviation.
+
+    x, dy, dx: (N, C, P); dx may be dy.  statistics: those of x itself; the variance is not used.
+    dscale, dshift: (C,), to which the sums of g * n and of g are added; or of size 0.
+    dn: (N, C, P), becomes g scale, and may be dy; or of size 0.
+    """
+    sums = np.empty((2, x.shape[1]))
+    affine = _affine_of(x, epilogue, statistics)
+    launch(_backward, x.shape[1], 2 * x.size, x, dy, affine, sums, dn, dx)
+    for array, values in zip((dscale, dshift), sums):
+        if array.size:
+            array += values
+
+
+@parallel
+def _backward(first, last, x, dy, affine, sums, dn, dx):
+    n, _, p = x.shape
+    for c in range(first, last):
+        if p >= NARROW:
+            sums[0, c], sums[1, c] = _back(x, dy, c, affine[c], dn, dx)
+            continue
+        below = np.empty((1, 1, n * p), x.dtype)
+        middle = np.empty((1, 1, n * p if dn.size else 0), x.dtype)
+        values, above = _gather(x, c), _gather(dy, c)
+        sums[0, c], sums[1, c] = _back(values, above, 0, affine[c], middle, below)
+        if dn.size:
+            _scatter(middle, c, dn)
+        _scatter(below, c, dx)
+
+
+@jit
+def _back(x, dy, c, affine, dn, dx):
+    """`batch_norm_backward` of one channel; returns the sums of g * n and of g."""
+    n, _, p = x.shape
+    inverse, scale = affine[1], affine[2]
+    sums, correction = np.zeros(2 * VECTOR_BYTES // x.itemsize), np.zeros(3, x.dtype)
+    for item in range(n):
+        for begin in range(0, p, CHUNK):
+            some = min(CHUNK, p - begin)
+            add_products(x[item, c, begin:], dy[item, c, begin:], some, affine, sums)
+    total, product = _add_lanes(sums)
+    product *= inverse
+    level = x.dtype.type(total / (n * p))
+    along = x.dtype.type(product / (n * p) * inverse)
+    if dn.size == 0:
+        correction[0], correction[1], correction[2] = level, along, scale * inverse
+        for item in range(n - 1, -1, -1):  # what was read last is still in the cache
+            gradient(x[item, c], dy[item, c], p, affine, correction, dx[item, c])
+        return product, total
+    through, plain = correction.copy(), affine.copy()
+    through[2] = scale
+    plain[2], plain[3], plain[4] = 1, 0, 1  # below dn there is no ReLU
+    correction[0], correction[1], correction[2] = level * scale, along * scale, inverse
+    for item in range(n - 1, -1, -1):
+        gradient(x[item, c], dy[item, c], p, affine, through, dn[item, c])
+        gradient(x[item, c], dn[item, c], p, plain, correction, dx[item, c])
+    return product, total
