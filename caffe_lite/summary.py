@@ -12,6 +12,7 @@ from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Param, Source
 from caffe_lite.net.errors import located
 from caffe_lite.net.passes import rules, wiring
+from caffe_lite.net.passes.unread import refuse_unread
 from caffe_lite.proto import caffe_pb2, nodes
 
 ITEM_SIZE = 4
@@ -82,10 +83,9 @@ def summarize(
     state.CopyFrom(source.param.state)
     state.phase, state.level = phase, level
     state.stage.extend(stages)
-    builder = _Builder(rules.select(source.nodes, state), dict(input_shapes or {}), python_layers)
-    for index, node in enumerate(builder.nodes):
-        if not node.param.HasField("phase"):
-            node.param.phase = phase
+    selected = [_copy(node, phase) for node in rules.select(source.nodes, state)]
+    builder = _Builder(selected, dict(input_shapes or {}), python_layers)
+    for index in range(len(selected)):
         builder.add(index)
     first = builder.blobs[0].shape if builder.blobs else ()
     return Summary(source.param.name, tuple(builder.rows), first[0] if first else 1)
@@ -97,7 +97,7 @@ class _Builder:
     def __init__(
         self, layers: Sequence[nodes.Node], given: dict[str, Shape], python_layers: bool
     ) -> None:
-        self.nodes = [_copy(node) for node in layers]
+        self.nodes = layers
         self._given = given
         self._check_given()
         self._python_layers = python_layers
@@ -120,9 +120,11 @@ class _Builder:
         try:
             if self._known_shapes(node.param):  # of any type: none of its code need run
                 return Source
-            return registry.layer_class(node.type).resolve(node.param, self._python_layers)
+            cls = registry.layer_class(node.type).resolve(node.param, self._python_layers)
         except CaffeError as error:
             raise located(error, node, None) from None
+        refuse_unread(node, cls)
+        return cls
 
     def add(self, index: int) -> None:
         """Shape the tops of a layer and add its row."""
@@ -179,9 +181,11 @@ class _Builder:
         return Row(node.name, node.type, kind, names, shapes, own, shared, work, memory)
 
 
-def _copy(node: nodes.Node) -> nodes.Node:
+def _copy(node: nodes.Node, phase: int) -> nodes.Node:
     param = caffe_pb2.LayerParameter()
     param.CopyFrom(node.param)
+    if not param.HasField("phase"):
+        param.phase = phase
     return nodes.Node(param, node.where)
 
 

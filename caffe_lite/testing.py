@@ -52,6 +52,9 @@ class Case:
     """How to draw parameter i; the others get `normal`."""
     gradient: Sequence[int] | None = None
     """The bottoms whose gradient is checked; None for every bottom that can have one."""
+    param_gradient: Sequence[int] | None = None
+    """The parameters whose gradient is checked; None for every learnable one.  Others are moved by
+    a rule that is no derivative."""
     top_gradient: Sequence[int] | None = None
     """The tops whose gradient is passed down; None for all, or for the first top of a loss."""
     phase: str = "TRAIN"
@@ -201,7 +204,8 @@ class Rig:
             return self.case.gradient
         if not self.layer.differentiable:
             return ()
-        return [i for i in range(len(self.bottom)) if i not in self.layer.no_gradient]
+        without = {*self.layer.no_gradient, *self.layer.zero_gradient}
+        return [i for i in range(len(self.bottom)) if i not in without]
 
 
 def _parameter(case: Case | Refusal, folder: str) -> caffe_pb2.LayerParameter:
@@ -266,8 +270,10 @@ def _moved(rig: Rig) -> dict[str, Blob]:
     """The blobs that have a gradient, under the names of `nudge`."""
     moved = {f"bottom{i}": rig.bottom[i] for i in rig.differentiable()}
     if rig.layer.differentiable:
-        learns = enumerate(rig.layer.learnable)
-        moved.update({f"param{i}": rig.layer.blobs[i] for i, learnable in learns if learnable})
+        chosen = rig.case.param_gradient if isinstance(rig.case, Case) else None
+        learns = [i for i, learnable in enumerate(rig.layer.learnable) if learnable]
+        learns = learns if chosen is None else [i for i in learns if i in chosen]
+        moved.update({f"param{i}": rig.layer.blobs[i] for i in learns})
     return moved
 
 

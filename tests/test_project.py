@@ -75,7 +75,7 @@ def copy_tree(folder: Path) -> None:
     for name in "caffe_lite", "proto", "tests", "tools":
         shutil.copytree(ROOT / name, folder / name, ignore=without)
     copy([*MODELS, *EXAMPLES, *PAGES, "LICENSE", "setup.cfg"], folder)
-    for name in "layers", "data", "solvers", "upgrade", "nets":
+    for name in "layers", "data", "solvers", "upgrade", "nets", "forks":
         copy_golden(name, folder / "tests" / "golden" / name)
     copy(["tests/golden/SHA256SUMS"], folder)
 

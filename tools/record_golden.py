@@ -1,4 +1,4 @@
-"""Copy into tests/golden/ what the tests need of the recorded answers of BVLC Caffe 1.0.
+"""Copy into tests/golden/ what the tests need of the recorded answers of Caffe and its forks.
 
     python tools/record_golden.py FOLDER     copy from the recorded answers, write SHA256SUMS
     python tools/record_golden.py --check    exit 1 when a copy is not what SHA256SUMS says
@@ -12,6 +12,8 @@ on nets and inputs written for this purpose, and its answers were stored in
     solvers/                          a net, its data, solvers, and the runs that Caffe made
     upgrade/                          old files, and what Caffe's tools made of them
     nets/NAME_deploy.npz              whole nets
+    forks/layers/, forks/nets/        the same of Caffe's forks, of their code: a key `fork` in the
+                                      arrays of a layer says whose
 
 The README in each folder of tests/golden/ says what an array is.
 """
@@ -28,7 +30,8 @@ from pathlib import Path
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 SUMS = "SHA256SUMS"
 HEADER = """\
-# Recorded from BVLC Caffe 1.0 on a CPU in float32, with nets and inputs written for this purpose.
+# Recorded from BVLC Caffe 1.0, and those in forks/ from its forks, on a CPU in float32, with nets
+# and inputs written for this purpose.  forks/README.md names the nets of forks/nets/.
 # Copied by tools/record_golden.py, byte for byte.  `sha256sum -c SHA256SUMS` checks the copies.
 """
 
@@ -51,6 +54,9 @@ TAKEN = [
     "solvers/*",
     "upgrade/*",
     "nets/*_deploy.npz",
+    "forks/layers/*.prototxt",
+    "forks/layers/*.npz",
+    "forks/nets/*.npz",
 ]
 """Files of the record, as patterns whose * matches a slash too."""
 

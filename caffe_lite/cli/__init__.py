@@ -1,9 +1,9 @@
 """The command ``caffe-lite``: Caffe's commands, flags and log lines.
 
-Each command is a module in this folder with `add_arguments(parser)` and `run(args) -> int`.  It
-imports the computing modules only inside `run`, so that its help is fast.  A module that serves
-several commands distinguishes them by `args.command`.  A module's `USAGES`, if defined, replaces
-the usage line.
+Each command is a module in this folder with `add_arguments(parser)` and `run(args) -> int`, and
+has a line in `GROUPS`.  It imports the computing modules only inside `run`, so that its help is
+fast.  A module that serves several commands distinguishes them by `args.command`.  A module's
+`USAGES`, if defined, replaces the usage line.
 
 Exit codes: 0 success, 1 an error in the input (described in one line), 2 wrong usage, 130 Ctrl-C,
 143 SIGTERM.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from caffe_lite.kernels.epilogue import complete, completion
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import elementwise, launch, parallel
 
@@ -168,17 +169,25 @@ def _reduction_backward(first, last, x, operation, factor, dy, dx):
                 out[i] = (g + g) * row[i]
 
 
-def axpy_forward(a, x, y, out):
-    """out[n, i] = a[n] x[n, i] + y[n, i].  a: (rows,); x, y, out: (rows, columns)."""
-    launch(_axpy_rows, len(x), x.size, a, x, y, out)
+def axpy_forward(a, x, y, epilogue, out):
+    """out[n, c, i] = a[n, c] x[n, c, i] + y[n, c, i], then the epilogue of channel c.
+
+    a: (N, C); x, y, out: (N C, positions).
+    """
+    channels = a.shape[1]
+    extra = completion(np.empty(0), epilogue, channels, x.dtype)
+    launch(_axpy_rows, len(x), x.size, a.reshape(-1), x, y, (channels, extra), out)
 
 
 @parallel
-def _axpy_rows(first, last, a, x, y, out):
+def _axpy_rows(first, last, a, x, y, epilogue, out):
+    channels, extra = epilogue
+    flat, columns = out.reshape(-1), out.shape[1]
     for n in range(first, last):
         factor, row, summand, total = a[n], x[n], y[n], out[n]
         for i in range(row.size):
             total[i] = factor * row[i] + summand[i]
+        complete(flat, n * columns, columns, 1, columns, n % channels, channels, extra)
 
 
 @jit

@@ -1,99 +1,96 @@
-"""Boxes of single-shot detectors: where they start, how they are moved, which of them remain.
-
-A box is four numbers (xmin, ymin, xmax, ymax), as fractions of the image's width and height.
-Liu et al. 2016, "SSD: Single Shot MultiBox Detector".
-"""
+"""Which boxes of a detector are detections: the best of each class that overlap no better one."""
 
 from __future__ import annotations
 
-import numpy as np
-
+from caffe_lite.kernels.boxes import suppress
 from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.parallel import launch, parallel
 
 
-def prior_boxes(image, step, offset, sizes, clip, y):
-    """Boxes of every size around the middle of every cell of a grid.
+def detect(boxes, scores, background, floor, most, suppression, kept, counts):
+    """The boxes of each class above `floor`, at most `most`, that suppression leaves, best first.
 
-    image: (height, width) in pixels.  step: (height, width) of a cell in pixels.  offset: of the
-    middle within the cell, in cells.  sizes: (K, 2) widths and heights in pixels.  clip: keep
-    the boxes within the image.  y: (H, W, K, 4).
+    boxes: (N, P, S, 4), one set of boxes for all classes (S = 1) or one for each (S = C).
+    scores: (N, P, C).  background: the class that is left out, or -1.  suppression: threshold and
+    eta, as in `suppress`.  kept: (N, C, P) box numbers, of which the first counts[n, c] hold.
+    counts: (N, C).
     """
-    rows, columns = y.shape[:2]
-    center_y = ((np.arange(rows) + offset) * step[0]).astype(y.dtype)[:, None, None]
-    center_x = ((np.arange(columns) + offset) * step[1]).astype(y.dtype)[None, :, None]
-    half_width, half_height = (np.asarray(sizes, y.dtype) / 2).T
-    y[..., 0] = (center_x - half_width) / image[1]
-    y[..., 1] = (center_y - half_height) / image[0]
-    y[..., 2] = (center_x + half_width) / image[1]
-    y[..., 3] = (center_y + half_height) / image[0]
-    if clip:
-        np.clip(y, 0, 1, out=y)
+    threshold, eta = suppression
+    tasks = counts.size
+    launch(
+        _detect,
+        tasks,
+        scores.size,
+        boxes,
+        scores,
+        (background, floor, most, threshold, eta),
+        kept,
+        counts,
+    )
 
 
-def move_corners(prior, shift, y):
-    """y = prior + shift: each corner moved by itself.  All (..., P, 4)."""
-    np.add(prior, shift, out=y)
-
-
-def move_corners_by_size(prior, shift, y):
-    """y = prior + shift times the prior's width (x) or height (y).  All (..., P, 4)."""
-    size = prior[..., 2:] - prior[..., :2]
-    np.multiply(shift[..., :2], size, out=y[..., :2])
-    np.multiply(shift[..., 2:], size, out=y[..., 2:])
-    y += prior
-
-
-def move_center_and_size(prior, shift, y):
-    """The center moved by (dx, dy) sizes of the prior, the size multiplied by exp(dw, dh).
-
-    All (..., P, 4); shift holds dx, dy, dw, dh.
-    """
-    size = prior[..., 2:] - prior[..., :2]
-    center = (prior[..., :2] + prior[..., 2:]) / 2
-    center = center + shift[..., :2] * size
-    half = np.exp(shift[..., 2:]) * size / 2
-    y[..., :2] = center - half
-    y[..., 2:] = center + half
+@parallel
+def _detect(first, last, boxes, scores, settings, kept, counts):
+    """Tasks first..last - 1: one class of one item each."""
+    background, floor, most, threshold, eta = settings
+    classes = scores.shape[2]
+    for task in range(first, last):
+        item, label = divmod(task, classes)
+        counts[item, label] = 0
+        if label != background:
+            order = kept[item, label]
+            count = _best(scores[item, :, label], floor, most, order)
+            of_class = boxes[item, :, label % boxes.shape[2]]
+            counts[item, label] = suppress(of_class, order[:count], threshold, eta, order)
 
 
 @jit
-def overlap(a, b):
-    """Area of both over the area of either (Jaccard), 0 for boxes that are turned inside out.
+def _best(scores, floor, most, order):
+    """How many of the best `most` scores are above `floor`; their places, best first, in `order`.
 
-    a, b: (4,).
+    Of equal scores the first is the better.  most: -1 for all.
     """
-    zero = a[0] - a[0]
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if not (width > zero and height > zero):
-        return zero
-    both = width * height
-    area_a = max(a[2] - a[0], zero) * max(a[3] - a[1], zero)
-    area_b = max(b[2] - b[0], zero) * max(b[3] - b[1], zero)
-    return both / (area_a + area_b - both)
-
-
-@jit
-def suppress(boxes, order, threshold, eta, kept):
-    """Greedy non-maximum suppression; the number of boxes kept, written to the front of `kept`.
-
-    A box stays unless it overlaps one that stayed by more than the threshold, which every box
-    that stays multiplies by `eta` as long as it is above 0.5.
-
-    boxes: (P, 4).  order: (M,) whole numbers, from the best score down.  kept: (M,) whole numbers.
-    """
+    limit = len(scores) if most < 0 else min(most, len(scores))
     count = 0
-    threshold = boxes.dtype.type(threshold)
-    eta = boxes.dtype.type(eta)
-    for i in order:
-        stays = True
-        for k in range(count):
-            if overlap(boxes[i], boxes[kept[k]]) > threshold:
-                stays = False
-                break
-        if stays:
-            kept[count] = i
+    for i in range(len(scores)):  # `order` is a heap whose root is the worst that is in it
+        if not scores[i] > floor:
+            continue
+        if count < limit:
+            order[count] = i
             count += 1
-            if eta < 1 and threshold > 0.5:
-                threshold = boxes.dtype.type(threshold * eta)
+            _rise(scores, order, count - 1)
+        elif limit > 0 and scores[i] > scores[order[0]]:
+            order[0] = i
+            _sink(scores, order, count)
+    for end in range(count - 1, 0, -1):  # the worst goes to the end, again and again
+        order[0], order[end] = order[end], order[0]
+        _sink(scores, order, end)
     return count
+
+
+@jit
+def _is_worse(scores, i, j):
+    return scores[i] < scores[j] or (scores[i] == scores[j] and i > j)
+
+
+@jit
+def _rise(scores, heap, place):
+    while place > 0:
+        parent = (place - 1) // 2
+        if not _is_worse(scores, heap[place], heap[parent]):
+            return
+        heap[place], heap[parent] = heap[parent], heap[place]
+        place = parent
+
+
+@jit
+def _sink(scores, heap, count):
+    place = 0
+    while 2 * place + 1 < count:
+        child = 2 * place + 1
+        if child + 1 < count and _is_worse(scores, heap[child + 1], heap[child]):
+            child += 1
+        if not _is_worse(scores, heap[child], heap[place]):
+            return
+        heap[place], heap[child] = heap[child], heap[place]
+        place = child

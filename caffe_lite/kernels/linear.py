@@ -34,7 +34,7 @@ def inner_product_forward(
     """
     completed = completion(b, epilogue, y.shape[1], y.dtype)
     _product(x, w, not transpose, y)
-    if completed[-3] or completed[-2]:
+    if completed[-4] or completed[-3] or completed[-1] < np.inf:
         launch(_complete_items, len(y), y.size, completed, y)
 
 
@@ -49,6 +49,11 @@ def inner_product_backward_params(x: Any, dy: Any, transpose: bool, dw: Any, db:
     gemm(left, right, dw, transpose_a=True, accumulate=True)
     if db.size:
         db += dy.sum(axis=0)
+
+
+def normalize_weight(w: Any) -> None:
+    """Divide each row of w, (O, K), by sqrt(0.000001 + the sum of its squares)."""
+    w /= np.sqrt(np.square(w).sum(axis=1, keepdims=True) + 1e-6)
 
 
 def _product(x: Any, w: Any, across: bool, y: Any) -> None:
@@ -125,7 +130,7 @@ def _complete_items(first, last, completed, y):
     """`epilogue.complete` for rows of y (N, O), in which the outputs are adjacent."""
     outputs = y.shape[1]
     factor, summand = completed[:outputs], completed[outputs : 2 * outputs]
-    affine, active, slope = completed[-3], completed[-2], completed[-1]
+    affine, active, slope, limit = completed[-4], completed[-3], completed[-2], completed[-1]
     zero = y.dtype.type(0)
     for n in range(first, last):
         row = y[n]
@@ -135,6 +140,9 @@ def _complete_items(first, last, completed, y):
         if active:
             for o in range(outputs):
                 row[o] = max(row[o], zero) + slope * min(row[o], zero)
+        if limit < np.inf:
+            for o in range(outputs):
+                row[o] = min(row[o], limit)
 
 
 def embed_forward(index: Any, w: Any, b: Any, y: Any) -> None:

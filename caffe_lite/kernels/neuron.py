@@ -312,3 +312,9 @@ def dropout(x, chance, ratio, y):
     bound = np.uint32(ratio * 2**32)
     for i in range(x.size):
         y[i] = x[i] * scale if chance[i] >= bound else zero
+
+
+def drop(x, chance, ratio, y):
+    """y = x where chance >= ratio * 2^32, 0 elsewhere: `dropout` without the scaling."""
+    kept = chance >= np.uint32(ratio * 2**32)
+    np.multiply(x, kept.reshape(x.shape), out=y)

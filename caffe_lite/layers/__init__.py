@@ -1,22 +1,45 @@
 """Every layer type, one file per family; importing this registers them all.
 
 arithmetic.py       Axpy Eltwise Reduction
-batch_norm.py       BatchNorm
+batch_norm.py       BN BatchNorm
+channel.py          BroadcastMul ChannelScale
 classify.py         Accuracy ArgMax Softmax
-convolution.py      Convolution Deconvolution DepthwiseConvolution Im2col
+contrastive.py      GeneralContrastiveLoss GeneralTripletLoss TripletLoss
+convolution.py      Convolution ConvolutionDepthwise Deconvolution DepthwiseConvolution Im2col
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
-detection.py        DetectionOutput PriorBox
+detection.py        DetectionOutput
+evaluate.py         DetectionEvaluate
+focal_loss.py       FocalLoss
+l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
-                    SigmoidCrossEntropyLoss SoftmaxWithLoss
+                    SigmoidCrossEntropyLoss
+margin.py           LabelSpecificAdd LargeMarginInnerProduct MarginInnerProduct
+meanfield.py        MultiStageMeanfield
+metric.py           CenterLoss InnerDistance
+multibox.py         MultiBoxLoss
 neuron.py           AbsVal BNLL Clip Dropout ELU Exp Log PReLU Power ReLU Sigmoid Swish TanH
                     Threshold
 normalization.py    LRN MVN Normalize
-pooling.py          Pooling ROIPooling SPP
+ohem.py             BoxAnnotatorOHEM SmoothL1LossOHEM SoftmaxWithLossOHEM
+optical_flow.py     ChannelNorm FlowWarp
+piecewise.py        HardSigmoid NegReLU ReLU6
+pooling.py          Pooling SPP
+prior_box.py        PriorBox
+proposal.py         Proposal
 python.py           Python
+rearrange.py        Flip Reorg
 recurrent.py        LSTM LSTMUnit RNN
+roi_pooling.py      PSROIPooling ROIPooling
 routing.py          BatchReindex Filter Parameter Silence Split
+segmentation.py     SegAccuracy
+selu.py             SeLu SeLuDropout
+sequence.py         BatchReduction ContinuationIndicator Gather Reverse
 shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Tile
+softmax_loss.py     SoftmaxWithLoss
+upsample.py         Interp Upsample
+yolo.py             RegionLoss YoloSeg Yolov3
+yolo_output.py      YoloDetectionOutput Yolov3DetectionOutput
 """
 
 from __future__ import annotations
@@ -27,39 +50,85 @@ from caffe_lite import net_spec
 from caffe_lite.layers import (
     arithmetic,
     batch_norm,
+    channel,
     classify,
+    contrastive,
     convolution,
     data,
     detection,
+    evaluate,
+    focal_loss,
+    l1_loss,
     linear,
     loss,
+    margin,
+    meanfield,
+    metric,
+    multibox,
     neuron,
     normalization,
+    ohem,
+    optical_flow,
+    piecewise,
     pooling,
+    prior_box,
+    proposal,
     python,
+    rearrange,
     recurrent,
+    roi_pooling,
     routing,
+    segmentation,
+    selu,
+    sequence,
     shape,
+    softmax_loss,
+    upsample,
+    yolo,
+    yolo_output,
 )
 from caffe_lite.layers.registry import layer_types as layer_type_list
 
 __all__ = [
     "arithmetic",
     "batch_norm",
+    "channel",
     "classify",
+    "contrastive",
     "convolution",
     "data",
     "detection",
+    "evaluate",
+    "focal_loss",
+    "l1_loss",
     "layer_type_list",
     "linear",
     "loss",
+    "margin",
+    "meanfield",
+    "metric",
+    "multibox",
     "neuron",
     "normalization",
+    "ohem",
+    "optical_flow",
+    "piecewise",
     "pooling",
+    "prior_box",
+    "proposal",
     "python",
+    "rearrange",
     "recurrent",
+    "roi_pooling",
     "routing",
+    "segmentation",
+    "selu",
+    "sequence",
     "shape",
+    "softmax_loss",
+    "upsample",
+    "yolo",
+    "yolo_output",
 ]
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import arithmetic as kernels
 from caffe_lite.layers.base import Buffer, Count, Layer, Reads
+from caffe_lite.layers.fusion import Epilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
 
 
 @register("Axpy")
-class Axpy(Layer):
+class Axpy(TakesEpilogue):
     """a x + y with one factor for each channel (Hu et al. 2018, arXiv:1709.01507).
 
     bottom[0]: a (N, C) or (N, C, 1, 1); bottom[1]: x (N, C, ...); bottom[2]: y, of x's shape.
@@ -41,11 +42,15 @@ class Axpy(Layer):
         """A blob as (items and channels, positions)."""
         return (prod(x.shape[:2]), prod(x.shape[2:]))
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See `axpy_forward`."""
-        a = bottom[0].data.reshape(-1)
+    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
+        """See `axpy_forward`; then the epilogue."""
+        a = bottom[0].data.reshape(bottom[0].shape[:2])
         x, y, out = (blob.data.reshape(self._view(blob)) for blob in (*bottom[1:], *top))
-        kernels.axpy_forward(a, x, y, out)
+        kernels.axpy_forward(a, x, y, epilogue, out)
+
+    def epilogue_axis(self, top: Shape) -> int | None:
+        """The channels."""
+        return 1
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Sum of x dy for a, a dy for x, dy for y."""

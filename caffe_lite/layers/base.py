@@ -91,17 +91,22 @@ class Layer:
     differentiable: ClassVar[bool] = True
     no_gradient: tuple[int, ...] = ()
     """Bottoms that never get a gradient: labels, indices."""
+    zero_gradient: tuple[int, ...] = ()
+    """Bottoms whose gradient is taken to be 0, which the net assigns: regions, weights."""
     automatic_tops: ClassVar[bool] = False
     """May the net invent names for tops that were not named (losses)?"""
     default_loss_weight: ClassVar[float] = 0.0
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
+    overrules_lr_mult: ClassVar[bool] = False
+    """Is an `lr_mult` of a parameter that is not learnable taken as 0, instead of refused?"""
     goes_backward: bool = True
     """Set to False by the net if no backward follows forward: keep nothing for it."""
     heeds: ClassVar[frozenset[str]] = frozenset()
-    """Fields that BVLC's type of this name does not read, but this layer does: parameter messages
-    of other types, and fields that other Caffes added to its own."""
+    """Fields that BVLC's type of this name does not read, but this layer does, those of its base
+    classes included: parameter messages of other types, and what other Caffes added to its own and
+    to ``loss_param`` and ``transform_param``.  Others are refused if they change numbers."""
 
     def __init__(
         self,

@@ -117,6 +117,11 @@ class _Convolving(_Sliding, TakesEpilogue):
     weight: Blob
     bias: Blob
 
+    @property
+    def group(self) -> int:
+        """How many groups of channels are convolved separately."""
+        return int(self.config.group)
+
     @classmethod
     def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
         """The window and the outputs."""
@@ -150,12 +155,12 @@ class _Convolving(_Sliding, TakesEpilogue):
         )
         channels = x[self.channel_axis(x)]
         self.require(config.num_output > 0, "num_output", "num_output must be 1 or more, not 0")
-        self.require(config.group > 0, "group", "group must be 1 or more, not 0")
+        self.require(self.group > 0, "group", "group must be 1 or more, not 0")
         for what, count in (("channels", channels), ("outputs (num_output)", config.num_output)):
             self.require(
-                count % config.group == 0,
+                count % self.group == 0,
                 "group",
-                f"{count} {what} do not split into {config.group} equal groups",
+                f"{count} {what} do not split into {self.group} equal groups",
             )
         window = self.window(x)
         self.check_window(window, x[self.channel_axis(x) + 1 :])
@@ -179,7 +184,7 @@ class _Convolving(_Sliding, TakesEpilogue):
         """The weight and the bias."""
         x = bottom[0]
         first, second = self.weight_channels(x[self.channel_axis(x)])
-        shape = (first, second // self.config.group, *self.window(x).kernel)
+        shape = (first, second // self.group, *self.window(x).kernel)
         weight = Param("weight", shape, "weight_filler")
         bias = Param("bias", (self.config.num_output,), "bias_filler")
         return [weight, bias] if self.config.bias_term else [weight]
@@ -198,7 +203,7 @@ class _Convolving(_Sliding, TakesEpilogue):
             self.items_shape(bottom_shape), self.items_shape(top_shape)
         )
         window, weight = self.window(bottom_shape), self.weight.shape
-        size = kernel.work_size(window, self.config.group, image, weight, output)
+        size = kernel.work_size(window, self.group, image, weight, output)
         return {"work": Buffer((size,), kept=False)}
 
     def image_and_output(self, bottom: Shape, top: Shape) -> tuple[Shape, Shape]:
@@ -221,7 +226,7 @@ class _Convolving(_Sliding, TakesEpilogue):
             self.items(x),
             self.weight.data,
             bias,
-            self.config.group,
+            self.group,
             window,
             self.buf.work,
             self.items(y),
@@ -246,7 +251,7 @@ class _Convolving(_Sliding, TakesEpilogue):
             kernel.convolution_backward_params(
                 self.items(image),
                 self.items(output),
-                self.config.group,
+                self.group,
                 window,
                 self.buf.work,
                 self.weight.diff,
@@ -280,7 +285,7 @@ class Convolution(_Convolving):
         return self.config.num_output, channels
 
     def _made_for(self) -> int:
-        return self.weight.shape[1] * int(self.config.group)
+        return self.weight.shape[1] * self.group
 
     def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
         """Each element of the weight, for each pixel of the tops."""
@@ -319,13 +324,39 @@ class DepthwiseConvolution(Convolution):
 
     def check(self, *bottom: Shape) -> None:
         """As many groups as channels."""
-        x, group = bottom[0], self.config.group
+        x, group = bottom[0], self.group
         channels = x[self.channel_axis(x)]
         self.require(
             group == channels,
             "group",
             f"group must be the number of channels, {channels}, not {group}; "
             'other groupings are of type "Convolution"',
+        )
+        super().check(*bottom)
+
+
+@register("ConvolutionDepthwise")
+class ConvolutionDepthwise(DepthwiseConvolution):
+    """`DepthwiseConvolution` under the name that it has in jolibrain's and other Caffes.
+
+    It has one kernel for each channel: `num_output` must be the number of channels of the bottom.
+    `group` need not be given and is not read.
+    """
+
+    @property
+    def group(self) -> int:
+        """As many as outputs."""
+        return int(self.config.num_output)
+
+    def check(self, *bottom: Shape) -> None:
+        """As many outputs as channels."""
+        x, outputs = bottom[0], self.config.num_output
+        channels = x[self.channel_axis(x)]
+        self.require(
+            outputs == channels,
+            "num_output",
+            f"num_output must be the number of channels, {channels}, not {outputs}; more outputs "
+            'for each channel are of type "DepthwiseConvolution"',
         )
         super().check(*bottom)
 

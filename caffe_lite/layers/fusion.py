@@ -1,11 +1,12 @@
 """Fusion: the layers that apply an epilogue to their top, and the layers that are one.
 
-An *epilogue* scales, shifts and clips the elements of a top before they are stored, so that the
-layers after the first neither read nor write the blob.  A net joins layers that have these roles:
+An *epilogue* scales, shifts, rectifies and limits the elements of a top before they are stored, so
+that the layers after the first neither read nor write the blob.  A net joins layers with these
+roles:
 
-* `TakesEpilogue`: Convolution, InnerProduct, BatchNorm.
+* `TakesEpilogue`: Convolution, InnerProduct, BatchNorm, BN, Axpy.
 * `TakesEpilogueBack`: also computes the gradients through its epilogue: BatchNorm in TRAIN.
-* `IsEpilogue`: BatchNorm in TEST, Scale, Bias, ReLU.
+* `IsEpilogue`: BatchNorm and BN in TEST, Scale, Bias, ReLU, ReLU6, HardSigmoid.
 
 What several epilogues amount to together is computed here as well: `joined`, `fits`, `params_of`.
 """
@@ -114,10 +115,15 @@ class IsEpilogue(Layer):
 def fits(first: TakesEpilogue, top: Shape, rest: Sequence[IsEpilogue]) -> bool:
     """Whether `rest`, in this order, are one epilogue of `first`, whose top has shape `top`."""
     epilogue = joined(rest)
-    if epilogue is None:
+    if epilogue is None or (epilogue.limit is not None and _goes_back_through(first)):
         return False
     along = epilogue.scale.size or epilogue.shift.size
     return not along or first.epilogue_axis(top) == 1
+
+
+def _goes_back_through(first: TakesEpilogue) -> bool:
+    """Whether backward computes the epilogue again, which it does without a limit."""
+    return isinstance(first, TakesEpilogueBack) and first.takes_back and first.goes_backward
 
 
 def params_of(layers: Iterable[IsEpilogue]) -> ScaleAndShift | None:
@@ -150,13 +156,13 @@ def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
 
     a (s x + t) + b = (a s) x + (a t + b).
     """
-    scale, shift, slope = first
-    if slope is not None:
-        nothing = not second.scale.size and not second.shift.size and second.slope is None
-        return first if nothing else None
+    scale, shift, slope, limit = first
+    if slope is not None or limit is not None:
+        changed = second.scale.size or second.shift.size or second.slope is not None
+        return None if changed or second.limit is not None else first
     if second.scale.size:
         scale = scale * second.scale if scale.size else second.scale
         shift = shift * second.scale if shift.size else shift
     if second.shift.size:
         shift = shift + second.shift if shift.size else second.shift
-    return Epilogue(scale, shift, second.slope)
+    return Epilogue(scale, shift, second.slope, second.limit)

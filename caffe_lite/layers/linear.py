@@ -44,9 +44,14 @@ class InnerProduct(_WithBias, TakesEpilogue):
     bottom[0]: (..., *input) with K numbers in the axes from `axis` on.
     top[0]: (..., num_output).
     weight: (num_output, K), or (K, num_output) with ``transpose: true``.  bias: (num_output,).
+
+    With `normalize`, of happynear's Caffe, forward first makes each output's weights a vector of
+    length 1, in the parameter itself.  As in the fork, the gradient does not go through that, and
+    with `transpose` it is each K numbers of the weight as it lies that become such a vector.
     """
 
     config_field = "inner_product_param"
+    heeds = frozenset({"normalize"})
 
     @classmethod
     def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
@@ -93,6 +98,8 @@ class InnerProduct(_WithBias, TakesEpilogue):
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """Y = X W^T + b, then the epilogue."""
         n, k = self._matrix(bottom[0].shape)
+        if self.config.normalize:
+            kernel.normalize_weight(self.weight.data.reshape(-1, k))
         kernel.inner_product_forward(
             bottom[0].data.reshape(n, k),
             self.weight.data,

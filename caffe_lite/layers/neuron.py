@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
-from caffe_lite.layers.base import KeepsBottom, Neuron, Param, Reads
+from caffe_lite.layers.base import Neuron, Param, Reads
+from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
-
-
-class Elementwise(Neuron, KeepsBottom):
-    """A neuron made of two kernels, forward(x, *settings, y) and backward(v, dy, *settings, dx).
-
-    v is the top if `backward_reads` names it, else the bottom.
-    """
-
-    backward_reads = Reads.BOTTOM
-    kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
-
-    def settings(self) -> tuple[float | Array, ...]:
-        """What the kernels get in addition to the blobs' arrays."""
-        return ()
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See the class."""
-        if self.bottom_copy is not None:
-            np.copyto(self.bottom_copy, bottom[0].data)
-        self.kernels[0](bottom[0].data, *self.settings(), top[0].data)
-
-    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """See the kernel."""
-        if propagate_down[0]:
-            from_top = self.backward_reads & (Reads.TOP | Reads.TOP_SIGN)
-            v = top[0].data if from_top else self.bottom_data(bottom[0])
-            self.kernels[1](v, top[0].diff, *self.settings(), bottom[0].diff)
 
 
 @register("ReLU")
@@ -361,16 +333,27 @@ class Dropout(Neuron, IsEpilogue):
 
     (Srivastava et al. 2014, JMLR 15.)  bottom[0], top[0]: any shape.  In TEST the top is the
     bottom.  As in Caffe, the scaling 1 / (1 - dropout_ratio) is done in TRAIN.
+
+    Of forks: `scale_train: false` multiplies by 1 - dropout_ratio in TEST instead; `sqrt_scale:
+    true` (happynear) divides by the root; `sample_weights_test: true` (SegNet) drops in TEST too.
     """
 
     config_field = "dropout_param"
+    heeds = frozenset({"scale_train", "sqrt_scale", "sample_weights_test"})
     backward_reads = Reads.NONE
     in_place_keeps = Reads.TOP_SIGN  # where the number became 0, so did the gradient
     _chance: Array
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """In TEST nothing changes."""
-        if not self.training:
+        """In TEST nothing changes, unless a fork's field says so."""
+        config, rest = self.config, 1 - self.config.dropout_ratio
+        self._drops = self.training or config.sample_weights_test
+        self._factor = rest if self._drops else 1.0  # once more, after `kernels.dropout`
+        if self._drops and config.scale_train:
+            self._factor = math.sqrt(max(rest, 0)) if config.sqrt_scale else 1.0
+        elif not self._drops and not config.scale_train:
+            self._factor = rest
+        if not self._drops and self._factor == 1:
             self.in_place_keeps = Reads.TOP | Reads.TOP_SIGN | Reads.BOTTOM
 
     def check(self, *bottom: Shape) -> None:
@@ -384,11 +367,18 @@ class Dropout(Neuron, IsEpilogue):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        x, y = bottom[0].data, top[0].data
-        if self.training:
-            self._chance = self._draw(x.size)
+        if self._drops:
+            self._chance = self._draw(bottom[0].count)
+        self._pass(bottom[0].data, top[0].data)
+
+    def _pass(self, x: Array, y: Array) -> None:
+        """What forward makes of x."""
+        if self._drops:
             kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
-        elif not top[0].shares_data_with(bottom[0]):
+            x = y
+        if self._factor != 1:
+            np.multiply(x, x.dtype.type(self._factor), out=y)
+        elif x is not y:
             np.copyto(y, x)
 
     def _draw(self, count: int) -> Array:
@@ -398,14 +388,9 @@ class Dropout(Neuron, IsEpilogue):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx is what forward would make of dy, with the same numbers dropped."""
-        if not propagate_down[0]:
-            return
-        dy, dx = top[0].diff, bottom[0].diff
-        if self.training:
-            kernels.dropout(dy, self._chance, self.config.dropout_ratio, dx)
-        elif dx is not dy:
-            np.copyto(dx, dy)
+        if propagate_down[0]:
+            self._pass(top[0].diff, bottom[0].diff)
 
     def epilogue(self) -> Epilogue | None:
         """In TEST, nothing."""
-        return None if self.training else NO_EPILOGUE
+        return None if self._drops or self._factor != 1 else NO_EPILOGUE

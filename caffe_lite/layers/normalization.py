@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import norm as kernels
-from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.base import Buffer, Count, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
@@ -122,12 +127,20 @@ class Normalize(Layer):
 
     bottom[0], top[0]: (N, C, ...).  params: scale (C,), or () if `channel_shared`; filled with 1
     unless `scale_filler` says otherwise.
+
+    With `normalize_param`, or with two tops, it is a `NormalizeChannels`.
     """
 
     config_field = "norm_param"
     backward_reads = Reads.BOTTOM
 
     scale: Blob
+
+    @classmethod
+    def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
+        """happynear's if its message or its second top is there, otherwise SSD's."""
+        other = param.HasField("normalize_param") or len(param.top) == 2
+        return NormalizeChannels if other else Normalize
 
     def check(self, *bottom: Shape) -> None:
         """There must be a channel axis."""
@@ -174,3 +187,77 @@ class Normalize(Layer):
         if propagate_down[0]:
             dx, scale = self._as_rows(bottom[0].diff), self.scale.data.reshape(-1)
             kernels.normalize_backward(x, dy, scale, norm, dx)
+
+
+class NormalizeChannels(Layer):
+    """Each pixel's channels divided by their norm (happynear's Normalize, for faces).
+
+    bottom[0]: (N, C), (N, C, H) or (N, C, H, W).  top[0]: (N, C, H, W), H and W 1 where there is
+    none: y = x / norm.  top[1], if named: the norm, (N, 1, H, W).  The norm is sqrt(1e-6 + sum of
+    x^2) with `normalize_type: "L2"`, 1e-6 + sum of |x| with "L1".
+
+    The second top passes a gradient down with `bp_norm: true` only.  `fix_gradient` has no effect,
+    as on happynear's CPU.
+    """
+
+    tops: ClassVar[Count] = (1, 2)
+    config_field = "normalize_param"
+    heeds = frozenset({"bp_norm", "fix_gradient", "normalize_type"})
+    backward_reads = Reads.BOTTOM
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """There are two norms."""
+        self._top_count = len(top)
+        kind = self.config.normalize_type
+        self.require(
+            kind in ("L1", "L2"),
+            "normalize_type",
+            f'normalize_type must be L1 or L2, not "{kind}"',
+        )
+
+    def check(self, x: Shape) -> None:
+        """There are channels."""
+        self.require(
+            2 <= len(x) <= 4, ".bottom[0]", f"needs a bottom of 2 to 4 axes (N, C, H, W), not {x}"
+        )
+
+    def top_shapes(self, x: Shape) -> Sequence[Shape]:
+        """See the class."""
+        y = (*x, *[1] * (4 - len(x)))
+        return [y, (y[0], 1, *y[2:])][: self._top_count]
+
+    def buffers(self, x: Shape) -> dict[str, Buffer]:
+        """The norm of each pixel."""
+        return {"norm": Buffer((x[0], math.prod(x[2:])))}
+
+    @property
+    def _by_sum(self) -> bool:
+        return bool(self.config.normalize_type == "L1")
+
+    @staticmethod
+    def _as_rows(a: Array) -> Array:
+        return a.reshape(*a.shape[:2], math.prod(a.shape[2:]))
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, y, norm = self._as_rows(bottom[0].data), self._as_rows(top[0].data), self.buf.norm
+        if self._by_sum:
+            kernels.normalize_sum_forward(x, 1e-6, norm, y)
+        else:
+            kernels.normalize_forward(x, np.ones(1, x.dtype), 1e-6, norm, y)
+        for blob in top[1:]:
+            blob.data[...] = norm.reshape(blob.shape)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dy without what the norm takes of it, divided by the norm; and the norm's own."""
+        if not propagate_down[0]:
+            return
+        x, dy, dx = map(self._as_rows, (bottom[0].data, top[0].diff, bottom[0].diff))
+        norm = self.buf.norm
+        if self._by_sum:
+            kernels.normalize_sum_backward(x, dy, norm, dx)
+        else:
+            kernels.normalize_backward(x, dy, np.ones(1, x.dtype), norm, dx)
+        if self.config.bp_norm and len(top) == 2:
+            slope = np.sign(x) if self._by_sum else x / norm[:, None]
+            dx += top[1].diff.reshape(norm.shape)[:, None] * slope

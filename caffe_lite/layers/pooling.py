@@ -1,4 +1,4 @@
-"""Layers that summarise windows of planes: Pooling, SPP, ROIPooling."""
+"""Layers that summarise windows of planes: Pooling, SPP."""
 
 from __future__ import annotations
 
@@ -316,65 +316,3 @@ class SPP(_Pooling):
             self.unpool(self.config.pool, level, window, str(i), self.buf.dx)
             np.add(dx, self.buf.dx, out=dx)
             start = stop
-
-
-@register("ROIPooling")
-class ROIPooling(Layer):
-    """Max pooling of regions into a fixed grid (Girshick 2015, Fast R-CNN, arXiv:1504.08083).
-
-    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
-    network's input, both ends included; times `spatial_scale` and rounded they are pixels of the
-    bottom.  top[0]: (R, C, pooled_h, pooled_w).  A bin outside of the bottom is 0.  The regions
-    get no gradient.
-    """
-
-    bottoms = 2
-    config_field = "roi_pooling_param"
-    backward_reads = Reads.NONE
-    no_gradient = (1,)
-
-    def check(self, *bottom: Shape) -> None:
-        """A grid, and five numbers for each region."""
-        x, rois = bottom
-        self.require(len(x) == 4, ".bottom[0]", f"needs a bottom (N, C, H, W), not {x}")
-        self.require(
-            bool(rois) and math.prod(rois[1:]) == 5,
-            ".bottom[1]",
-            f"regions must be (R, 5): item, x1, y1, x2, y2, not {rois}",
-        )
-        for field in ("pooled_h", "pooled_w"):
-            value = getattr(self.config, field)
-            self.require(value > 0, field, f"{field} must be positive, not {value}")
-
-    def top_shapes(self, *bottom: Shape) -> list[Shape]:
-        """See the class."""
-        x, rois = bottom
-        return [(rois[0], x[1], self.config.pooled_h, self.config.pooled_w)]
-
-    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
-        """The place that each output came from, and the regions in whole numbers."""
-        y = self.top_shapes(*bottom)[0]
-        shapes = {"argmax": y, "items": y[:1], "rows": (y[0], y[2], 2), "columns": (y[0], y[3], 2)}
-        return {name: Buffer(shape, np.int32) for name, shape in shapes.items()}
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See the class; raises LayerError for a region of an item that is not there."""
-        x, rois, buf = bottom[0], bottom[1].data.reshape(-1, 5), self.buf
-        n, _, height, width = x.shape
-        for r in np.flatnonzero(~((rois[:, 0] >= 0) & (rois[:, 0] < n))):
-            self.require(
-                False,
-                ".bottom[1]",
-                f"region {r} is of item {rois[r, 0]:g}, but the bottom has items 0 to {n - 1}",
-            )
-        buf.items[...] = rois[:, 0]
-        _, x1, y1, x2, y2 = rois.T * self.dtype.type(self.config.spatial_scale)
-        kernels.roi_bins(y1, y2, self.config.pooled_h, height, buf.rows)
-        kernels.roi_bins(x1, x2, self.config.pooled_w, width, buf.columns)
-        kernels.roi_pool_forward(x.data, buf.items, buf.rows, buf.columns, top[0].data, buf.argmax)
-
-    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Send dy to where y came from."""
-        if propagate_down[0]:
-            buf = self.buf
-            kernels.roi_pool_backward(top[0].diff, buf.items, buf.argmax, bottom[0].diff)

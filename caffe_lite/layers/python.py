@@ -33,6 +33,13 @@ def register_python_layer(cls: type[Layer], module: str | None = None) -> type[L
     return cls
 
 
+class _Phase(int):
+    """TRAIN (0) or TEST (1), a number as in pycaffe, with the name that Fast R-CNN's gave it."""
+
+    def __str__(self) -> str:
+        return str(caffe_pb2.Phase.Name(self))
+
+
 @register("Python")
 class Python(Layer):
     """The class that ``python_param { module layer }`` names, derived from `caffe_lite.Layer`.
@@ -73,7 +80,7 @@ class Python(Layer):
             # plain values, which a layer that has its own use for these names may set
             "name": str(param.name),
             "type": str(param.type),
-            "phase": int(param.phase),
+            "phase": _Phase(param.phase),
             "__module__": found.__module__,
         }
         return cast("type[Layer]", type(found.__name__, (found,), attributes))

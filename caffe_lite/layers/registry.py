@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe_lite.errors import LayerError
+from caffe_lite.layers._forks import FORK_OF
 from caffe_lite.layers.base import Layer
 from caffe_lite.proto import caffe_pb2
 
@@ -36,9 +37,18 @@ def layer_types() -> list[str]:
 
 
 def layer_class(name: str) -> type[Layer]:
-    """The class of a type; LayerError with the nearest known names when there is none."""
+    """The class of a type.
+
+    LayerError when there is none: with the fork of Caffe that has it, or the nearest known names.
+    """
     if name in _LAYERS:
         return _LAYERS[name]
+    if name in FORK_OF:
+        raise LayerError(
+            f'"{name}" is a layer type of a fork of Caffe ({FORK_OF[name]}) that is not supported '
+            "here",
+            ".type",
+        )
     folded = {known.lower(): known for known in _LAYERS}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.7)
     hint = f"; did you mean {' or '.join(folded[each] for each in near)}?" if near else ""

@@ -38,4 +38,9 @@ class Link(NamedTuple):
                     f"propagate_down: false for it",
                     f".bottom[{bottom}]",
                 )
-        self.layer.backward(self.top, list(propagate_down), self.bottom)
+        flags = list(propagate_down)
+        for bottom in self.layer.zero_gradient:
+            if bottom < len(flags) and flags[bottom]:
+                self.bottom[bottom].diff[...] = 0
+                flags[bottom] = False
+        self.layer.backward(self.top, flags, self.bottom)

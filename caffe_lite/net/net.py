@@ -20,7 +20,7 @@ from caffe_lite.net import log, weights
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
-from caffe_lite.net.passes.ignored import report_ignored
+from caffe_lite.net.passes.unread import refuse_net_fields, refuse_unread, report_unread
 from caffe_lite.net.running import batches
 from caffe_lite.net.running.runner import Hook, Runner
 from caffe_lite.proto import caffe_pb2, files, nodes
@@ -72,10 +72,13 @@ class Net:
     # -- building --------------------------------------------------------------------------
 
     def _build(self, source: nodes.NetSource, python_layers: bool) -> None:
-        self.nodes = splits.insert_splits(rules.select(source.nodes, self.state))
+        selected = rules.select(source.nodes, self.state)
+        left_out = rules.left_out(source.nodes, self.state)
+        self.nodes = splits.insert_splits(selected, left_out)
         for node in self.nodes:
             if not node.param.HasField("phase"):
                 node.param.phase = self.state.phase
+        refuse_net_fields(source, self.phase == caffe_pb2.TRAIN)
         classes = [_class_of(node, python_layers) for node in self.nodes]
         self.wires = wiring.connect(self.nodes, classes)
         self.blob_list = [Blob((), self.dtype) for _ in self.wires.blobs]
@@ -92,7 +95,7 @@ class Net:
                 self._check_memory()
             except CaffeError as error:
                 raise located(error, node, layer.config_field) from None
-            report_ignored(node, layer)
+            report_unread(node, cls)
             log.log_layer(self.links[index], self.wires, index)
         memory.share_workspaces(self.layers)
         self.learnable = learnable.collect(self.nodes, self.layers)
@@ -402,6 +405,8 @@ def _read(source: Source) -> nodes.NetSource:
 
 def _class_of(node: nodes.Node, python_layers: bool) -> type[Layer]:
     try:
-        return registry.layer_class(node.type).resolve(node.param, python_layers)
+        cls = registry.layer_class(node.type).resolve(node.param, python_layers)
     except CaffeError as error:
         raise located(error, node, None) from None
+    refuse_unread(node, cls)
+    return cls

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from caffe_lite.blob import Array, Blob
+from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import WeightsError
 from caffe_lite.layers.base import Layer
 from caffe_lite.net.passes.learnable import Learnable
@@ -87,13 +87,24 @@ def _matched(
     matched = []
     for index, message in given.items():
         blob, values = blobs[index], blob_to_array(message)
-        if values.shape != blob.shape and not same_legacy_shape(values.shape, blob.shape):
+        if not _fits(values.shape, blob.shape):
             raise WeightsError(
                 f'{origin}: layer "{layer.name}", blob {index}: the file has shape '
                 f"{values.shape}, the net {blob.shape}; to start this layer afresh, rename it"
             )
         matched.append((blob, values.reshape(blob.shape)))
     return matched
+
+
+def _fits(given: Shape, wanted: Shape) -> bool:
+    """Whether a file's shape is the net's, in the legacy form, or but for 1s at its end.
+
+    The forks that have BN store its numbers as (1, C) or as (1, C, 1, 1).
+    """
+    least = min(len(given), len(wanted))
+    rest = given[least:] + wanted[least:]
+    same = given[:least] == wanted[:least] and set(rest) <= {1}
+    return same or same_legacy_shape(given, wanted)
 
 
 def share(layers: Mapping[str, Layer], params: Mapping[str, Sequence[Blob]]) -> None:

@@ -568,12 +568,48 @@ class LayerParameter(Message):
     @property
     def heatmap_data_param(self) -> HeatmapDataParameter: ...
     @property
+    def selu_param(self) -> SeLuParameter: ...
+    @property
+    def selu_dropout_param(self) -> SeLuDropoutParameter: ...
+    @property
+    def continuation_indicator_param(self) -> ContinuationIndicatorParameter: ...
+    @property
     def deformable_convolution_param(self) -> DeformableConvolutionParameter: ...
     @property
     def mil_data_param(self) -> MILDataParameter: ...
     @property
     def mil_param(self) -> MILParameter: ...
-    def __init__(self, *, name: str | None = ..., type: str | None = ..., bottom: Iterable[str] | None = ..., top: Iterable[str] | None = ..., loss_weight: Iterable[float] | None = ..., param: Iterable[ParamSpec | Mapping[str, Any]] | None = ..., blobs: Iterable[BlobProto | Mapping[str, Any]] | None = ..., include: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., exclude: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., phase: int | str | None = ..., propagate_down: Iterable[bool] | None = ..., transform_param: TransformationParameter | Mapping[str, Any] | None = ..., loss_param: LossParameter | Mapping[str, Any] | None = ..., accuracy_param: AccuracyParameter | Mapping[str, Any] | None = ..., argmax_param: ArgMaxParameter | Mapping[str, Any] | None = ..., concat_param: ConcatParameter | Mapping[str, Any] | None = ..., contrastive_loss_param: ContrastiveLossParameter | Mapping[str, Any] | None = ..., convolution_param: ConvolutionParameter | Mapping[str, Any] | None = ..., data_param: DataParameter | Mapping[str, Any] | None = ..., dropout_param: DropoutParameter | Mapping[str, Any] | None = ..., dummy_data_param: DummyDataParameter | Mapping[str, Any] | None = ..., eltwise_param: EltwiseParameter | Mapping[str, Any] | None = ..., exp_param: ExpParameter | Mapping[str, Any] | None = ..., hdf5_data_param: HDF5DataParameter | Mapping[str, Any] | None = ..., hdf5_output_param: HDF5OutputParameter | Mapping[str, Any] | None = ..., hinge_loss_param: HingeLossParameter | Mapping[str, Any] | None = ..., image_data_param: ImageDataParameter | Mapping[str, Any] | None = ..., infogain_loss_param: InfogainLossParameter | Mapping[str, Any] | None = ..., inner_product_param: InnerProductParameter | Mapping[str, Any] | None = ..., lrn_param: LRNParameter | Mapping[str, Any] | None = ..., memory_data_param: MemoryDataParameter | Mapping[str, Any] | None = ..., mvn_param: MVNParameter | Mapping[str, Any] | None = ..., pooling_param: PoolingParameter | Mapping[str, Any] | None = ..., power_param: PowerParameter | Mapping[str, Any] | None = ..., relu_param: ReLUParameter | Mapping[str, Any] | None = ..., sigmoid_param: SigmoidParameter | Mapping[str, Any] | None = ..., softmax_param: SoftmaxParameter | Mapping[str, Any] | None = ..., slice_param: SliceParameter | Mapping[str, Any] | None = ..., tanh_param: TanHParameter | Mapping[str, Any] | None = ..., threshold_param: ThresholdParameter | Mapping[str, Any] | None = ..., window_data_param: WindowDataParameter | Mapping[str, Any] | None = ..., python_param: PythonParameter | Mapping[str, Any] | None = ..., prelu_param: PReLUParameter | Mapping[str, Any] | None = ..., spp_param: SPPParameter | Mapping[str, Any] | None = ..., reshape_param: ReshapeParameter | Mapping[str, Any] | None = ..., log_param: LogParameter | Mapping[str, Any] | None = ..., flatten_param: FlattenParameter | Mapping[str, Any] | None = ..., reduction_param: ReductionParameter | Mapping[str, Any] | None = ..., embed_param: EmbedParameter | Mapping[str, Any] | None = ..., tile_param: TileParameter | Mapping[str, Any] | None = ..., batch_norm_param: BatchNormParameter | Mapping[str, Any] | None = ..., elu_param: ELUParameter | Mapping[str, Any] | None = ..., bias_param: BiasParameter | Mapping[str, Any] | None = ..., scale_param: ScaleParameter | Mapping[str, Any] | None = ..., input_param: InputParameter | Mapping[str, Any] | None = ..., crop_param: CropParameter | Mapping[str, Any] | None = ..., parameter_param: ParameterParameter | Mapping[str, Any] | None = ..., recurrent_param: RecurrentParameter | Mapping[str, Any] | None = ..., swish_param: SwishParameter | Mapping[str, Any] | None = ..., clip_param: ClipParameter | Mapping[str, Any] | None = ..., bottom_data_type: int | str | None = ..., compute_data_type: int | str | None = ..., top_data_type: int | str | None = ..., bottom_quantizer: Iterable[QuantizerParameter | Mapping[str, Any]] | None = ..., top_quantizer: Iterable[QuantizerParameter | Mapping[str, Any]] | None = ..., net_quantizer: QuantizerParameter | Mapping[str, Any] | None = ..., blobs_quantizer: Iterable[QuantizerParameter | Mapping[str, Any]] | None = ..., autotune: int | str | None = ..., device: int | None = ..., bottom_shared_index: Iterable[int] | None = ..., top_shared_index: Iterable[int] | None = ..., debug: bool | None = ..., cudnn_math_override: int | None = ..., mn_activation_param: MnActivationParameter | Mapping[str, Any] | None = ..., trt_param: TRTParameter | Mapping[str, Any] | None = ..., psroi_pooling_param: PSROIPoolingParameter | Mapping[str, Any] | None = ..., roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ..., spatial_dropout_param: SpatialDropoutParameter | Mapping[str, Any] | None = ..., mn_grad_compress_param: MnParamGradCompressParameter | Mapping[str, Any] | None = ..., reshape_every_iter: bool | None = ..., quantization_param: QuantizationParameter | Mapping[str, Any] | None = ..., reorg_param: ReorgParameter | Mapping[str, Any] | None = ..., accum_param: AccumParameter | Mapping[str, Any] | None = ..., black_augmentation_param: BlackAugmentationParameter | Mapping[str, Any] | None = ..., batch_reduction_param: BatchReductionParameter | Mapping[str, Any] | None = ..., sequence_data_param: SequenceDataParameter | Mapping[str, Any] | None = ..., shuffle_channel_param: ShuffleChannelParameter | Mapping[str, Any] | None = ..., yolo_v2_loss_param: YoloV2LossParameter | Mapping[str, Any] | None = ..., yolo_v3_loss_param: YoloV3LossParameter | Mapping[str, Any] | None = ..., annotated_data_param: AnnotatedDataParameter | Mapping[str, Any] | None = ..., multibox_loss_param: MultiBoxLossParameter | Mapping[str, Any] | None = ..., permute_param: PermuteParameter | Mapping[str, Any] | None = ..., prior_box_param: PriorBoxParameter | Mapping[str, Any] | None = ..., detection_output_param: DetectionOutputParameter | Mapping[str, Any] | None = ..., detection_evaluate_param: DetectionEvaluateParameter | Mapping[str, Any] | None = ..., norm_param: NormalizeParameter | Mapping[str, Any] | None = ..., video_data_param: VideoDataParameter | Mapping[str, Any] | None = ..., split_param: SplitParameter | Mapping[str, Any] | None = ..., region_loss_param: RegionLossParameter | Mapping[str, Any] | None = ..., fcn_data_param: FCNDataParameter | Mapping[str, Any] | None = ..., center_loss_param: CenterLossParameter | Mapping[str, Any] | None = ..., flip_param: FlipParameter | Mapping[str, Any] | None = ..., inner_distance_param: InnerDistanceParameter | Mapping[str, Any] | None = ..., normalize_param: NormalizeParameter | Mapping[str, Any] | None = ..., general_contrastive_loss_param: GeneralContrastiveParameter | Mapping[str, Any] | None = ..., soft_contrastive_loss_param: SoftContrastiveParameter | Mapping[str, Any] | None = ..., general_triplet_loss_param: GeneralTripletParameter | Mapping[str, Any] | None = ..., soft_truncation_param: SoftTruncationParameter | Mapping[str, Any] | None = ..., proposal_param: ProposalParameter | Mapping[str, Any] | None = ..., pairwise_param: PairwiseParameter | Mapping[str, Any] | None = ..., smoothl1_param: SmoothL1Parameter | Mapping[str, Any] | None = ..., batch_contrastive_loss_param: BatchContrastiveParameter | Mapping[str, Any] | None = ..., truncation_param: TruncationParameter | Mapping[str, Any] | None = ..., nca_param: NCAParameter | Mapping[str, Any] | None = ..., largemargin_inner_product_param: LargeMarginInnerProductParameter | Mapping[str, Any] | None = ..., label_specific_rescale_param: LabelSpecificRescaleParameter | Mapping[str, Any] | None = ..., infimum_loss_param: InfimumLossParamter | Mapping[str, Any] | None = ..., ordinal_regression_loss_param: OrdinalRegressionParameter | Mapping[str, Any] | None = ..., resize_param: ResizeParameter | Mapping[str, Any] | None = ..., margin_inner_product_param: MarginInnerProductParameter | Mapping[str, Any] | None = ..., feature_decay_loss_param: FeatureDecayLossParameter | Mapping[str, Any] | None = ..., confidence_penalty_loss_param: ConfidencePenaltyLossParameter | Mapping[str, Any] | None = ..., focal_loss_param: FocalLossParameter | Mapping[str, Any] | None = ..., label_specific_margin_param: LabelSpecificMarginParameter | Mapping[str, Any] | None = ..., channel_scale_param: ChannelScaleParameter | Mapping[str, Any] | None = ..., label_specific_affine_param: LabelSpecificAffineParameter | Mapping[str, Any] | None = ..., label_specific_hard_margin_param: LabelSpecificHardMarginParameter | Mapping[str, Any] | None = ..., label_specific_statistics_param: LabelSpecificStatisticsParameter | Mapping[str, Any] | None = ..., label_specific_add_param: LabelSpecificAddParameter | Mapping[str, Any] | None = ..., exp_triplet_loss_param: ExpTripletParameter | Mapping[str, Any] | None = ..., eval_detection_param: EvalDetectionParameter | Mapping[str, Any] | None = ..., yolo_detection_output_param: YoloDetectionOutputParameter | Mapping[str, Any] | None = ..., yolov3_detection_output_param: Yolov3DetectionOutputParameter | Mapping[str, Any] | None = ..., yolov3_param: Yolov3Parameter | Mapping[str, Any] | None = ..., yolo_seg_param: YoloSegParameter | Mapping[str, Any] | None = ..., segmentation_evaluate_param: SegmentationEvaluateParameter | Mapping[str, Any] | None = ..., detectnet_groundtruth_param: DetectNetGroundTruthParameter | Mapping[str, Any] | None = ..., detectnet_augmentation_param: DetectNetAugmentationParameter | Mapping[str, Any] | None = ..., backward_math: int | str | None = ..., backward_type: int | str | None = ..., forward_math: int | str | None = ..., forward_type: int | str | None = ..., box_annotator_ohem_param: BoxAnnotatorOHEMParameter | Mapping[str, Any] | None = ..., engine: str | None = ..., multinode: MultinodeLayerParameter | Mapping[str, Any] | None = ..., smooth_l1_loss_param: SmoothL1LossParameter | Mapping[str, Any] | None = ..., adaptive_bias_channel_param: AdaptiveBiasChannelParameter | Mapping[str, Any] | None = ..., bias_channel_param: BiasChannelParameter | Mapping[str, Any] | None = ..., bn_param: BNParameter | Mapping[str, Any] | None = ..., dense_crf_param: DenseCRFParameter | Mapping[str, Any] | None = ..., domain_transform_param: DomainTransformParameter | Mapping[str, Any] | None = ..., interp_param: InterpParameter | Mapping[str, Any] | None = ..., mat_read_param: MatReadParameter | Mapping[str, Any] | None = ..., mat_write_param: MatWriteParameter | Mapping[str, Any] | None = ..., seg_accuracy_param: SegAccuracyParameter | Mapping[str, Any] | None = ..., unique_label_param: UniqueLabelParameter | Mapping[str, Any] | None = ..., seg_data_param: SegDataParameter | Mapping[str, Any] | None = ..., relu6_param: ReLUParameter | Mapping[str, Any] | None = ..., upsample_param: UpsampleParameter | Mapping[str, Any] | None = ..., augmentation_param: AugmentationParameter | Mapping[str, Any] | None = ..., coeff_schedule_param: CoeffScheduleParameter | Mapping[str, Any] | None = ..., correlation_param: CorrelationParameter | Mapping[str, Any] | None = ..., downsample_param: DownsampleParameter | Mapping[str, Any] | None = ..., flow_warp_param: FlowWarpParameter | Mapping[str, Any] | None = ..., l1_loss_param: L1LossParameter | Mapping[str, Any] | None = ..., lpq_loss_param: LpqLossParameter | Mapping[str, Any] | None = ..., mean_param: MeanParameter | Mapping[str, Any] | None = ..., reader_param: ReaderParameter | Mapping[str, Any] | None = ..., resample_param: ResampleParameter | Mapping[str, Any] | None = ..., writer_param: WriterParameter | Mapping[str, Any] | None = ..., eltwise_affine_param: EltwiseAffineParameter | Mapping[str, Any] | None = ..., hotspot_param: HotspotParameter | Mapping[str, Any] | None = ..., insanity_param: InsanityParameter | Mapping[str, Any] | None = ..., local_param: LocalParameter | Mapping[str, Any] | None = ..., noise_param: NoiseParameter | Mapping[str, Any] | None = ..., predict_box_param: PredictBoxParameter | Mapping[str, Any] | None = ..., sub_region_param: SubRegionParameter | Mapping[str, Any] | None = ..., triplet_loss_param: TripletLossParameter | Mapping[str, Any] | None = ..., parse_evaluate_param: ParseEvaluateParameter | Mapping[str, Any] | None = ..., unpooling_param: UnPoolingParameter | Mapping[str, Any] | None = ..., affinity_param: AffinityParameter | Mapping[str, Any] | None = ..., mergecrop_param: MergeCropParameter | Mapping[str, Any] | None = ..., moe_param: MOEParameter | Mapping[str, Any] | None = ..., dense_image_data_param: DenseImageDataParameter | Mapping[str, Any] | None = ..., roi_align_param: ROIAlignParameter | Mapping[str, Any] | None = ..., imresize_param: ImResizeParameter | Mapping[str, Any] | None = ..., nms_param: NmsParameter | Mapping[str, Any] | None = ..., cpm_transform_param: CPMTransformationParameter | Mapping[str, Any] | None = ..., mish_param: MishParameter | Mapping[str, Any] | None = ..., st_param: SpatialTransformerParameter | Mapping[str, Any] | None = ..., lstm_param: LSTMParameter | Mapping[str, Any] | None = ..., box_output_param: BoxOutputParameter | Mapping[str, Any] | None = ..., multi_stage_meanfield_param: MultiStageMeanfieldParameter | Mapping[str, Any] | None = ..., ctc_loss_param: CTCLossParameter | Mapping[str, Any] | None = ..., transpose_param: TransposeParameter | Mapping[str, Any] | None = ..., reverse_param: ReverseParameter | Mapping[str, Any] | None = ..., roi_warping_param: ROIWarpingParameter | Mapping[str, Any] | None = ..., mask_pooling_param: MaskPoolingParameter | Mapping[str, Any] | None = ..., heatmap_data_param: HeatmapDataParameter | Mapping[str, Any] | None = ..., deformable_convolution_param: DeformableConvolutionParameter | Mapping[str, Any] | None = ..., mil_data_param: MILDataParameter | Mapping[str, Any] | None = ..., mil_param: MILParameter | Mapping[str, Any] | None = ...) -> None: ...
+    @property
+    def color_conv_param(self) -> ColorConvParameter: ...
+    @property
+    def image_data_modify_param(self) -> ImageDataModifyParameter: ...
+    @property
+    def split_data_param(self) -> SplitDataParameter: ...
+    @property
+    def labelsequence_accuracy_param(self) -> LabelsequenceAccuracyParameter: ...
+    @property
+    def remote_data_param(self) -> RemoteDataParameter: ...
+    @property
+    def pushin_param(self) -> PushinParameter: ...
+    @property
+    def bbox_data_param(self) -> BboxDataParameter: ...
+    @property
+    def squeezedet_param(self) -> SqueezeDetLossParameter: ...
+    @property
+    def normalize_bbox_param(self) -> NormalizeBBoxParameter: ...
+    @property
+    def label_transform_param(self) -> LabelTransformParameter: ...
+    @property
+    def tree_param(self) -> TreeParameter: ...
+    @property
+    def loss_tree_param(self) -> TreeParameter: ...
+    @property
+    def accuracy_tree_param(self) -> AccuracyTreeParameter: ...
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    def __init__(self, *, name: str | None = ..., type: str | None = ..., bottom: Iterable[str] | None = ..., top: Iterable[str] | None = ..., loss_weight: Iterable[float] | None = ..., param: Iterable[ParamSpec | Mapping[str, Any]] | None = ..., blobs: Iterable[BlobProto | Mapping[str, Any]] | None = ..., include: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., exclude: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., phase: int | str | None = ..., propagate_down: Iterable[bool] | None = ..., transform_param: TransformationParameter | Mapping[str, Any] | None = ..., loss_param: LossParameter | Mapping[str, Any] | None = ..., accuracy_param: AccuracyParameter | Mapping[str, Any] | None = ..., argmax_param: ArgMaxParameter | Mapping[str, Any] | None = ..., concat_param: ConcatParameter | Mapping[str, Any] | None = ..., contrastive_loss_param: ContrastiveLossParameter | Mapping[str, Any] | None = ..., convolution_param: ConvolutionParameter | Mapping[str, Any] | None = ..., data_param: DataParameter | Mapping[str, Any] | None = ..., dropout_param: DropoutParameter | Mapping[str, Any] | None = ..., dummy_data_param: DummyDataParameter | Mapping[str, Any] | None = ..., eltwise_param: EltwiseParameter | Mapping[str, Any] | None = ..., exp_param: ExpParameter | Mapping[str, Any] | None = ..., hdf5_data_param: HDF5DataParameter | Mapping[str, Any] | None = ..., hdf5_output_param: HDF5OutputParameter | Mapping[str, Any] | None = ..., hinge_loss_param: HingeLossParameter | Mapping[str, Any] | None = ..., image_data_param: ImageDataParameter | Mapping[str, Any] | None = ..., infogain_loss_param: InfogainLossParameter | Mapping[str, Any] | None = ..., inner_product_param: InnerProductParameter | Mapping[str, Any] | None = ..., lrn_param: LRNParameter | Mapping[str, Any] | None = ..., memory_data_param: MemoryDataParameter | Mapping[str, Any] | None = ..., mvn_param: MVNParameter | Mapping[str, Any] | None = ..., pooling_param: PoolingParameter | Mapping[str, Any] | None = ..., power_param: PowerParameter | Mapping[str, Any] | None = ..., relu_param: ReLUParameter | Mapping[str, Any] | None = ..., sigmoid_param: SigmoidParameter | Mapping[str, Any] | None = ..., softmax_param: SoftmaxParameter | Mapping[str, Any] | None = ..., slice_param: SliceParameter | Mapping[str, Any] | None = ..., tanh_param: TanHParameter | Mapping[str, Any] | None = ..., threshold_param: ThresholdParameter | Mapping[str, Any] | None = ..., window_data_param: WindowDataParameter | Mapping[str, Any] | None = ..., python_param: PythonParameter | Mapping[str, Any] | None = ..., prelu_param: PReLUParameter | Mapping[str, Any] | None = ..., spp_param: SPPParameter | Mapping[str, Any] | None = ..., reshape_param: ReshapeParameter | Mapping[str, Any] | None = ..., log_param: LogParameter | Mapping[str, Any] | None = ..., flatten_param: FlattenParameter | Mapping[str, Any] | None = ..., reduction_param: ReductionParameter | Mapping[str, Any] | None = ..., embed_param: EmbedParameter | Mapping[str, Any] | None = ..., tile_param: TileParameter | Mapping[str, Any] | None = ..., batch_norm_param: BatchNormParameter | Mapping[str, Any] | None = ..., elu_param: ELUParameter | Mapping[str, Any] | None = ..., bias_param: BiasParameter | Mapping[str, Any] | None = ..., scale_param: ScaleParameter | Mapping[str, Any] | None = ..., input_param: InputParameter | Mapping[str, Any] | None = ..., crop_param: CropParameter | Mapping[str, Any] | None = ..., parameter_param: ParameterParameter | Mapping[str, Any] | None = ..., recurrent_param: RecurrentParameter | Mapping[str, Any] | None = ..., swish_param: SwishParameter | Mapping[str, Any] | None = ..., clip_param: ClipParameter | Mapping[str, Any] | None = ..., bottom_data_type: int | str | None = ..., compute_data_type: int | str | None = ..., top_data_type: int | str | None = ..., bottom_quantizer: Iterable[QuantizerParameter | Mapping[str, Any]] | None = ..., top_quantizer: Iterable[QuantizerParameter | Mapping[str, Any]] | None = ..., net_quantizer: QuantizerParameter | Mapping[str, Any] | None = ..., blobs_quantizer: Iterable[QuantizerParameter | Mapping[str, Any]] | None = ..., autotune: int | str | None = ..., device: int | None = ..., bottom_shared_index: Iterable[int] | None = ..., top_shared_index: Iterable[int] | None = ..., debug: bool | None = ..., cudnn_math_override: int | None = ..., mn_activation_param: MnActivationParameter | Mapping[str, Any] | None = ..., trt_param: TRTParameter | Mapping[str, Any] | None = ..., psroi_pooling_param: PSROIPoolingParameter | Mapping[str, Any] | None = ..., roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ..., spatial_dropout_param: SpatialDropoutParameter | Mapping[str, Any] | None = ..., mn_grad_compress_param: MnParamGradCompressParameter | Mapping[str, Any] | None = ..., reshape_every_iter: bool | None = ..., quantization_param: QuantizationParameter | Mapping[str, Any] | None = ..., reorg_param: ReorgParameter | Mapping[str, Any] | None = ..., accum_param: AccumParameter | Mapping[str, Any] | None = ..., black_augmentation_param: BlackAugmentationParameter | Mapping[str, Any] | None = ..., batch_reduction_param: BatchReductionParameter | Mapping[str, Any] | None = ..., sequence_data_param: SequenceDataParameter | Mapping[str, Any] | None = ..., shuffle_channel_param: ShuffleChannelParameter | Mapping[str, Any] | None = ..., yolo_v2_loss_param: YoloV2LossParameter | Mapping[str, Any] | None = ..., yolo_v3_loss_param: YoloV3LossParameter | Mapping[str, Any] | None = ..., annotated_data_param: AnnotatedDataParameter | Mapping[str, Any] | None = ..., multibox_loss_param: MultiBoxLossParameter | Mapping[str, Any] | None = ..., permute_param: PermuteParameter | Mapping[str, Any] | None = ..., prior_box_param: PriorBoxParameter | Mapping[str, Any] | None = ..., detection_output_param: DetectionOutputParameter | Mapping[str, Any] | None = ..., detection_evaluate_param: DetectionEvaluateParameter | Mapping[str, Any] | None = ..., norm_param: NormalizeParameter | Mapping[str, Any] | None = ..., video_data_param: VideoDataParameter | Mapping[str, Any] | None = ..., split_param: SplitParameter | Mapping[str, Any] | None = ..., region_loss_param: RegionLossParameter | Mapping[str, Any] | None = ..., fcn_data_param: FCNDataParameter | Mapping[str, Any] | None = ..., center_loss_param: CenterLossParameter | Mapping[str, Any] | None = ..., flip_param: FlipParameter | Mapping[str, Any] | None = ..., inner_distance_param: InnerDistanceParameter | Mapping[str, Any] | None = ..., normalize_param: NormalizeParameter | Mapping[str, Any] | None = ..., general_contrastive_loss_param: GeneralContrastiveParameter | Mapping[str, Any] | None = ..., soft_contrastive_loss_param: SoftContrastiveParameter | Mapping[str, Any] | None = ..., general_triplet_loss_param: GeneralTripletParameter | Mapping[str, Any] | None = ..., soft_truncation_param: SoftTruncationParameter | Mapping[str, Any] | None = ..., proposal_param: ProposalParameter | Mapping[str, Any] | None = ..., pairwise_param: PairwiseParameter | Mapping[str, Any] | None = ..., smoothl1_param: SmoothL1Parameter | Mapping[str, Any] | None = ..., batch_contrastive_loss_param: BatchContrastiveParameter | Mapping[str, Any] | None = ..., truncation_param: TruncationParameter | Mapping[str, Any] | None = ..., nca_param: NCAParameter | Mapping[str, Any] | None = ..., largemargin_inner_product_param: LargeMarginInnerProductParameter | Mapping[str, Any] | None = ..., label_specific_rescale_param: LabelSpecificRescaleParameter | Mapping[str, Any] | None = ..., infimum_loss_param: InfimumLossParamter | Mapping[str, Any] | None = ..., ordinal_regression_loss_param: OrdinalRegressionParameter | Mapping[str, Any] | None = ..., resize_param: ResizeParameter | Mapping[str, Any] | None = ..., margin_inner_product_param: MarginInnerProductParameter | Mapping[str, Any] | None = ..., feature_decay_loss_param: FeatureDecayLossParameter | Mapping[str, Any] | None = ..., confidence_penalty_loss_param: ConfidencePenaltyLossParameter | Mapping[str, Any] | None = ..., focal_loss_param: FocalLossParameter | Mapping[str, Any] | None = ..., label_specific_margin_param: LabelSpecificMarginParameter | Mapping[str, Any] | None = ..., channel_scale_param: ChannelScaleParameter | Mapping[str, Any] | None = ..., label_specific_affine_param: LabelSpecificAffineParameter | Mapping[str, Any] | None = ..., label_specific_hard_margin_param: LabelSpecificHardMarginParameter | Mapping[str, Any] | None = ..., label_specific_statistics_param: LabelSpecificStatisticsParameter | Mapping[str, Any] | None = ..., label_specific_add_param: LabelSpecificAddParameter | Mapping[str, Any] | None = ..., exp_triplet_loss_param: ExpTripletParameter | Mapping[str, Any] | None = ..., eval_detection_param: EvalDetectionParameter | Mapping[str, Any] | None = ..., yolo_detection_output_param: YoloDetectionOutputParameter | Mapping[str, Any] | None = ..., yolov3_detection_output_param: Yolov3DetectionOutputParameter | Mapping[str, Any] | None = ..., yolov3_param: Yolov3Parameter | Mapping[str, Any] | None = ..., yolo_seg_param: YoloSegParameter | Mapping[str, Any] | None = ..., segmentation_evaluate_param: SegmentationEvaluateParameter | Mapping[str, Any] | None = ..., detectnet_groundtruth_param: DetectNetGroundTruthParameter | Mapping[str, Any] | None = ..., detectnet_augmentation_param: DetectNetAugmentationParameter | Mapping[str, Any] | None = ..., backward_math: int | str | None = ..., backward_type: int | str | None = ..., forward_math: int | str | None = ..., forward_type: int | str | None = ..., box_annotator_ohem_param: BoxAnnotatorOHEMParameter | Mapping[str, Any] | None = ..., engine: str | None = ..., multinode: MultinodeLayerParameter | Mapping[str, Any] | None = ..., smooth_l1_loss_param: SmoothL1LossParameter | Mapping[str, Any] | None = ..., adaptive_bias_channel_param: AdaptiveBiasChannelParameter | Mapping[str, Any] | None = ..., bias_channel_param: BiasChannelParameter | Mapping[str, Any] | None = ..., bn_param: BNParameter | Mapping[str, Any] | None = ..., dense_crf_param: DenseCRFParameter | Mapping[str, Any] | None = ..., domain_transform_param: DomainTransformParameter | Mapping[str, Any] | None = ..., interp_param: InterpParameter | Mapping[str, Any] | None = ..., mat_read_param: MatReadParameter | Mapping[str, Any] | None = ..., mat_write_param: MatWriteParameter | Mapping[str, Any] | None = ..., seg_accuracy_param: SegAccuracyParameter | Mapping[str, Any] | None = ..., unique_label_param: UniqueLabelParameter | Mapping[str, Any] | None = ..., seg_data_param: SegDataParameter | Mapping[str, Any] | None = ..., relu6_param: ReLUParameter | Mapping[str, Any] | None = ..., upsample_param: UpsampleParameter | Mapping[str, Any] | None = ..., augmentation_param: AugmentationParameter | Mapping[str, Any] | None = ..., coeff_schedule_param: CoeffScheduleParameter | Mapping[str, Any] | None = ..., correlation_param: CorrelationParameter | Mapping[str, Any] | None = ..., downsample_param: DownsampleParameter | Mapping[str, Any] | None = ..., flow_warp_param: FlowWarpParameter | Mapping[str, Any] | None = ..., l1_loss_param: L1LossParameter | Mapping[str, Any] | None = ..., lpq_loss_param: LpqLossParameter | Mapping[str, Any] | None = ..., mean_param: MeanParameter | Mapping[str, Any] | None = ..., reader_param: ReaderParameter | Mapping[str, Any] | None = ..., resample_param: ResampleParameter | Mapping[str, Any] | None = ..., writer_param: WriterParameter | Mapping[str, Any] | None = ..., eltwise_affine_param: EltwiseAffineParameter | Mapping[str, Any] | None = ..., hotspot_param: HotspotParameter | Mapping[str, Any] | None = ..., insanity_param: InsanityParameter | Mapping[str, Any] | None = ..., local_param: LocalParameter | Mapping[str, Any] | None = ..., noise_param: NoiseParameter | Mapping[str, Any] | None = ..., predict_box_param: PredictBoxParameter | Mapping[str, Any] | None = ..., sub_region_param: SubRegionParameter | Mapping[str, Any] | None = ..., triplet_loss_param: TripletLossParameter | Mapping[str, Any] | None = ..., parse_evaluate_param: ParseEvaluateParameter | Mapping[str, Any] | None = ..., unpooling_param: UnPoolingParameter | Mapping[str, Any] | None = ..., affinity_param: AffinityParameter | Mapping[str, Any] | None = ..., mergecrop_param: MergeCropParameter | Mapping[str, Any] | None = ..., moe_param: MOEParameter | Mapping[str, Any] | None = ..., dense_image_data_param: DenseImageDataParameter | Mapping[str, Any] | None = ..., roi_align_param: ROIAlignParameter | Mapping[str, Any] | None = ..., imresize_param: ImResizeParameter | Mapping[str, Any] | None = ..., nms_param: NmsParameter | Mapping[str, Any] | None = ..., cpm_transform_param: CPMTransformationParameter | Mapping[str, Any] | None = ..., mish_param: MishParameter | Mapping[str, Any] | None = ..., st_param: SpatialTransformerParameter | Mapping[str, Any] | None = ..., lstm_param: LSTMParameter | Mapping[str, Any] | None = ..., box_output_param: BoxOutputParameter | Mapping[str, Any] | None = ..., multi_stage_meanfield_param: MultiStageMeanfieldParameter | Mapping[str, Any] | None = ..., ctc_loss_param: CTCLossParameter | Mapping[str, Any] | None = ..., transpose_param: TransposeParameter | Mapping[str, Any] | None = ..., reverse_param: ReverseParameter | Mapping[str, Any] | None = ..., roi_warping_param: ROIWarpingParameter | Mapping[str, Any] | None = ..., mask_pooling_param: MaskPoolingParameter | Mapping[str, Any] | None = ..., heatmap_data_param: HeatmapDataParameter | Mapping[str, Any] | None = ..., selu_param: SeLuParameter | Mapping[str, Any] | None = ..., selu_dropout_param: SeLuDropoutParameter | Mapping[str, Any] | None = ..., continuation_indicator_param: ContinuationIndicatorParameter | Mapping[str, Any] | None = ..., deformable_convolution_param: DeformableConvolutionParameter | Mapping[str, Any] | None = ..., mil_data_param: MILDataParameter | Mapping[str, Any] | None = ..., mil_param: MILParameter | Mapping[str, Any] | None = ..., color_conv_param: ColorConvParameter | Mapping[str, Any] | None = ..., image_data_modify_param: ImageDataModifyParameter | Mapping[str, Any] | None = ..., split_data_param: SplitDataParameter | Mapping[str, Any] | None = ..., labelsequence_accuracy_param: LabelsequenceAccuracyParameter | Mapping[str, Any] | None = ..., remote_data_param: RemoteDataParameter | Mapping[str, Any] | None = ..., pushin_param: PushinParameter | Mapping[str, Any] | None = ..., bbox_data_param: BboxDataParameter | Mapping[str, Any] | None = ..., squeezedet_param: SqueezeDetLossParameter | Mapping[str, Any] | None = ..., normalize_bbox_param: NormalizeBBoxParameter | Mapping[str, Any] | None = ..., label_transform_param: LabelTransformParameter | Mapping[str, Any] | None = ..., tree_param: TreeParameter | Mapping[str, Any] | None = ..., loss_tree_param: TreeParameter | Mapping[str, Any] | None = ..., accuracy_tree_param: AccuracyTreeParameter | Mapping[str, Any] | None = ..., weight_filler: FillerParameter | Mapping[str, Any] | None = ..., bias_filler: FillerParameter | Mapping[str, Any] | None = ...) -> None: ...
 
 class SolverParameter(Message):
     SnapshotFormat: _EnumTypeWrapper[int]
@@ -786,7 +822,15 @@ class TransformationParameter(Message):
     scale_min: float
     random_90_deg_rot: bool
     vertical_mirror: bool
-    def __init__(self, *, scale: float | None = ..., mirror: bool | None = ..., crop_size: int | None = ..., mean_file: str | None = ..., mean_value: Iterable[float] | None = ..., force_color: bool | None = ..., force_gray: bool | None = ..., resize_param: Iterable[ResizeParameter | Mapping[str, Any]] | None = ..., noise_param: Iterable[NoiseParameter | Mapping[str, Any]] | None = ..., emit_constraint: EmitConstraint | Mapping[str, Any] | None = ..., crop_h: int | None = ..., crop_w: int | None = ..., distort_param: DistortionParameter | Mapping[str, Any] | None = ..., expand_param: ExpansionParameter | Mapping[str, Any] | None = ..., vertical_stretch_upper: float | None = ..., horizontal_stretch_lower: float | None = ..., horizontal_stretch_upper: float | None = ..., interpolation_algo_down: int | str | None = ..., interpolation_algo_up: int | str | None = ..., allow_upscale: bool | None = ..., forward_packing: int | str | None = ..., display: bool | None = ..., num_labels: int | None = ..., max_smooth: float | None = ..., max_color_shift: int | None = ..., min_side_min: int | None = ..., min_side_max: int | None = ..., min_side: int | None = ..., apply_probability: float | None = ..., debug_params: bool | None = ..., cvt_bgr2rgb: bool | None = ..., img_rand_resize_lower: int | None = ..., img_rand_resize_upper: int | None = ..., rand_resize_ratio_lower: float | None = ..., rand_resize_ratio_upper: float | None = ..., random_seed: int | None = ..., use_gpu_transform: bool | None = ..., vertical_stretch_lower: float | None = ..., bgr2rgb: bool | None = ..., flow: bool | None = ..., pad: int | None = ..., random_aspect_ratio_param: RandomAspectRatioParameter | Mapping[str, Any] | None = ..., random_resize_param: RandomResizeParameter | Mapping[str, Any] | None = ..., crop_height: int | None = ..., crop_width: int | None = ..., scale_factors: Iterable[float] | None = ..., fix_crop: bool | None = ..., is_flow: bool | None = ..., max_distort: int | None = ..., more_fix_crop: bool | None = ..., multi_scale: bool | None = ..., original_image: bool | None = ..., scale_ratios: Iterable[float] | None = ..., stride: int | None = ..., upper_height: int | None = ..., upper_size: int | None = ..., upper_width: int | None = ..., contrast_brightness_adjustment: bool | None = ..., enable_classf_aug: bool | None = ..., max_brightness_shift: int | None = ..., max_contrast: float | None = ..., max_rotation_angle: int | None = ..., max_scaling_factor: float | None = ..., min_contrast: float | None = ..., min_scaling_factor: float | None = ..., smooth_filtering: bool | None = ..., aspect_max: float | None = ..., aspect_min: float | None = ..., center_crop: bool | None = ..., erase_ratio: float | None = ..., scale_max: float | None = ..., scale_min: float | None = ..., random_90_deg_rot: bool | None = ..., vertical_mirror: bool | None = ...) -> None: ...
+    @property
+    def geometry_param(self) -> GeometryParameter: ...
+    multiscale: bool
+    var_sz_img_enabled: bool
+    var_sz_img_rand_resize_lower: int
+    var_sz_img_rand_resize_upper: int
+    var_sz_img_rand_crop: int
+    var_sz_img_center_crop: int
+    def __init__(self, *, scale: float | None = ..., mirror: bool | None = ..., crop_size: int | None = ..., mean_file: str | None = ..., mean_value: Iterable[float] | None = ..., force_color: bool | None = ..., force_gray: bool | None = ..., resize_param: Iterable[ResizeParameter | Mapping[str, Any]] | None = ..., noise_param: Iterable[NoiseParameter | Mapping[str, Any]] | None = ..., emit_constraint: EmitConstraint | Mapping[str, Any] | None = ..., crop_h: int | None = ..., crop_w: int | None = ..., distort_param: DistortionParameter | Mapping[str, Any] | None = ..., expand_param: ExpansionParameter | Mapping[str, Any] | None = ..., vertical_stretch_upper: float | None = ..., horizontal_stretch_lower: float | None = ..., horizontal_stretch_upper: float | None = ..., interpolation_algo_down: int | str | None = ..., interpolation_algo_up: int | str | None = ..., allow_upscale: bool | None = ..., forward_packing: int | str | None = ..., display: bool | None = ..., num_labels: int | None = ..., max_smooth: float | None = ..., max_color_shift: int | None = ..., min_side_min: int | None = ..., min_side_max: int | None = ..., min_side: int | None = ..., apply_probability: float | None = ..., debug_params: bool | None = ..., cvt_bgr2rgb: bool | None = ..., img_rand_resize_lower: int | None = ..., img_rand_resize_upper: int | None = ..., rand_resize_ratio_lower: float | None = ..., rand_resize_ratio_upper: float | None = ..., random_seed: int | None = ..., use_gpu_transform: bool | None = ..., vertical_stretch_lower: float | None = ..., bgr2rgb: bool | None = ..., flow: bool | None = ..., pad: int | None = ..., random_aspect_ratio_param: RandomAspectRatioParameter | Mapping[str, Any] | None = ..., random_resize_param: RandomResizeParameter | Mapping[str, Any] | None = ..., crop_height: int | None = ..., crop_width: int | None = ..., scale_factors: Iterable[float] | None = ..., fix_crop: bool | None = ..., is_flow: bool | None = ..., max_distort: int | None = ..., more_fix_crop: bool | None = ..., multi_scale: bool | None = ..., original_image: bool | None = ..., scale_ratios: Iterable[float] | None = ..., stride: int | None = ..., upper_height: int | None = ..., upper_size: int | None = ..., upper_width: int | None = ..., contrast_brightness_adjustment: bool | None = ..., enable_classf_aug: bool | None = ..., max_brightness_shift: int | None = ..., max_contrast: float | None = ..., max_rotation_angle: int | None = ..., max_scaling_factor: float | None = ..., min_contrast: float | None = ..., min_scaling_factor: float | None = ..., smooth_filtering: bool | None = ..., aspect_max: float | None = ..., aspect_min: float | None = ..., center_crop: bool | None = ..., erase_ratio: float | None = ..., scale_max: float | None = ..., scale_min: float | None = ..., random_90_deg_rot: bool | None = ..., vertical_mirror: bool | None = ..., geometry_param: GeometryParameter | Mapping[str, Any] | None = ..., multiscale: bool | None = ..., var_sz_img_enabled: bool | None = ..., var_sz_img_rand_resize_lower: int | None = ..., var_sz_img_rand_resize_upper: int | None = ..., var_sz_img_rand_crop: int | None = ..., var_sz_img_center_crop: int | None = ...) -> None: ...
 
 class LossParameter(Message):
     NormalizationMode: _EnumTypeWrapper[int]
@@ -897,6 +941,10 @@ class ConvolutionParameter(Message):
     FusionType: _EnumTypeWrapper[int]
     NONE_FUSION: int
     SUM_FUSION: int
+    CudnnFlavor: _EnumTypeWrapper[int]
+    SINGLE_HANDLE: int
+    MULTIPLE_HANDLES: int
+    MIN_MEMORY: int
     num_output: int
     bias_term: bool
     @property
@@ -947,7 +995,8 @@ class ConvolutionParameter(Message):
     kernel_depth: int
     temporal_pad: int
     temporal_stride: int
-    def __init__(self, *, num_output: int | None = ..., bias_term: bool | None = ..., pad: Iterable[int] | None = ..., kernel_size: Iterable[int] | None = ..., stride: Iterable[int] | None = ..., dilation: Iterable[int] | None = ..., pad_h: int | None = ..., pad_w: int | None = ..., kernel_h: int | None = ..., kernel_w: int | None = ..., stride_h: int | None = ..., stride_w: int | None = ..., group: int | None = ..., weight_filler: FillerParameter | Mapping[str, Any] | None = ..., bias_filler: FillerParameter | Mapping[str, Any] | None = ..., engine: int | str | None = ..., axis: int | None = ..., force_nd_im2col: bool | None = ..., cudnn_convolution_algo_seeker: int | str | None = ..., conv_algos_override: str | None = ..., conv_algorithm: str | None = ..., coeff: Iterable[float] | None = ..., fusion_type: int | str | None = ..., relu_param: ReLUParameter | Mapping[str, Any] | None = ..., negative_slope: float | None = ..., relu: bool | None = ..., dilation_h: int | None = ..., dilation_w: int | None = ..., shape_offset: Iterable[int] | None = ..., filter_stride: int | None = ..., filter_stride_h: int | None = ..., filter_stride_w: int | None = ..., eltwise_param: EltwiseParameter | Mapping[str, Any] | None = ..., fuse_type: int | str | None = ..., hole: int | None = ..., hole_h: int | None = ..., hole_w: int | None = ..., kernel_depth: int | None = ..., temporal_pad: int | None = ..., temporal_stride: int | None = ...) -> None: ...
+    cudnn_flavor: int
+    def __init__(self, *, num_output: int | None = ..., bias_term: bool | None = ..., pad: Iterable[int] | None = ..., kernel_size: Iterable[int] | None = ..., stride: Iterable[int] | None = ..., dilation: Iterable[int] | None = ..., pad_h: int | None = ..., pad_w: int | None = ..., kernel_h: int | None = ..., kernel_w: int | None = ..., stride_h: int | None = ..., stride_w: int | None = ..., group: int | None = ..., weight_filler: FillerParameter | Mapping[str, Any] | None = ..., bias_filler: FillerParameter | Mapping[str, Any] | None = ..., engine: int | str | None = ..., axis: int | None = ..., force_nd_im2col: bool | None = ..., cudnn_convolution_algo_seeker: int | str | None = ..., conv_algos_override: str | None = ..., conv_algorithm: str | None = ..., coeff: Iterable[float] | None = ..., fusion_type: int | str | None = ..., relu_param: ReLUParameter | Mapping[str, Any] | None = ..., negative_slope: float | None = ..., relu: bool | None = ..., dilation_h: int | None = ..., dilation_w: int | None = ..., shape_offset: Iterable[int] | None = ..., filter_stride: int | None = ..., filter_stride_h: int | None = ..., filter_stride_w: int | None = ..., eltwise_param: EltwiseParameter | Mapping[str, Any] | None = ..., fuse_type: int | str | None = ..., hole: int | None = ..., hole_h: int | None = ..., hole_w: int | None = ..., kernel_depth: int | None = ..., temporal_pad: int | None = ..., temporal_stride: int | None = ..., cudnn_flavor: int | str | None = ...) -> None: ...
 
 class CropParameter(Message):
     axis: int
@@ -1004,7 +1053,9 @@ class DataParameter(Message):
     @property
     def side(self) -> RepeatedScalarFieldContainer[int]: ...
     shuffle_buffer_size: int
-    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., backend: int | str | None = ..., scale: float | None = ..., mean_file: str | None = ..., crop_size: int | None = ..., mirror: bool | None = ..., force_encoded_color: bool | None = ..., prefetch: int | None = ..., shuffle: bool | None = ..., parser_threads: int | None = ..., cache: bool | None = ..., precache: bool | None = ..., preselection_file: str | None = ..., preselection_label: int | None = ..., range_start: int | None = ..., range_end: int | None = ..., rand_permute: bool | None = ..., rand_permute_order: int | str | None = ..., rand_permute_seed: int | None = ..., slice_point: Iterable[int] | None = ..., encoding: Iterable[int | str] | None = ..., verbose: bool | None = ..., subtract: Iterable[float] | None = ..., permute_every_iter: int | None = ..., block_size: int | None = ..., disk_reader_threads: int | None = ..., huge_video_dataset: bool | None = ..., limit_samples: int | None = ..., threads: int | None = ..., side: Iterable[int] | None = ..., shuffle_buffer_size: int | None = ...) -> None: ...
+    mpi_skip_step: int
+    mem_data_source: str
+    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., backend: int | str | None = ..., scale: float | None = ..., mean_file: str | None = ..., crop_size: int | None = ..., mirror: bool | None = ..., force_encoded_color: bool | None = ..., prefetch: int | None = ..., shuffle: bool | None = ..., parser_threads: int | None = ..., cache: bool | None = ..., precache: bool | None = ..., preselection_file: str | None = ..., preselection_label: int | None = ..., range_start: int | None = ..., range_end: int | None = ..., rand_permute: bool | None = ..., rand_permute_order: int | str | None = ..., rand_permute_seed: int | None = ..., slice_point: Iterable[int] | None = ..., encoding: Iterable[int | str] | None = ..., verbose: bool | None = ..., subtract: Iterable[float] | None = ..., permute_every_iter: int | None = ..., block_size: int | None = ..., disk_reader_threads: int | None = ..., huge_video_dataset: bool | None = ..., limit_samples: int | None = ..., threads: int | None = ..., side: Iterable[int] | None = ..., shuffle_buffer_size: int | None = ..., mpi_skip_step: int | None = ..., mem_data_source: str | None = ...) -> None: ...
 
 class DropoutParameter(Message):
     Engine: _EnumTypeWrapper[int]
@@ -1135,7 +1186,8 @@ class ImageDataParameter(Message):
     max_rotate_angle: float
     max_shear_ratio: float
     min_random_scale: float
-    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., scale: float | None = ..., mean_file: str | None = ..., crop_size: int | None = ..., mirror: bool | None = ..., root_folder: str | None = ..., short_side: int | None = ..., threads: int | None = ..., cache: bool | None = ..., precache: bool | None = ..., dataset_share_per_node: float | None = ..., max_random_scale: float | None = ..., max_random_shift: int | None = ..., face_mirror: bool | None = ..., face_point_num: int | None = ..., balance_class: bool | None = ..., balance_by: int | None = ..., label_cut_start: int | None = ..., label_cut_end: int | None = ..., min_height: int | None = ..., min_width: int | None = ..., ignore_label: int | None = ..., label_type: int | str | None = ..., face_transform: bool | None = ..., max_aspect_ratio: float | None = ..., max_rotate_angle: float | None = ..., max_shear_ratio: float | None = ..., min_random_scale: float | None = ...) -> None: ...
+    images_in_color: bool
+    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., scale: float | None = ..., mean_file: str | None = ..., crop_size: int | None = ..., mirror: bool | None = ..., root_folder: str | None = ..., short_side: int | None = ..., threads: int | None = ..., cache: bool | None = ..., precache: bool | None = ..., dataset_share_per_node: float | None = ..., max_random_scale: float | None = ..., max_random_shift: int | None = ..., face_mirror: bool | None = ..., face_point_num: int | None = ..., balance_class: bool | None = ..., balance_by: int | None = ..., label_cut_start: int | None = ..., label_cut_end: int | None = ..., min_height: int | None = ..., min_width: int | None = ..., ignore_label: int | None = ..., label_type: int | str | None = ..., face_transform: bool | None = ..., max_aspect_ratio: float | None = ..., max_rotate_angle: float | None = ..., max_shear_ratio: float | None = ..., min_random_scale: float | None = ..., images_in_color: bool | None = ...) -> None: ...
 
 class InfogainLossParameter(Message):
     source: str
@@ -1276,7 +1328,12 @@ class PoolingParameter(Message):
     kernel_depth: int
     temporal_pad: int
     temporal_stride: int
-    def __init__(self, *, pool: int | str | None = ..., pad: int | None = ..., pad_h: int | None = ..., pad_w: int | None = ..., kernel_size: int | None = ..., kernel_h: int | None = ..., kernel_w: int | None = ..., stride: int | None = ..., stride_h: int | None = ..., stride_w: int | None = ..., engine: int | str | None = ..., global_pooling: bool | None = ..., round_mode: int | str | None = ..., axis: int | None = ..., pad_3d: Iterable[int] | None = ..., kernel_size_3d: Iterable[int] | None = ..., stride_3d: Iterable[int] | None = ..., torch_pooling: bool | None = ..., avg_include_pad: bool | None = ..., blobs_a_min: float | None = ..., blobs_lr: float | None = ..., bin_h: int | None = ..., bin_size: int | None = ..., bin_w: int | None = ..., dilation: Iterable[int] | None = ..., ceil_mode: bool | None = ..., kernel_depth: int | None = ..., temporal_pad: int | None = ..., temporal_stride: int | None = ...) -> None: ...
+    norm_region: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    def __init__(self, *, pool: int | str | None = ..., pad: int | None = ..., pad_h: int | None = ..., pad_w: int | None = ..., kernel_size: int | None = ..., kernel_h: int | None = ..., kernel_w: int | None = ..., stride: int | None = ..., stride_h: int | None = ..., stride_w: int | None = ..., engine: int | str | None = ..., global_pooling: bool | None = ..., round_mode: int | str | None = ..., axis: int | None = ..., pad_3d: Iterable[int] | None = ..., kernel_size_3d: Iterable[int] | None = ..., stride_3d: Iterable[int] | None = ..., torch_pooling: bool | None = ..., avg_include_pad: bool | None = ..., blobs_a_min: float | None = ..., blobs_lr: float | None = ..., bin_h: int | None = ..., bin_size: int | None = ..., bin_w: int | None = ..., dilation: Iterable[int] | None = ..., ceil_mode: bool | None = ..., kernel_depth: int | None = ..., temporal_pad: int | None = ..., temporal_stride: int | None = ..., norm_region: int | str | None = ..., weight_filler: FillerParameter | Mapping[str, Any] | None = ..., bias_filler: FillerParameter | Mapping[str, Any] | None = ...) -> None: ...
 
 class PowerParameter(Message):
     power: float
@@ -1458,6 +1515,7 @@ class V1LayerParameter(Message):
     RELU: int
     SIGMOID: int
     SOFTMAX: int
+    Softmax: int
     SOFTMAX_LOSS: int
     SPLIT: int
     TANH: int
@@ -1490,6 +1548,13 @@ class V1LayerParameter(Message):
     PARSE_EVALUATE: int
     PARSE_OUTPUT: int
     IMAGE_SEG_DATA: int
+    MULTI_STAGE_MEANFIELD: int
+    TRANSFORM_SOFTMAX_LOSS: int
+    TRANSFORM_ACCURACY: int
+    ACCURACY_TREE: int
+    COMPACT_DATA: int
+    LOSS_TREE: int
+    SOFTMAX_LOSS_TREE: int
     DimCheckMode: _EnumTypeWrapper[int]
     STRICT: int
     PERMISSIVE: int
@@ -1599,7 +1664,17 @@ class V1LayerParameter(Message):
     def relu6_param(self) -> ReLUParameter: ...
     @property
     def affinity_param(self) -> AffinityParameter: ...
-    def __init__(self, *, layer: V0LayerParameter | Mapping[str, Any] | None = ..., bottom: Iterable[str] | None = ..., top: Iterable[str] | None = ..., name: str | None = ..., type: int | str | None = ..., blobs: Iterable[BlobProto | Mapping[str, Any]] | None = ..., blobs_lr: Iterable[float] | None = ..., weight_decay: Iterable[float] | None = ..., include: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., exclude: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., loss_weight: Iterable[float] | None = ..., param: Iterable[str] | None = ..., blob_share_mode: Iterable[int | str] | None = ..., concat_param: ConcatParameter | Mapping[str, Any] | None = ..., convolution_param: ConvolutionParameter | Mapping[str, Any] | None = ..., data_param: DataParameter | Mapping[str, Any] | None = ..., dropout_param: DropoutParameter | Mapping[str, Any] | None = ..., hdf5_data_param: HDF5DataParameter | Mapping[str, Any] | None = ..., hdf5_output_param: HDF5OutputParameter | Mapping[str, Any] | None = ..., image_data_param: ImageDataParameter | Mapping[str, Any] | None = ..., infogain_loss_param: InfogainLossParameter | Mapping[str, Any] | None = ..., inner_product_param: InnerProductParameter | Mapping[str, Any] | None = ..., lrn_param: LRNParameter | Mapping[str, Any] | None = ..., pooling_param: PoolingParameter | Mapping[str, Any] | None = ..., window_data_param: WindowDataParameter | Mapping[str, Any] | None = ..., power_param: PowerParameter | Mapping[str, Any] | None = ..., memory_data_param: MemoryDataParameter | Mapping[str, Any] | None = ..., argmax_param: ArgMaxParameter | Mapping[str, Any] | None = ..., eltwise_param: EltwiseParameter | Mapping[str, Any] | None = ..., threshold_param: ThresholdParameter | Mapping[str, Any] | None = ..., dummy_data_param: DummyDataParameter | Mapping[str, Any] | None = ..., accuracy_param: AccuracyParameter | Mapping[str, Any] | None = ..., hinge_loss_param: HingeLossParameter | Mapping[str, Any] | None = ..., relu_param: ReLUParameter | Mapping[str, Any] | None = ..., slice_param: SliceParameter | Mapping[str, Any] | None = ..., mvn_param: MVNParameter | Mapping[str, Any] | None = ..., transform_param: TransformationParameter | Mapping[str, Any] | None = ..., tanh_param: TanHParameter | Mapping[str, Any] | None = ..., sigmoid_param: SigmoidParameter | Mapping[str, Any] | None = ..., softmax_param: SoftmaxParameter | Mapping[str, Any] | None = ..., contrastive_loss_param: ContrastiveLossParameter | Mapping[str, Any] | None = ..., exp_param: ExpParameter | Mapping[str, Any] | None = ..., loss_param: LossParameter | Mapping[str, Any] | None = ..., bn_param: BNParameter | Mapping[str, Any] | None = ..., local_param: LocalParameter | Mapping[str, Any] | None = ..., prelu_param: PReLUParameter | Mapping[str, Any] | None = ..., insanity_param: InsanityParameter | Mapping[str, Any] | None = ..., triplet_loss_param: TripletLossParameter | Mapping[str, Any] | None = ..., roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ..., eltwise_affine_param: EltwiseAffineParameter | Mapping[str, Any] | None = ..., sub_region_param: SubRegionParameter | Mapping[str, Any] | None = ..., noise_param: NoiseParameter | Mapping[str, Any] | None = ..., relu6_param: ReLUParameter | Mapping[str, Any] | None = ..., affinity_param: AffinityParameter | Mapping[str, Any] | None = ...) -> None: ...
+    @property
+    def multi_stage_meanfield_param(self) -> MultiStageMeanfieldParameter: ...
+    @property
+    def label_transform_param(self) -> LabelTransformParameter: ...
+    @property
+    def tree_param(self) -> TreeParameter: ...
+    @property
+    def loss_tree_param(self) -> TreeParameter: ...
+    @property
+    def accuracy_tree_param(self) -> AccuracyTreeParameter: ...
+    def __init__(self, *, layer: V0LayerParameter | Mapping[str, Any] | None = ..., bottom: Iterable[str] | None = ..., top: Iterable[str] | None = ..., name: str | None = ..., type: int | str | None = ..., blobs: Iterable[BlobProto | Mapping[str, Any]] | None = ..., blobs_lr: Iterable[float] | None = ..., weight_decay: Iterable[float] | None = ..., include: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., exclude: Iterable[NetStateRule | Mapping[str, Any]] | None = ..., loss_weight: Iterable[float] | None = ..., param: Iterable[str] | None = ..., blob_share_mode: Iterable[int | str] | None = ..., concat_param: ConcatParameter | Mapping[str, Any] | None = ..., convolution_param: ConvolutionParameter | Mapping[str, Any] | None = ..., data_param: DataParameter | Mapping[str, Any] | None = ..., dropout_param: DropoutParameter | Mapping[str, Any] | None = ..., hdf5_data_param: HDF5DataParameter | Mapping[str, Any] | None = ..., hdf5_output_param: HDF5OutputParameter | Mapping[str, Any] | None = ..., image_data_param: ImageDataParameter | Mapping[str, Any] | None = ..., infogain_loss_param: InfogainLossParameter | Mapping[str, Any] | None = ..., inner_product_param: InnerProductParameter | Mapping[str, Any] | None = ..., lrn_param: LRNParameter | Mapping[str, Any] | None = ..., pooling_param: PoolingParameter | Mapping[str, Any] | None = ..., window_data_param: WindowDataParameter | Mapping[str, Any] | None = ..., power_param: PowerParameter | Mapping[str, Any] | None = ..., memory_data_param: MemoryDataParameter | Mapping[str, Any] | None = ..., argmax_param: ArgMaxParameter | Mapping[str, Any] | None = ..., eltwise_param: EltwiseParameter | Mapping[str, Any] | None = ..., threshold_param: ThresholdParameter | Mapping[str, Any] | None = ..., dummy_data_param: DummyDataParameter | Mapping[str, Any] | None = ..., accuracy_param: AccuracyParameter | Mapping[str, Any] | None = ..., hinge_loss_param: HingeLossParameter | Mapping[str, Any] | None = ..., relu_param: ReLUParameter | Mapping[str, Any] | None = ..., slice_param: SliceParameter | Mapping[str, Any] | None = ..., mvn_param: MVNParameter | Mapping[str, Any] | None = ..., transform_param: TransformationParameter | Mapping[str, Any] | None = ..., tanh_param: TanHParameter | Mapping[str, Any] | None = ..., sigmoid_param: SigmoidParameter | Mapping[str, Any] | None = ..., softmax_param: SoftmaxParameter | Mapping[str, Any] | None = ..., contrastive_loss_param: ContrastiveLossParameter | Mapping[str, Any] | None = ..., exp_param: ExpParameter | Mapping[str, Any] | None = ..., loss_param: LossParameter | Mapping[str, Any] | None = ..., bn_param: BNParameter | Mapping[str, Any] | None = ..., local_param: LocalParameter | Mapping[str, Any] | None = ..., prelu_param: PReLUParameter | Mapping[str, Any] | None = ..., insanity_param: InsanityParameter | Mapping[str, Any] | None = ..., triplet_loss_param: TripletLossParameter | Mapping[str, Any] | None = ..., roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ..., eltwise_affine_param: EltwiseAffineParameter | Mapping[str, Any] | None = ..., sub_region_param: SubRegionParameter | Mapping[str, Any] | None = ..., noise_param: NoiseParameter | Mapping[str, Any] | None = ..., relu6_param: ReLUParameter | Mapping[str, Any] | None = ..., affinity_param: AffinityParameter | Mapping[str, Any] | None = ..., multi_stage_meanfield_param: MultiStageMeanfieldParameter | Mapping[str, Any] | None = ..., label_transform_param: LabelTransformParameter | Mapping[str, Any] | None = ..., tree_param: TreeParameter | Mapping[str, Any] | None = ..., loss_tree_param: TreeParameter | Mapping[str, Any] | None = ..., accuracy_tree_param: AccuracyTreeParameter | Mapping[str, Any] | None = ...) -> None: ...
 
 class V0LayerParameter(Message):
     PoolMethod: _EnumTypeWrapper[int]
@@ -1658,6 +1733,13 @@ class AccumParameter(Message):
     size_divisible_by: int
     have_reference: bool
     def __init__(self, *, top_height: int | None = ..., top_width: int | None = ..., size_divisible_by: int | None = ..., have_reference: bool | None = ...) -> None: ...
+
+class AccuracyTreeParameter(Message):
+    top_k: int
+    tree_depth: int
+    @property
+    def label_transform_file(self) -> RepeatedScalarFieldContainer[str]: ...
+    def __init__(self, *, top_k: int | None = ..., tree_depth: int | None = ..., label_transform_file: Iterable[str] | None = ...) -> None: ...
 
 class AdaptiveBiasChannelParameter(Message):
     num_iter: int
@@ -1868,6 +1950,21 @@ class BatchSampler(Message):
     max_trials: int
     def __init__(self, *, use_original_image: bool | None = ..., sampler: Sampler | Mapping[str, Any] | None = ..., sample_constraint: SampleConstraint | Mapping[str, Any] | None = ..., max_sample: int | None = ..., max_trials: int | None = ...) -> None: ...
 
+class BboxDataParameter(Message):
+    source: str
+    scale: float
+    mean_file: str
+    batch_size: int
+    crop_size: int
+    mirror: bool
+    rand_skip: int
+    shuffle: bool
+    new_height: int
+    new_width: int
+    is_color: bool
+    root_folder: str
+    def __init__(self, *, source: str | None = ..., scale: float | None = ..., mean_file: str | None = ..., batch_size: int | None = ..., crop_size: int | None = ..., mirror: bool | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., root_folder: str | None = ...) -> None: ...
+
 class BiasChannelParameter(Message):
     LabelType: _EnumTypeWrapper[int]
     IMAGE: int
@@ -1998,6 +2095,17 @@ class CoeffScheduleParameter(Message):
     final_coeff: float
     def __init__(self, *, half_life: float | None = ..., initial_coeff: float | None = ..., final_coeff: float | None = ...) -> None: ...
 
+class ColorConvParameter(Message):
+    ColorSpace: _EnumTypeWrapper[int]
+    BGR: int
+    RGB: int
+    XYZ: int
+    Lab: int
+    Gray: int
+    input: int
+    output: int
+    def __init__(self, *, input: int | str | None = ..., output: int | str | None = ...) -> None: ...
+
 class CompileNetState(Message):
     is_init: bool
     bn_scale_remove: bool
@@ -2013,6 +2121,11 @@ class CompileNetState(Message):
 class ConfidencePenaltyLossParameter(Message):
     beta: float
     def __init__(self, *, beta: float | None = ...) -> None: ...
+
+class ContinuationIndicatorParameter(Message):
+    time_step: int
+    axis: int
+    def __init__(self, *, time_step: int | None = ..., axis: int | None = ...) -> None: ...
 
 class CorrelationParameter(Message):
     CorrelationType: _EnumTypeWrapper[int]
@@ -2113,7 +2226,9 @@ class DenseImageDataParameter(Message):
     is_color: bool
     mean_file: str
     root_folder: str
-    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., mean_file: str | None = ..., root_folder: str | None = ...) -> None: ...
+    mirror: bool
+    label_divide_factor: int
+    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., mean_file: str | None = ..., root_folder: str | None = ..., mirror: bool | None = ..., label_divide_factor: int | None = ...) -> None: ...
 
 class DetectionEvaluateParameter(Message):
     num_classes: int
@@ -2209,7 +2324,14 @@ class DistortionParameter(Message):
     saturation_lower: float
     saturation_upper: float
     random_order_prob: float
-    def __init__(self, *, brightness_prob: float | None = ..., brightness_delta: float | None = ..., contrast_prob: float | None = ..., contrast_lower: float | None = ..., contrast_upper: float | None = ..., hue_prob: float | None = ..., hue_delta: float | None = ..., saturation_prob: float | None = ..., saturation_lower: float | None = ..., saturation_upper: float | None = ..., random_order_prob: float | None = ...) -> None: ...
+    prob: float
+    brightness: bool
+    contrast: bool
+    hue: bool
+    saturation: bool
+    random_order: bool
+    all_effects: bool
+    def __init__(self, *, brightness_prob: float | None = ..., brightness_delta: float | None = ..., contrast_prob: float | None = ..., contrast_lower: float | None = ..., contrast_upper: float | None = ..., hue_prob: float | None = ..., hue_delta: float | None = ..., saturation_prob: float | None = ..., saturation_lower: float | None = ..., saturation_upper: float | None = ..., random_order_prob: float | None = ..., prob: float | None = ..., brightness: bool | None = ..., contrast: bool | None = ..., hue: bool | None = ..., saturation: bool | None = ..., random_order: bool | None = ..., all_effects: bool | None = ...) -> None: ...
 
 class DomainTransformParameter(Message):
     num_iter: int
@@ -2309,12 +2431,17 @@ class FocalLossParameter(Message):
     ORIGIN: int
     LINEAR: int
     ONEADDP: int
+    Engine: _EnumTypeWrapper[int]
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
     type: int
     gamma: float
     alpha: float
     beta: float
     axis: int
-    def __init__(self, *, type: int | str | None = ..., gamma: float | None = ..., alpha: float | None = ..., beta: float | None = ..., axis: int | None = ...) -> None: ...
+    engine: int
+    def __init__(self, *, type: int | str | None = ..., gamma: float | None = ..., alpha: float | None = ..., beta: float | None = ..., axis: int | None = ..., engine: int | str | None = ...) -> None: ...
 
 class GeneralContrastiveParameter(Message):
     positive_margin: float
@@ -2343,6 +2470,22 @@ class GeneralTripletParameter(Message):
     negative_weight: float
     def __init__(self, *, margin: float | None = ..., add_center_loss: bool | None = ..., hardest_only: bool | None = ..., positive_first: bool | None = ..., positive_upper_bound: float | None = ..., positive_weight: float | None = ..., negative_weight: float | None = ...) -> None: ...
 
+class GeometryParameter(Message):
+    Pad_mode: _EnumTypeWrapper[int]
+    CONSTANT: int
+    MIRRORED: int
+    REPEAT_NEAREST: int
+    prob: float
+    persp_horizontal: bool
+    persp_vertical: bool
+    zoom_out: bool
+    zoom_in: bool
+    zoom_factor: float
+    persp_factor: float
+    all_effects: bool
+    pad_mode: int
+    def __init__(self, *, prob: float | None = ..., persp_horizontal: bool | None = ..., persp_vertical: bool | None = ..., zoom_out: bool | None = ..., zoom_in: bool | None = ..., zoom_factor: float | None = ..., persp_factor: float | None = ..., all_effects: bool | None = ..., pad_mode: int | str | None = ...) -> None: ...
+
 class HeatmapDataParameter(Message):
     source: str
     root_img_dir: str
@@ -2370,6 +2513,21 @@ class HotspotParameter(Message):
     data_width: int
     mean_removed: bool
     def __init__(self, *, gaussian_std: float | None = ..., output_height: int | None = ..., output_width: int | None = ..., data_height: int | None = ..., data_width: int | None = ..., mean_removed: bool | None = ...) -> None: ...
+
+class ImageDataModifyParameter(Message):
+    source: str
+    scale: float
+    mean_file: str
+    batch_size: int
+    crop_size: int
+    mirror: bool
+    rand_skip: int
+    shuffle: bool
+    new_height: int
+    new_width: int
+    is_color: bool
+    root_folder: str
+    def __init__(self, *, source: str | None = ..., scale: float | None = ..., mean_file: str | None = ..., batch_size: int | None = ..., crop_size: int | None = ..., mirror: bool | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., root_folder: str | None = ...) -> None: ...
 
 class ImResizeParameter(Message):
     target_spatial_width: int
@@ -2409,7 +2567,8 @@ class InterpParameter(Message):
     shrink_factor: int
     pad_beg: int
     pad_end: int
-    def __init__(self, *, height: int | None = ..., width: int | None = ..., zoom_factor: int | None = ..., shrink_factor: int | None = ..., pad_beg: int | None = ..., pad_end: int | None = ...) -> None: ...
+    use_blob_size: bool
+    def __init__(self, *, height: int | None = ..., width: int | None = ..., zoom_factor: int | None = ..., shrink_factor: int | None = ..., pad_beg: int | None = ..., pad_end: int | None = ..., use_blob_size: bool | None = ...) -> None: ...
 
 class L1LossParameter(Message):
     l2_per_location: bool
@@ -2429,6 +2588,10 @@ class LabelMapItem(Message):
     label: int
     display_name: str
     def __init__(self, *, name: str | None = ..., label: int | None = ..., display_name: str | None = ...) -> None: ...
+
+class LabelsequenceAccuracyParameter(Message):
+    blank_label: int
+    def __init__(self, *, blank_label: int | None = ...) -> None: ...
 
 class LabelSpecificAddParameter(Message):
     bias: float
@@ -2508,6 +2671,10 @@ class LabelSpecificStatisticsParameter(Message):
     scale_for_angle: bool
     scale_factor: float
     def __init__(self, *, scale_for_angle: bool | None = ..., scale_factor: float | None = ...) -> None: ...
+
+class LabelTransformParameter(Message):
+    label_transform_file: str
+    def __init__(self, *, label_transform_file: str | None = ...) -> None: ...
 
 class LaneInfo(Message):
     x: float
@@ -2813,13 +2980,24 @@ class NoiseParameter(Message):
     uniform_range: float
     mu: float
     sigma: float
-    def __init__(self, *, prob: float | None = ..., hist_eq: bool | None = ..., inverse: bool | None = ..., decolorize: bool | None = ..., gauss_blur: bool | None = ..., jpeg: float | None = ..., posterize: bool | None = ..., erode: bool | None = ..., saltpepper: bool | None = ..., saltpepper_param: SaltPepperParameter | Mapping[str, Any] | None = ..., clahe: bool | None = ..., convert_to_hsv: bool | None = ..., convert_to_lab: bool | None = ..., bias: float | None = ..., gaussian_std: float | None = ..., uniform_range: float | None = ..., mu: float | None = ..., sigma: float | None = ...) -> None: ...
+    all_effects: bool
+    def __init__(self, *, prob: float | None = ..., hist_eq: bool | None = ..., inverse: bool | None = ..., decolorize: bool | None = ..., gauss_blur: bool | None = ..., jpeg: float | None = ..., posterize: bool | None = ..., erode: bool | None = ..., saltpepper: bool | None = ..., saltpepper_param: SaltPepperParameter | Mapping[str, Any] | None = ..., clahe: bool | None = ..., convert_to_hsv: bool | None = ..., convert_to_lab: bool | None = ..., bias: float | None = ..., gaussian_std: float | None = ..., uniform_range: float | None = ..., mu: float | None = ..., sigma: float | None = ..., all_effects: bool | None = ...) -> None: ...
 
 class NonMaximumSuppressionParameter(Message):
     nms_threshold: float
     top_k: int
     eta: float
-    def __init__(self, *, nms_threshold: float | None = ..., top_k: int | None = ..., eta: float | None = ...) -> None: ...
+    soft_nms: bool
+    theta: float
+    def __init__(self, *, nms_threshold: float | None = ..., top_k: int | None = ..., eta: float | None = ..., soft_nms: bool | None = ..., theta: float | None = ...) -> None: ...
+
+class NormalizeBBoxParameter(Message):
+    across_spatial: bool
+    @property
+    def scale_filler(self) -> FillerParameter: ...
+    channel_shared: bool
+    eps: float
+    def __init__(self, *, across_spatial: bool | None = ..., scale_filler: FillerParameter | Mapping[str, Any] | None = ..., channel_shared: bool | None = ..., eps: float | None = ...) -> None: ...
 
 class NormalizedBBox(Message):
     xmin: float
@@ -2930,6 +3108,10 @@ class PSROIPoolingParameter(Message):
     group_size: int
     def __init__(self, *, spatial_scale: float | None = ..., output_dim: int | None = ..., group_size: int | None = ...) -> None: ...
 
+class PushinParameter(Message):
+    pushin_ratio: float
+    def __init__(self, *, pushin_ratio: float | None = ...) -> None: ...
+
 class QuantizationParameter(Message):
     Precision: _EnumTypeWrapper[int]
     DYNAMIC_FIXED_POINT: int
@@ -3033,6 +3215,17 @@ class RegionLossParameter(Message):
     softmax_tree: str
     class_map: str
     def __init__(self, *, side: int | None = ..., num_class: int | None = ..., bias_match: int | None = ..., coords: int | None = ..., num: int | None = ..., softmax: int | None = ..., jitter: float | None = ..., rescore: int | None = ..., object_scale: float | None = ..., class_scale: float | None = ..., noobject_scale: float | None = ..., coord_scale: float | None = ..., absolute: int | None = ..., thresh: float | None = ..., random: int | None = ..., biases: Iterable[float] | None = ..., softmax_tree: str | None = ..., class_map: str | None = ...) -> None: ...
+
+class RemoteDataParameter(Message):
+    CachePolicy: _EnumTypeWrapper[int]
+    PULL_CONTINOUSLY: int
+    USE_CACHE_WHEN_FULL: int
+    address: str
+    cache_size: int
+    policy: int
+    @property
+    def shape(self) -> RepeatedCompositeFieldContainer[BlobShape]: ...
+    def __init__(self, *, address: str | None = ..., cache_size: int | None = ..., policy: int | str | None = ..., shape: Iterable[BlobShape | Mapping[str, Any]] | None = ...) -> None: ...
 
 class ReorgParameter(Message):
     stride: int
@@ -3172,6 +3365,15 @@ class SegmentationEvaluateParameter(Message):
     threshold: float
     def __init__(self, *, num_classes: int | None = ..., threshold: float | None = ...) -> None: ...
 
+class SeLuDropoutParameter(Message):
+    dropout_ratio: float
+    alpha: float
+    def __init__(self, *, dropout_ratio: float | None = ..., alpha: float | None = ...) -> None: ...
+
+class SeLuParameter(Message):
+    alpha: float
+    def __init__(self, *, alpha: float | None = ...) -> None: ...
+
 class SequenceDataParameter(Message):
     Modality: _EnumTypeWrapper[int]
     RGB: int
@@ -3244,6 +3446,10 @@ class SpatialTransformerParameter(Message):
     theta_2_3: float
     def __init__(self, *, transform_type: str | None = ..., sampler_type: str | None = ..., output_H: int | None = ..., output_W: int | None = ..., to_compute_dU: bool | None = ..., theta_1_1: float | None = ..., theta_1_2: float | None = ..., theta_1_3: float | None = ..., theta_2_1: float | None = ..., theta_2_2: float | None = ..., theta_2_3: float | None = ...) -> None: ...
 
+class SplitDataParameter(Message):
+    frame: int
+    def __init__(self, *, frame: int | None = ...) -> None: ...
+
 class SplitParameter(Message):
     Engine: _EnumTypeWrapper[int]
     DEFAULT: int
@@ -3252,6 +3458,27 @@ class SplitParameter(Message):
     MKLDNN: int
     engine: int
     def __init__(self, *, engine: int | str | None = ...) -> None: ...
+
+class SqueezeDetLossParameter(Message):
+    Engine: _EnumTypeWrapper[int]
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    engine: int
+    classes: int
+    anchors_per_grid: int
+    @property
+    def anchor_shapes(self) -> RepeatedScalarFieldContainer[int]: ...
+    pos_conf: int
+    neg_conf: int
+    lambda_bbox: int
+    epsilon: float
+    lambda_conf: int
+    n_top_detections: int
+    intersection_thresh: float
+    nms_intersection_thresh: float
+    anchors: int
+    def __init__(self, *, engine: int | str | None = ..., classes: int | None = ..., anchors_per_grid: int | None = ..., anchor_shapes: Iterable[int] | None = ..., pos_conf: int | None = ..., neg_conf: int | None = ..., lambda_bbox: int | None = ..., epsilon: float | None = ..., lambda_conf: int | None = ..., n_top_detections: int | None = ..., intersection_thresh: float | None = ..., nms_intersection_thresh: float | None = ..., anchors: int | None = ...) -> None: ...
 
 class SubRegionParameter(Message):
     region_height: int
@@ -3265,6 +3492,14 @@ class TransposeParameter(Message):
     @property
     def dim(self) -> RepeatedScalarFieldContainer[int]: ...
     def __init__(self, *, dim: Iterable[int] | None = ...) -> None: ...
+
+class TreeParameter(Message):
+    @property
+    def node_weight(self) -> RepeatedScalarFieldContainer[float]: ...
+    tree_depth: int
+    @property
+    def label_transform_file(self) -> RepeatedScalarFieldContainer[str]: ...
+    def __init__(self, *, node_weight: Iterable[float] | None = ..., tree_depth: int | None = ..., label_transform_file: Iterable[str] | None = ...) -> None: ...
 
 class TripletLossParameter(Message):
     margin: float

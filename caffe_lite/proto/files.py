@@ -1,6 +1,7 @@
 """Caffe's files: read into messages, written atomically.
 
-    prototxt       read_net, read_solver            write_text
+    prototxt       read_net, read_solver,           write_text
+                   read_label_map
     .caffemodel    read_weights (also .h5)          write_message, write_weights_hdf5
     .solverstate   read_state (also .h5)            write_message, write_state_hdf5
     .binaryproto   read_blob                        write_message
@@ -142,6 +143,13 @@ def read_blob(path: _Path) -> caffe_pb2.BlobProto:
     if not (blob.data or blob.double_data or blob.raw_data):
         raise DataError(f"{os.fspath(path)}: has no values; is it a binaryproto?")
     return blob
+
+
+def read_label_map(path: _Path) -> caffe_pb2.LabelMap:
+    """The label map of a prototxt; raises PrototxtError for any other file."""
+    message = caffe_pb2.LabelMap()
+    _parse(path, message)
+    return message
 
 
 def write_message(path: _Path, message: Message) -> None:

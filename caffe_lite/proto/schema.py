@@ -17,7 +17,8 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 
 _MODULE = "caffe_lite.proto.caffe_pb2"  # the module that pickle and repr name
-_FORK_MARK = b"\x8a\xb5\x18"  # the encoded tag of option 50001 (a string)
+_FORK, _UNREAD = 50001, 50002  # the numbers of the schema's own options, strings
+_LENGTH_DELIMITED = 2  # the wire type of strings
 
 
 def _load(compiled: bytes) -> FileDescriptor:
@@ -56,10 +57,50 @@ NAMES: dict[str, Any] = {
 
 @cache
 def is_core(field: FieldDescriptor) -> bool:
-    """Whether `field` belongs to BVLC Caffe's own schema; False for a field that a fork added.
+    """Whether `field` belongs to BVLC Caffe's own schema; False for a field that a fork added."""
+    return fork_of(field) is None
 
-    The schema marks a fork's field, or the message that contains it, with an option.  Protobuf
-    keeps unknown options in encoded form.
+
+@cache
+def fork_of(field: FieldDescriptor) -> str | None:
+    """The fork of Caffe that added a field, or the message that contains it; None for BVLC's."""
+    message = field.containing_type
+    return own_fork(field) or (_options(message).get(_FORK) if message else None)
+
+
+@cache
+def own_fork(field: FieldDescriptor) -> str | None:
+    """The fork that is named at the field itself."""
+    return _options(field).get(_FORK)
+
+
+@cache
+def if_unread(field: FieldDescriptor) -> str | None:
+    """What the schema says of a fork's field that no layer reads: its option `unread`."""
+    return _options(field).get(_UNREAD)
+
+
+def _options(descriptor: Descriptor | FieldDescriptor) -> dict[int, str]:
+    """The text options of a field or message by number, those of the schema itself among them.
+
+    Protobuf keeps options that it does not know in encoded form.
     """
-    marked = field, field.containing_type
-    return not any(_FORK_MARK in x.GetOptions().SerializeToString() for x in marked if x)
+    found, encoded = {}, descriptor.GetOptions().SerializeToString()
+    position = 0
+    while position < len(encoded):
+        tag, position = _varint(encoded, position)
+        value, position = _varint(encoded, position)
+        if tag & 7 == _LENGTH_DELIMITED:
+            found[tag >> 3] = encoded[position : position + value].decode()
+            position += value
+    return found
+
+
+def _varint(encoded: bytes, position: int) -> tuple[int, int]:
+    """The number encoded from `position` on, and the position after it."""
+    number = shift = 0
+    while encoded[position] & 0x80:
+        number |= (encoded[position] & 0x7F) << shift
+        shift += 7
+        position += 1
+    return number | encoded[position] << shift, position + 1

@@ -47,7 +47,9 @@ _V1_TYPES = {
     "RELU6": "ReLU6",
     "ROIPOOLING": "ROIPooling",
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "SOFTMAX_LOSS_TREE": "SoftmaxWithLossTree",
     "TANH": "TanH",
+    "TRANSFORM_SOFTMAX_LOSS": "TransformSoftmaxWithLoss",
 }
 _V1_PARAMS = {
     "param": "name",

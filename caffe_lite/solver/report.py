@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from caffe_lite.blob import Array
 from caffe_lite.errors import SolverError
+from caffe_lite.kernels.evaluate import average_precision
 from caffe_lite.net.net import Net
+from caffe_lite.proto import caffe_pb2
+
+CHOICES = {
+    "eval_type": ("classification", "detection"),
+    "ap_version": ("11point", "MaxIntegral", "Integral"),
+}
+"""The values of the solver's fields that say what its tests report, of the SSD fork of Caffe."""
+
+_log = logging.getLogger("caffe_lite.solver")
 
 
 class Output(NamedTuple):
@@ -64,6 +76,63 @@ class Means:
             output._replace(value=total / self._count)
             for output, total in zip(self._last, self._sums, strict=True)
         ]
+
+
+class AveragePrecisions:
+    """The mean average precisions of a net's outputs, which a DetectionEvaluate each has made.
+
+    `version` is one of `CHOICES`.  With `show_classes`, each class's is logged.
+    """
+
+    def __init__(self, version: str, show_classes: bool) -> None:
+        self._version = version
+        self._show_classes = show_classes
+        self._rows: dict[str, list[Array]] = {}
+
+    def add(self, net: Net) -> None:
+        """Add the outputs of the last forward pass.
+
+        Raises SolverError for an output that has not DetectionEvaluate's rows.
+        """
+        for name in net.outputs:
+            data = net.blobs[name].data
+            if data.ndim != 4 or data.shape[3] != 5:
+                raise SolverError(
+                    f'eval_type "detection" needs the outputs of DetectionEvaluate, but "{name}" '
+                    f"is of shape {data.shape}"
+                )
+            self._rows.setdefault(name, []).append(data.reshape(-1, 5).copy())
+
+    def means(self) -> list[Output]:
+        """The outputs, with the means over all classes as values; empty before the first `add`."""
+        return [
+            Output(name, self._mean(np.concatenate(rows)), 0.0)
+            for name, rows in self._rows.items()
+        ]
+
+    def _mean(self, rows: Array) -> float:
+        """Of one output: the classes' rows begin with -1, those of detections with an item."""
+        of_class, found = rows[rows[:, 0] == -1], rows[rows[:, 0] != -1]
+        found = found[found[:, 3:].any(axis=1)]  # difficult truths count neither way
+        total, labels = 0.0, np.unique(of_class[:, 1])
+        for label in labels:
+            truths = int(of_class[of_class[:, 1] == label, 2].sum())
+            own = found[found[:, 1] == label]
+            if not len(own):
+                _log.warning("Missing true_pos for label: %d", label)
+                continue
+            precision = average_precision(own[:, 2], own[:, 3], truths, self._version)
+            if self._show_classes:
+                _log.info("class%d: %g", label, precision)
+            total += precision
+        return total / max(1, len(labels))
+
+
+def measure(param: caffe_pb2.SolverParameter) -> Means | AveragePrecisions:
+    """What a solver's tests report: means, or precisions with ``eval_type: "detection"``."""
+    if param.eval_type == "detection":
+        return AveragePrecisions(param.ap_version, param.show_per_class_result)
+    return Means()
 
 
 def first_bad(net: Net) -> str:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from caffe_lite.errors import SolverError
 from caffe_lite.proto import caffe_pb2, files, nodes
-from caffe_lite.proto.schema import is_core
+from caffe_lite.proto.unread import Unread, unread_fields
 from caffe_lite.proto.where import Where
-from caffe_lite.solver import lr_policy
+from caffe_lite.solver import lr_policy, report
 
 Source = str | os.PathLike[str] | files.SolverSource | caffe_pb2.SolverParameter
+
+HEEDED = ("eval_type", "ap_version", "show_per_class_result")
+"""The fields of forks that have an effect here."""
 
 TRAIN_NETS = ("net", "net_param", "train_net", "train_net_param")
 
@@ -57,16 +60,30 @@ class Settings:
                 "regularization_type",
                 f'unknown regularization_type "{param.regularization_type}"; use L1 or L2',
             )
+        self._check_forks()
+        for field, values in report.CHOICES.items():
+            if getattr(param, field) not in values:
+                raise self.refuse(
+                    field,
+                    f'unknown {field} "{getattr(param, field)}"; use {" or ".join(values)}',
+                )
         lr_policy.check(param, self.refuse)
         self._check_train_net()
         self._check_test_nets()
 
-    def report_ignored(self) -> None:
-        """Warn of each field that only forks of Caffe have: it has no effect here."""
-        for field, _ in self.param.ListFields():
-            if not is_core(field):
-                position = f"{self.where.at(field.name)}: " if self.where else ""
-                _log.warning("%s%s has no effect here", position, field.name)
+    def report_unread(self) -> None:
+        """Warn of each harmless field that only forks of Caffe have: it has no effect here."""
+        for each in self._unread():
+            position = f"{self.where.at(each.path)}: " if self.where else ""
+            _log.warning("%s%s", position, each.warning())
+
+    def _check_forks(self) -> None:
+        for each in self._unread():
+            if each.refusal:
+                raise self.refuse(each.path, each.refusal)
+
+    def _unread(self) -> Iterator[Unread]:
+        return unread_fields(self.param, True, lambda name, path: name in HEEDED)
 
     def _check_train_net(self) -> None:
         fields = [field for field in TRAIN_NETS if self.param.HasField(field)]

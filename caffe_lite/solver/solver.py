@@ -77,7 +77,7 @@ class Solver:
     def _build(self, dtype: npt.DTypeLike, python_layers: bool) -> None:
         param = self.param
         _log.info("Initializing solver from parameters:\n%s", param)
-        self._settings.report_ignored()
+        self._settings.report_unread()
         if param.HasField("solver_mode") and param.solver_mode == param.GPU:
             modes.set_mode_gpu()
         if param.random_seed >= 0:
@@ -254,7 +254,7 @@ class Solver:
         _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net, batches = self.test_nets[index], self.param.test_iter[index]
         net.share_with(self.net)
-        means, loss = report.Means(), 0.0
+        means, loss = report.measure(self.param), 0.0
         for _ in range(batches):
             if self._interrupted():
                 _log.info("Test interrupted.")

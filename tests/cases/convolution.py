@@ -1,4 +1,4 @@
-"""Cases of Convolution, Deconvolution, DepthwiseConvolution and Im2col."""
+"""Cases of Convolution, Deconvolution, their depthwise kinds and Im2col."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def sliding(type_, function):
 convolution = sliding("Convolution", oracle.convolution)
 deconvolution = sliding("Deconvolution", oracle.deconvolution)
 depthwise = sliding("DepthwiseConvolution", oracle.convolution)
+named_otherwise = sliding("ConvolutionDepthwise", oracle.convolution)
 
 RECTANGLE = (
     "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 3 pad_h: 1 pad_w: 2 dilation: 2 dilation: 1"
@@ -100,6 +101,14 @@ CASES = [
         5,
     ),
     depthwise((2, 3, 8, 9), "num_output: 6 group: 3 " + RECTANGLE, RECTANGLE_WINDOW, 3),
+    named_otherwise(
+        (2, 5, 7, 6),
+        "num_output: 5 kernel_size: 3 pad: 1 bias_term: false",
+        window((3, 3), None, (1, 1)),
+        5,
+        bias=False,
+    ),
+    named_otherwise((2, 3, 8, 9), "num_output: 3 " + RECTANGLE, RECTANGLE_WINDOW, 3),
     deconvolution((2, 4, 5, 3), "num_output: 3 kernel_size: 3", window((3, 3))),
     deconvolution((2, 4, 5, 6), "num_output: 6 group: 2 " + RECTANGLE, RECTANGLE_WINDOW, 2),
     deconvolution((2, 4, 5, 3), "num_output: 3 kernel_size: 1", window((1, 1))),
@@ -181,6 +190,7 @@ REFUSALS = [
         "2 bottoms need as many tops, not 1",
     ),
     refused("num_output: 4 kernel_size: 3", "group", "channels, 4", X, "DepthwiseConvolution"),
+    refused("num_output: 8 kernel_size: 3", "num_output", "4, not 8", X, "ConvolutionDepthwise"),
     refused("num_output: 3 kernel_size: 2 pad: 5", "pad", "top would be -2x0", X, "Deconvolution"),
     refused("kernel_size: 8", "kernel_size", "larger than the padded", X, "Im2col"),
 ]

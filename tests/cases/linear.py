@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from caffe_lite.testing import Case, Refusal, given, integers
 from tests.oracles import linear as oracle
 
@@ -14,6 +16,23 @@ def inner_product(shape, config, **settings):
         [shape],
         f"inner_product_param {{ {config} }}",
         lambda x, w, b=None: oracle.inner_product(x, w, b, **settings),
+    )
+
+
+def normalized(shape, config, learns, **settings):
+    """An InnerProduct whose forward changes the weight; the weight's gradient ignores that."""
+    k = math.prod(shape[1:])
+
+    def expect(x, w, b=None):
+        return oracle.inner_product(x, oracle.normalized(w, k), b, **settings)
+
+    return Case(
+        "InnerProduct",
+        [shape],
+        f"inner_product_param {{ normalize: true {config} }}",
+        expect,
+        param_gradient=learns,
+        params_after=lambda x, w, *bias: [oracle.normalized(w, k), *bias],
     )
 
 
@@ -50,6 +69,9 @@ CASES = [
     inner_product((1, 3, 5), "num_output: 7"),
     inner_product((1, 3, 5), "num_output: 7 transpose: true", transpose=True),
     inner_product((4, 1), "num_output: 3 axis: 0", axis=0),
+    normalized(X, "num_output: 7", learns=(1,)),
+    normalized((3, 5), "num_output: 4 bias_term: false", learns=()),
+    normalized((3, 5), "num_output: 4 transpose: true", learns=(1,), transpose=True),
     embed((4, 3), "num_output: 5 input_dim: 7"),
     embed((6,), "num_output: 2 input_dim: 7 bias_term: false"),
     scale([X], ""),

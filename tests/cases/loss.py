@@ -10,7 +10,6 @@ from caffe_lite.proto import caffe_pb2
 from caffe_lite.testing import Case, Refusal, away_from, given, integers, uniform
 from tests.oracles import loss as oracle
 
-SPATIAL = [(2, 5, 3, 4), (2, 1, 3, 4)]
 LABELS = {1: integers(5)}
 
 GAIN = np.linspace(0.1, 1.3, 25).astype(np.float32).reshape(5, 5).astype(np.float64)
@@ -19,19 +18,6 @@ GAIN = np.linspace(0.1, 1.3, 25).astype(np.float32).reshape(5, 5).astype(np.floa
 def write_gain(folder: Path) -> None:
     blob = caffe_pb2.BlobProto(num=1, channels=1, height=5, width=5, data=GAIN.reshape(-1))
     (folder / "gain.binaryproto").write_bytes(blob.SerializeToString())
-
-
-def softmax_case(config, bottoms=SPATIAL, probabilities=False, **settings):
-    return Case(
-        "SoftmaxWithLoss",
-        bottoms,
-        config,
-        expect=lambda x, t: oracle.softmax_with_loss(
-            x, t, probabilities=probabilities, **settings
-        ),
-        tops=2 if probabilities else 1,
-        draw=LABELS,
-    )
 
 
 def infogain_case(config, bottoms, **settings):
@@ -59,37 +45,6 @@ def sigmoid_case(config, probabilities=False, **settings):
 
 
 CASES = [
-    softmax_case("", [(6, 5), (6,)]),
-    softmax_case("", [(3, 5), (3, 1, 1, 1)], probabilities=True),
-    softmax_case(""),
-    softmax_case("loss_weight: 2.5"),
-    softmax_case("loss_param { ignore_label: 2 }", ignore=2),
-    softmax_case(
-        "loss_param { ignore_label: 1 normalization: FULL }", ignore=1, normalization="FULL"
-    ),
-    softmax_case(
-        "loss_param { ignore_label: 1 normalization: BATCH_SIZE normalize: true }",
-        ignore=1,
-        normalization="BATCH_SIZE",
-    ),
-    softmax_case("loss_param { normalization: NONE }", normalization="NONE"),
-    softmax_case("loss_param { normalize: false }", normalization="BATCH_SIZE"),
-    Case(
-        "SoftmaxWithLoss",
-        SPATIAL,
-        "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 7.5 }",
-        expect=lambda x, t: oracle.softmax_with_loss(x, t, normalization="NONE") / 7.5,
-        draw=LABELS,
-    ),
-    softmax_case("loss_param { normalize: true ignore_label: 3 }", ignore=3),
-    softmax_case("softmax_param { axis: -1 }", [(2, 3, 5), (2, 3)], axis=2, probabilities=True),
-    Case(
-        "SoftmaxWithLoss",
-        [(2, 5), (2,)],
-        "loss_param { ignore_label: -1 }",
-        expect=lambda x, t: 0.0,
-        draw={1: integers(0, low=-1)},
-    ),
     infogain_case("", [(6, 5), (6,), (1, 1, 5, 5)]),
     infogain_case(
         "infogain_loss_param { axis: 2 } loss_param { ignore_label: 4 normalization: FULL }",
@@ -159,43 +114,6 @@ CASES = [
 ]
 
 REFUSALS = [
-    Refusal(
-        "SoftmaxWithLoss", [(4, 5), (3,)], "", at=".bottom[1]", says="as many items as the pred"
-    ),
-    Refusal(
-        "SoftmaxWithLoss", [(4, 5, 2), (4,)], "", at=".bottom[1]", says="4 labels .* for 8 items"
-    ),
-    Refusal(
-        "SoftmaxWithLoss",
-        [(4, 5), (4,)],
-        "softmax_param { axis: 3 }",
-        at="axis",
-        says="axis 3 is out of range",
-    ),
-    Refusal(
-        "SoftmaxWithLoss",
-        [(3, 5), (3,)],
-        "",
-        at=".bottom[1]",
-        says="label 5 of item 1 is not one of the 5 classes 0 to 4",
-        draw={1: given(0, 5, 1)},
-    ),
-    Refusal(
-        "SoftmaxWithLoss",
-        [(3, 5), (3,)],
-        "loss_param { ignore_label: 255 }",
-        at=".bottom[1]",
-        says="label -1 of item 2",
-        draw={1: given(0, 255, -1)},
-    ),
-    Refusal(
-        "SoftmaxWithLoss",
-        [(2, 5), (2,)],
-        "",
-        at=".bottom[1]",
-        says="label nan of item 0",
-        draw={1: given(float("nan"), 0)},
-    ),
     Refusal("InfogainLoss", [(4, 5), (4,)], "", at="source", says="needs the infogain matrix"),
     Refusal(
         "InfogainLoss",

@@ -118,6 +118,23 @@ CASES = [
     Case("Dropout", [SHAPE], "dropout_param { dropout_ratio: 0.25 }", random=True),
     Case("Dropout", [SHAPE], "dropout_param { dropout_ratio: 0 }", expect=lambda x: x),
     Case("Dropout", [SHAPE], "dropout_param { dropout_ratio: 0.4 }", lambda x: x, phase="TEST"),
+    Case(
+        "Dropout",
+        [SHAPE],
+        "dropout_param { dropout_ratio: 0.375 scale_train: false }",
+        lambda x: 0.625 * x,
+        phase="TEST",
+    ),
+    Case("Dropout", [SHAPE], "dropout_param { scale_train: false }", random=True),
+    Case("Dropout", [SHAPE], "dropout_param { sqrt_scale: true }", random=True),
+    Case("Dropout", [SHAPE], "dropout_param { sqrt_scale: true }", lambda x: x, phase="TEST"),
+    Case(
+        "Dropout",
+        [SHAPE],
+        "dropout_param { sample_weights_test: true }",
+        random=True,
+        phase="TEST",
+    ),
 ]
 
 REFUSALS = [

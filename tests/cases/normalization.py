@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from caffe_lite.testing import Case, Refusal
+from caffe_lite.testing import Case, Refusal, away_from
 from tests.oracles import normalization as oracle
 
 X = (2, 7, 3, 5)
+TWO_TOPS = 'top: "y" top: "norm" normalize_param'
 
 
 def given(type_, field, config, expect, shape=X, **more):
@@ -46,6 +47,39 @@ CASES = [
     ),
     given("Normalize", "norm_param", "channel_shared: false", oracle.normalize(), (2, 5, 3)),
     given("Normalize", "norm_param", "across_spatial: false", oracle.normalize(False), (4, 3)),
+    given("Normalize", "normalize_param", "", oracle.normalize_channels(2)),
+    given("Normalize", "normalize_param", "bp_norm: true", oracle.normalize_channels(2), (4, 3)),
+    given(
+        "Normalize",
+        "normalize_param",
+        'normalize_type: "L1" fix_gradient: true',
+        oracle.normalize_channels(1),
+        (2, 5, 3),
+        draw={0: away_from(0)},
+    ),
+    given(
+        "Normalize",
+        TWO_TOPS,
+        'normalize_type: "L1" bp_norm: true',
+        oracle.normalize_channels(1, norms=True),
+        tops=2,
+        draw={0: away_from(0)},
+    ),
+    given(
+        "Normalize",
+        TWO_TOPS,
+        "bp_norm: true",
+        oracle.normalize_channels(2, norms=True),
+        tops=2,
+    ),
+    Case(
+        "Normalize",
+        [X],
+        'top: "y" top: "norm"',
+        oracle.normalize_channels(2, norms=True),
+        tops=2,
+        top_gradient=(0,),
+    ),
 ]
 
 REFUSALS = [
@@ -53,4 +87,14 @@ REFUSALS = [
     Refusal("LRN", [X[:3]], "", ".bottom[0]", r"\(N, C, H, W\), not \(2, 7, 3\)"),
     Refusal("MVN", [(2, 3, 4, 5, 6)], "", ".bottom[0]", "1 to 4 axes"),
     Refusal("Normalize", [(3,)], "", ".bottom[0]", r"at least 2 axes .* not \(3,\)"),
+    Refusal(
+        "Normalize", [(3,)], "normalize_param { }", ".bottom[0]", r"2 to 4 axes .* not \(3,\)"
+    ),
+    Refusal(
+        "Normalize",
+        [X],
+        'normalize_param { normalize_type: "L3" }',
+        "normalize_type",
+        'L1 or L2, not "L3"',
+    ),
 ]

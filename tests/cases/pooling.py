@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from caffe_lite.testing import Case, Refusal, distinct, given, uniform
+from caffe_lite.testing import Case, Refusal, distinct, uniform
 from tests.oracles import pooling as oracle
 
 X = (2, 3, 7, 9)
@@ -17,19 +15,6 @@ def pooling(config, expect, shape=X, **more):
 
 def refused(config, at, says, shape=X, **more):
     return Refusal("Pooling", [shape], f"pooling_param {{ {config} }}", at, says, **more)
-
-
-REGIONS = [
-    [0, 4, 2, 15, 9],
-    [1, 0, 0, 3, 3],
-    [1, -9, -5, 2, 30],
-    [0, 12, 11, 40, 40],  # partly outside
-    [1, 7, 9, 2, 3],  # ends before it starts
-]
-
-
-def regions(rng, shape):
-    return np.resize(np.array(REGIONS, np.float64), shape)
 
 
 CASES = [
@@ -96,13 +81,6 @@ CASES = [
         oracle.maximum((5, 6)),
         draw={0: distinct},
     ),
-    Case(
-        "ROIPooling",
-        [(2, 3, 6, 7), (5, 5)],
-        "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
-        oracle.regions(0.5, 2, 3),
-        draw={0: distinct, 1: regions},
-    ),
 ]
 
 REFUSALS = [
@@ -132,28 +110,5 @@ REFUSALS = [
         "spp_param { pyramid_height: 3 }",
         "pyramid_height",
         "5 x 6 is too small for the 4 x 4 bins of level 3",
-    ),
-    Refusal(
-        "ROIPooling",
-        [X, (5, 4)],
-        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
-        ".bottom[1]",
-        r"not \(5, 4\)",
-    ),
-    Refusal(
-        "ROIPooling",
-        [X[:3], (4, 5)],
-        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
-        ".bottom[0]",
-        r"not \(2, 3, 7\)",
-    ),
-    Refusal("ROIPooling", [X, (4, 5)], "roi_pooling_param { pooled_w: 3 }", "pooled_h", "not 0"),
-    Refusal(
-        "ROIPooling",
-        [X, (1, 5)],
-        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
-        ".bottom[1]",
-        "region 0 is of item 2, but the bottom has items 0 to 1",
-        draw={1: given(2, 0, 0, 3, 3)},
     ),
 ]

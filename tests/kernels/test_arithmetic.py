@@ -19,6 +19,7 @@ from caffe_lite.kernels.arithmetic import (
     weighted_sum,
     weighted_sum_backward,
 )
+from caffe_lite.kernels.epilogue import NO_EPILOGUE
 from tests.oracles import arithmetic as oracle
 
 
@@ -88,7 +89,7 @@ def test_axpy():
     rng = np.random.default_rng(4)
     a, x, y = rng.standard_normal((2, 3)), *rng.standard_normal((2, 2, 3, 5))
     out = np.empty((6, 5))
-    axpy_forward(a.reshape(-1), x.reshape(6, 5), y.reshape(6, 5), out)
+    axpy_forward(a.reshape(2, 3), x.reshape(6, 5), y.reshape(6, 5), NO_EPILOGUE, out)
     np.testing.assert_allclose(out.reshape(x.shape), oracle.axpy(a, x, y))
 
 

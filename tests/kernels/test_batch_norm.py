@@ -248,3 +248,36 @@ STATISTICS = np.arange(7.0), np.arange(1, 8.0), np.array([2.0])
 )
 def test_oracles_reject_a_wrong_variant(right, wrong) -> None:
     assert np.abs(right - wrong).max() > 0.01
+
+
+def test_the_gradients_of_scale_and_shift_with_stored_statistics() -> None:
+    x, dy = np.random.default_rng(3).standard_normal((2, 3, 4, 5))
+    mean, deviation = np.array([1.0, -2.0, 3.0, 0.5]), np.array([0.5, 2.0, 1.5, 3.0])
+    dscale, dshift = np.ones(4), np.full(4, 2.0)
+    batch_norm.stored_backward_params(x, dy, mean, deviation, dscale, dshift)
+    normal = (x - mean[:, None]) / deviation[:, None]
+    np.testing.assert_allclose(dscale - 1, (dy * normal).sum(axis=(0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(dshift - 2, dy.sum(axis=(0, 2)), rtol=1e-12)
+    batch_norm.stored_backward_params(x, dy, mean, deviation, NONE, dshift)
+    np.testing.assert_allclose(dshift - 2, 2 * dy.sum(axis=(0, 2)), rtol=1e-12)
+
+
+def test_the_oracle_of_scaled_normalisation_rejects_the_wrong_order() -> None:
+    x, scale, shift = far_from_zero((4, 3, 5)), np.full(3, 2.0), np.full(3, 0.5)
+    right = oracle.scaled(oracle.batch_norm())(x, scale, shift)
+    assert not np.allclose(right, (oracle.batch_norm()(x) + 0.5) * 2)
+    stored = oracle.scaled(oracle.stored(0.5), statistics=(2, 3))
+    assert not np.allclose(right, stored(x, scale, shift, np.zeros(3), np.ones(3)))
+
+
+def test_nvidias_statistics_are_copied_twice_and_then_moved() -> None:
+    config = "batch_norm_param { scale_bias: true moving_average_fraction: 0.75 eps: 0.5 }"
+    rig = Rig(Case("BatchNorm", [(4, 3, 5)], config))
+    for forward in range(4):
+        rig.bottom[0].data[...] = np.random.default_rng(forward).standard_normal((4, 3, 5))
+        before = [blob.data.copy() for blob in rig.layer.blobs]
+        rig.forward()
+        fraction = 0.75 if forward > 1 else 0.0
+        wanted = oracle.moved(fraction, 0.5, first=0)(rig.bottom[0].data, *before)
+        np.testing.assert_allclose(rig.layer.blobs[0].data, wanted[0], rtol=1e-12)
+        np.testing.assert_allclose(rig.layer.blobs[1].data, wanted[1], rtol=1e-12)

@@ -160,21 +160,21 @@ def test_the_epilogue_is_what_separate_layers_give(case, dtype) -> None:
     ):
         channels = (-1, *(1,) * (apart.ndim - 2))
         scale, shift = rng.standard_normal((2, apart.shape[1])).astype(dtype)
-        for slope in (0.0, 0.25):
-            fused = np.empty_like(apart)
-            epilogue = Epilogue(none, none, slope)
+        for slope, limit in ((0.0, None), (0.25, 0.5)):
+            fused, cut = np.empty_like(apart), np.inf if limit is None else limit
+            epilogue = Epilogue(none, none, slope, limit)
             function(source, w, bias, group, window, work, fused, epilogue)
             wanted = np.empty_like(apart)
             relu_forward(apart, slope, wanted)
-            np.testing.assert_array_equal(fused, wanted)
+            np.testing.assert_array_equal(fused, np.minimum(wanted, cut))
             for factor, summand in ((scale, shift), (scale, none), (none, shift)):
-                epilogue = Epilogue(factor, summand, slope)
+                epilogue = Epilogue(factor, summand, slope, limit)
                 function(source, w, bias, group, window, work, fused, epilogue)
                 wanted = apart * factor.reshape(channels) if factor.size else apart.copy()
                 wanted += summand.reshape(channels) if summand.size else 0
                 relu_forward(wanted, slope, wanted)
                 close = {"atol": 1e-4 if dtype == np.float32 else 1e-12}
-                np.testing.assert_allclose(fused, wanted, rtol=0, **close)
+                np.testing.assert_allclose(fused, np.minimum(wanted, cut), rtol=0, **close)
 
 
 @pytest.mark.skipif(not COMPILED, reason="too slow without a compiler")
@@ -192,7 +192,8 @@ def test_the_error_of_winograd_against_float64(case) -> None:
     y, dx = np.empty_like(dy), np.empty_like(x)
     extra = completion(b, NO_EPILOGUE, w.shape[0], np.float64)
     implicit_gemm.forward(x, w, False, extra, group, numbers, y)
-    implicit_gemm.forward(dy, w, True, np.zeros(2 * x.shape[1] + 3), group, numbers, dx)
+    nothing = completion(b[:0], NO_EPILOGUE, x.shape[1], np.float64)
+    implicit_gemm.forward(dy, w, True, nothing, group, numbers, dx)
     for results in found:
         for got, same, want in zip(results, found[0], (y, dx)):
             np.testing.assert_array_equal(got, same)

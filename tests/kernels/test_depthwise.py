@@ -121,14 +121,16 @@ def test_cutting_the_planes_into_pieces_changes_no_bit(case, monkeypatch) -> Non
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[6], CASES[11]], ids=str)
 @pytest.mark.parametrize("slope", [None, 0.0, 0.25, 3.0])
-def test_what_follows_is_done_on_the_way(case, slope) -> None:
+@pytest.mark.parametrize("limit", [None, 0.5])
+def test_the_epilogue_is_applied(case, slope, limit) -> None:
     rng, dtype = np.random.default_rng(1), np.float64
     scale, shift = rng.standard_normal((2, case[4]))
-    y, _, _ = run(case, dtype, Epilogue(scale, shift, slope))
+    y, _, _ = run(case, dtype, Epilogue(scale, shift, slope, limit))
     wanted, _, _ = definition(*sides(case, dtype))
     wanted = wanted * scale[:, None, None] + shift[:, None, None]
     if slope is not None:
         wanted = np.where(wanted > 0, wanted, slope * wanted)
+    wanted = wanted if limit is None else np.minimum(wanted, limit)
     np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-12)
 
 

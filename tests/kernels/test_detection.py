@@ -1,4 +1,4 @@
-"""Non-maximum suppression against loops, both against OpenCV's importer of the same layers."""
+"""Which boxes are detections, against loops and against OpenCV's importer of the same layers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import detection as kernel
+from caffe_lite.kernels.detection import detect
 from caffe_lite.net.net import Net
 from tests.cases.detection import confidences, priors
-from tests.oracles import detection as oracle
+from tests.oracles.boxes import suppressed
+from tests.oracles.detection import detection_output
 
 
 @pytest.fixture
@@ -17,29 +18,40 @@ def rng():
     return np.random.default_rng(3)
 
 
-def test_boxes_overlap_by_the_share_of_their_common_area():
-    a, b = np.array([0.0, 0.0, 4.0, 2.0]), np.array([1.0, 1.0, 5.0, 3.0])
-    assert kernel.overlap(a, b) == pytest.approx(3 / 13)
-    assert kernel.overlap(a, a + 9) == 0
-    assert kernel.overlap(a, np.array([4.0, 0.0, 8.0, 2.0])) == 0
+@pytest.mark.parametrize("most", [-1, 0, 1, 5, 13, 99])
+def test_the_best_of_each_class_pass_suppression(rng, most):
+    items, boxes, classes = 2, 13, 3
+    corners = priors(rng, (items, 2, boxes * 4))[:, 0].reshape(items, boxes, 1, 4)
+    scores = rng.integers(5, size=(items, boxes, classes)) / 4  # many are equal
+    kept = np.empty((items, classes, boxes), np.int64)
+    counts = np.empty((items, classes), np.int64)
+    detect(corners, scores, 1, 0.3, most, (0.4, 1.0), kept, counts)
+    assert not counts[:, 1].any()
+    for item in range(items):
+        for label in (0, 2):
+            own = kept[item, label, : counts[item, label]]
+            of_class = scores[item, :, label]
+            wanted = suppressed(corners[item, :, 0], of_class, 0.3, 0.4, most)
+            assert list(own) == wanted
+            if most < 0:
+                assert list(own) != suppressed(corners[item, :, 0], of_class, 0.6, 0.4, most)
 
 
-def test_a_box_turned_inside_out_overlaps_nothing():
-    box = np.array([3.0, 3.0, 1.0, 1.0])
-    assert kernel.overlap(box, np.array([0.0, 0.0, 4.0, 4.0])) == 0
-
-
-@pytest.mark.parametrize(("threshold", "eta"), [(0.3, 1.0), (0.9, 0.6)])
-def test_suppression_keeps_what_the_loops_keep(rng, threshold, eta):
-    boxes = priors(rng, (1, 2, 4 * 61))[0, 0].reshape(-1, 4)
-    scores = confidences(rng, (61,))
-    kept = np.empty(61, np.int64)
-    order = np.argsort(-scores, kind="stable")
-    count = kernel.suppress(boxes, order, threshold, eta, kept)
-    assert 1 < count < 61
-    assert list(kept[:count]) == oracle.suppressed(boxes, scores, -1, threshold, -1, eta)
-    other = oracle.suppressed(boxes, scores, -1, threshold + 0.1, -1, 0.9 * eta)
-    assert list(kept[:count]) != other
+def test_the_oracle_rejects_wrong_detections(rng):
+    bottoms = [
+        rng.standard_normal((2, 28)),
+        confidences(rng, (2, 21)),
+        priors(rng, (1, 2, 28)),
+        rng.uniform(0, 1, (2, 14)),
+        rng.standard_normal((2, 28)),
+    ]
+    right = detection_output(*bottoms, classes=3, objectness=0.5, code="CORNER_SIZE")
+    for wrong in ({"objectness": None}, {"code": "CORNER"}, {"background": 1}, {"keep": 4}):
+        settings = {"classes": 3, "objectness": 0.5, "code": "CORNER_SIZE", **wrong}
+        other = detection_output(*bottoms, **settings)
+        assert other.shape != right.shape or not np.allclose(other, right, rtol=0.01)
+    other = detection_output(*bottoms[:4], classes=3, objectness=0.5, code="CORNER_SIZE")
+    assert other.shape != right.shape or not np.allclose(other, right, rtol=0.01)
 
 
 NET = """

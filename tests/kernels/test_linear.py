@@ -64,13 +64,14 @@ def test_the_epilogue_is_what_separate_layers_give(n, dtype) -> None:
     scale, shift = draw(5, seed=3, dtype=dtype), draw(5, seed=4, dtype=dtype)
     plain, fused, wanted = np.empty((3, n, 5), dtype)
     kernel.inner_product_forward(x, w, b, False, plain)
-    for slope in (0.0, 0.25):
-        kernel.inner_product_forward(x, w, b, False, fused, Epilogue(b[:0], b[:0], slope))
+    for slope, limit in ((0.0, None), (0.25, 0.5)):
+        cut = np.inf if limit is None else limit
+        kernel.inner_product_forward(x, w, b, False, fused, Epilogue(b[:0], b[:0], slope, limit))
         relu_forward(plain, slope, wanted)
-        np.testing.assert_array_equal(fused, wanted)
-        kernel.inner_product_forward(x, w, b, False, fused, Epilogue(scale, shift, slope))
+        np.testing.assert_array_equal(fused, np.minimum(wanted, cut))
+        kernel.inner_product_forward(x, w, b, False, fused, Epilogue(scale, shift, slope, limit))
         relu_forward(plain * scale + shift, slope, wanted)
-        np.testing.assert_allclose(fused, wanted, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(fused, np.minimum(wanted, cut), rtol=0, atol=1e-5)
 
 
 def test_equal_indices_add_up() -> None:
@@ -127,3 +128,14 @@ def test_the_scale_oracle_rejects_another_axis() -> None:
     x, factor, y = draw(3, 3, 4), draw(3, seed=1), np.empty((3, 3, 4))
     kernel.scale_forward(x, factor, np.empty(0), x[:0], y)
     assert not np.allclose(y, oracle.scale(x, factor, axis=0))
+
+
+def test_weights_of_length_one():
+    w = np.random.default_rng(5).standard_normal((4, 3))
+    wanted, other = (oracle.normalized(w, k) for k in (3, 4))
+    kernel.normalize_weight(w)
+    np.testing.assert_allclose(w, wanted)
+    assert not np.allclose(w, other)
+    nothing = np.zeros((2, 3))
+    kernel.normalize_weight(nothing)
+    assert not nothing.any()

@@ -20,7 +20,7 @@ from caffe_lite.kernels.loss import (
     softmax_loss_backward,
     softmax_loss_forward,
 )
-from tests.oracles import classify
+from tests.oracles import classify, softmax_loss
 from tests.oracles import loss as oracle
 
 
@@ -36,11 +36,11 @@ def test_softmax_loss(shape):
     x = rng.standard_normal(shape)
     labels = rng.integers(0, shape[1], (shape[0], shape[2]))
     p = classify.softmax(x)
-    expected = oracle.softmax_with_loss(x, labels, normalization="NONE")
+    expected = softmax_loss.softmax_with_loss(x, labels, normalization="NONE")
     assert total_of(softmax_loss_forward, p, labels) == pytest.approx(expected)
     dx = np.empty(shape)
     softmax_loss_backward(p, labels, 1.5, dx)
-    expected = 1.5 * oracle.softmax_with_loss_backward(x, labels, normalization="NONE")
+    expected = 1.5 * softmax_loss.softmax_with_loss_backward(x, labels, normalization="NONE")
     np.testing.assert_allclose(dx, expected, atol=1e-12)
 
 
@@ -76,10 +76,10 @@ def test_infogain_with_the_identity_is_the_softmax_loss():
     p = classify.softmax(x)
     dx = np.empty(p.shape)
     infogain_backward(p, labels, np.eye(3), np.ones(3), 1.0, dx)
-    expected = oracle.softmax_with_loss_backward(x, labels, normalization="NONE")
+    expected = softmax_loss.softmax_with_loss_backward(x, labels, normalization="NONE")
     np.testing.assert_allclose(dx, expected, atol=1e-12)
     full = oracle.infogain(x, labels, np.eye(3))
-    assert full == pytest.approx(oracle.softmax_with_loss(x, labels))
+    assert full == pytest.approx(softmax_loss.softmax_with_loss(x, labels))
 
 
 def test_hinge_has_no_gradient_at_its_kink():
@@ -144,14 +144,14 @@ def test_the_softmax_oracle_rejects_another_normalization():
     rng = np.random.default_rng(5)
     x, labels = rng.standard_normal((3, 4, 5)), rng.integers(0, 4, (3, 5))
     modes = ["FULL", "VALID", "BATCH_SIZE", "NONE"]
-    losses = {oracle.softmax_with_loss(x, labels, ignore=1, normalization=m) for m in modes}
+    losses = {softmax_loss.softmax_with_loss(x, labels, ignore=1, normalization=m) for m in modes}
     assert len(losses) == 4
 
 
 def test_the_softmax_gradient_oracle_rejects_a_missing_label():
     x, labels = np.random.default_rng(6).standard_normal((3, 4)), np.array([0, 1, 2])
     wrong = classify.softmax(x) / 3
-    assert np.abs(oracle.softmax_with_loss_backward(x, labels) - wrong).max() > 0.3
+    assert np.abs(softmax_loss.softmax_with_loss_backward(x, labels) - wrong).max() > 0.3
 
 
 def test_the_infogain_oracle_rejects_the_transposed_matrix():

@@ -131,6 +131,30 @@ def test_dropout_drops_the_ratio_and_scales_the_rest() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("config", "phase", "factor"),
+    [
+        ("scale_train: false", "TRAIN", 1.0),
+        ("sqrt_scale: true", "TRAIN", 1 / np.sqrt(0.75)),
+        ("scale_train: false sqrt_scale: true", "TRAIN", 1.0),
+        ("sample_weights_test: true", "TEST", 1 / 0.75),
+    ],
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_dropout_of_forks(config: str, phase: str, factor: float, in_place: bool) -> None:
+    config = f"dropout_param {{ dropout_ratio: 0.25 {config} }}"
+    rig = Rig(Case("Dropout", [(40, 50)], config, phase=phase), in_place=in_place)
+    x = rig.bottom[0].data.copy()
+    (y,) = rig.forward()
+    kept = rig.layer._chance.reshape(y.shape) >= 0.25 * 2**32
+    assert abs(kept.mean() - 0.75) < 0.04
+    np.testing.assert_allclose(y, factor * 0.75 * oracle.dropout(x, kept, 0.25), rtol=1e-12)
+    rig.backward()
+    (dy,) = rig.top_diffs()
+    wanted = factor * 0.75 * oracle.dropout(dy, kept, 0.25)
+    np.testing.assert_allclose(rig.bottom[0].diff, wanted, rtol=1e-12)
+
+
 def test_dropout_draws_anew_each_time_and_alike_for_any_type() -> None:
     rig, single = dropout(), dropout(np.float32)
     (first,), (again,) = rig.forward(), single.forward()

@@ -76,9 +76,11 @@ def test_epilogue(case) -> None:
     x, w, b, group, window, work, y = setting(case, np.float64)
     kernel.winograd_forward(x, w, b[:0], group, window, work, y)
     scale, shift, found = b + 3, b - 1, np.empty_like(y)
-    kernel.winograd_forward(x, w, b, group, window, work, found, Epilogue(scale, shift, 0.1))
+    kernel.winograd_forward(x, w, b, group, window, work, found, Epilogue(scale, shift, 0.1, 2.0))
     wanted = (y + b[:, None, None]) * scale[:, None, None] + shift[:, None, None]
-    np.testing.assert_allclose(found, np.where(wanted > 0, wanted, 0.1 * wanted), atol=1e-12)
+    wanted = np.minimum(np.where(wanted > 0, wanted, 0.1 * wanted), 2)
+    assert (wanted == 2).any()
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize(

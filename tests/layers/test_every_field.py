@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.registry import layer_class, layer_types
 from caffe_lite.proto import caffe_pb2
-from caffe_lite.proto.schema import is_core
+from caffe_lite.proto.schema import if_unread, own_fork
 from caffe_lite.testing import Rig
 from tests.layers.test_every_layer import CASES
 
@@ -32,6 +33,32 @@ IGNORED = {
     "window_data_param.crop_size": "moved to transform_param by the upgrade of old files",
     "window_data_param.mirror": "moved to transform_param by the upgrade of old files",
     "recurrent_param.debug_info": "printed Caffe's unrolled net, which does not exist here",
+    "detection_output_param.visualize": "shows pictures in a window",
+    "detection_output_param.visualize_threshold": "is about visualize",
+    "detection_output_param.save_file": "is the film of visualize",
+    "detection_output_param.save_output_param": "writes files, not tops",
+    "focal_loss_param.beta": "has no effect in the fork either",
+    "general_contrastive_loss_param.square": "is not read in the fork either",
+    "inner_distance_param.bias_term": "makes no bias in the fork either",
+    "inner_distance_param.bias_filler": "makes no bias in the fork either",
+    "label_specific_add_param.transform_test": "has no effect in the fork either",
+    "multi_stage_meanfield_param.threshold": "is not read in the fork either",
+    "region_loss_param.side": "is the bottom's width, in the fork too",
+    "region_loss_param.absolute": "is not read in the fork either",
+    "region_loss_param.class_map": "is the file of softmax_tree, which has no effect in the fork",
+    "region_loss_param.jitter": "is not read in the fork either",
+    "region_loss_param.random": "is not read in the fork either",
+    "region_loss_param.softmax": "has no effect in the fork either",
+    "region_loss_param.softmax_tree": "has no effect in the fork either",
+    "seg_accuracy_param.metric": "is not read in the fork either, which computes all three",
+    "yolo_detection_output_param.label_map_file": "names classes in a message only",
+    "yolo_detection_output_param.side": "is the bottom's width, in the fork too",
+    "yolo_seg_param.class_scale": "has no effect in the fork either",
+    "yolo_seg_param.num_class": "has no effect in the fork either",
+    "yolo_seg_param.use_hardsigmoid": "has no effect in the fork either",
+    "yolo_seg_param.use_logic_gradient": "has no effect in the fork either",
+    "yolov3_param.noobject_scale": "has no effect in the fork either",
+    "yolov3_param.side": "is the bottom's width, in the fork too",
     "python_param.share_in_parallel": "shares a layer between GPUs' solvers; there is one solver",
 }
 
@@ -54,7 +81,7 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The fields read while every case is built and run, by parameter message."""
+    """The fields read while every case is built and run both ways, by parameter message."""
     read: dict[str, set[str]] = {}
     plain = Layer.__init__
 
@@ -68,31 +95,62 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         for case in CASES:
             rig = Rig(case, folder=Path(tmp_path_factory.mktemp("files")))
             rig.forward()
+            if rig.layer.differentiable:
+                rig.backward()
             rig.layer.close()
     return read
 
 
-def of_bvlc(name: str) -> bool:
-    """Whether a type's parameter message is BVLC's; Python reads its own before it is made."""
-    field = layer_class(name).config_field
-    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
-    return field is not None and is_core(fields[field]) and name != "Python"
+def configured(name: str) -> bool:
+    """Whether a type has a parameter message; Python reads its own before it is made."""
+    return layer_class(name).config_field is not None and name != "Python"
 
 
-@pytest.mark.parametrize("name", list(filter(of_bvlc, layer_types())))
-def test_every_field_is_read(name: str, seen: dict[str, set[str]]) -> None:
+def fields_of(name: str) -> list[FieldDescriptor]:
+    """The fields of a type's parameter message."""
     config_field = layer_class(name).config_field
     assert config_field
-    message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[config_field].message_type
-    own = [field.name for field in message.fields if is_core(field)]
+    return list(LAYER_FIELDS[config_field].message_type.fields)
+
+
+LAYER_FIELDS = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
+
+
+def heeded(config_field: str) -> set[str]:
+    """What any layer class with this parameter message heeds: variants of a type, too."""
+    found: set[str] = set()
+    waiting = [Layer]
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        if cls.config_field == config_field:
+            found |= cls.heeds
+    return found
+
+
+@pytest.mark.parametrize("name", list(filter(configured, layer_types())))
+def test_every_field_is_read(name: str, seen: dict[str, set[str]]) -> None:
+    config_field = str(layer_class(name).config_field)
     unread = [
-        field
-        for field in own
-        if field not in seen.get(config_field, ())
-        and field not in IGNORED
-        and f"{config_field}.{field}" not in IGNORED
+        field.name
+        for field in fields_of(name)
+        if own_fork(field) is None
+        and field.name not in seen.get(config_field, ())
+        and field.name not in IGNORED
+        and f"{config_field}.{field.name}" not in IGNORED
     ]
     assert unread == []
+
+
+@pytest.mark.parametrize("name", list(filter(configured, layer_types())))
+def test_a_field_that_a_fork_added_is_heeded_if_it_is_read(
+    name: str, seen: dict[str, set[str]]
+) -> None:
+    config_field = str(layer_class(name).config_field)
+    added = {field.name for field in fields_of(name) if own_fork(field) is not None}
+    read = added & seen.get(config_field, set())
+    harmless = {field.name for field in fields_of(name) if if_unread(field) == "harmless"}
+    assert read - harmless - heeded(config_field) == set()
 
 
 def test_the_list_names_only_fields_that_exist() -> None:

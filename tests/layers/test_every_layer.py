@@ -35,27 +35,35 @@ REFUSALS: list[Refusal] = [refusal for module in MODULES for refusal in module.R
 
 SOURCES = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
 NO_GRADIENT = SOURCES | {
-    "Accuracy", "ArgMax", "DetectionOutput", "HDF5Output", "PriorBox", "Threshold",
+    "Accuracy", "ArgMax", "BoxAnnotatorOHEM", "ContinuationIndicator", "DetectionEvaluate",
+    "DetectionOutput", "HDF5Output", "PriorBox", "Proposal", "SegAccuracy", "Threshold",
+    "YoloDetectionOutput", "Yolov3DetectionOutput",
 }  # fmt: skip
 # The layer types that a check applies to in no case, or, for the rarer checks, in some case.  A
 # layer that stops declaring a gradient would otherwise lose its checks without a failure.
 NEVER = {
     "float64": set(),
     "float32": set(),
-    "gradient": NO_GRADIENT | {"Clip"},  # its cases say why
+    "gradient": NO_GRADIENT  # the cases of these say why
+    | {"Clip", "GeneralTripletLoss", "RegionLoss", "YoloSeg", "Yolov3"},
     "diffs": NO_GRADIENT,
-    "reshape": SOURCES | {"HDF5Output", "LSTMUnit", "Parameter", "Silence"},
+    "reshape": SOURCES | {"DetectionEvaluate", "HDF5Output", "LSTMUnit", "Parameter", "Silence"},
     "counts": set(),
 }
 SOMETIMES = {
     "in_place": {
-        "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "Log", "MVN", "PReLU",
-        "Power", "ReLU", "Scale", "Sigmoid", "Softmax", "Swish", "TanH", "Threshold",
+        "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "HardSigmoid",
+        "LabelSpecificAdd", "Log", "MVN", "NegReLU", "PReLU", "Power", "ReLU", "ReLU6", "Scale",
+        "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish", "TanH", "Threshold",
     },
-    "random": {"Data", "Dropout", "DummyData", "Pooling"},
+    "random": {
+        "Data", "Dropout", "DummyData", "Pooling", "SeLuDropout",
+    },
     "saved": {
-        "BatchNorm", "Bias", "Convolution", "Deconvolution", "DepthwiseConvolution", "Embed",
-        "InnerProduct", "LSTM", "Normalize", "PReLU", "Parameter", "RNN", "Scale",
+        "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
+        "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Embed",
+        "InnerDistance", "InnerProduct", "LSTM", "LargeMarginInnerProduct", "MarginInnerProduct",
+        "MultiStageMeanfield", "Normalize", "PReLU", "Parameter", "RNN", "Scale",
     },
 }  # fmt: skip
 COMPUTES_NOTHING = {"HDF5Output"}  # it has neither a top nor a gradient

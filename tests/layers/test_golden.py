@@ -1,4 +1,7 @@
-"""Every layer against what Caffe recorded of it: tests/golden/layers."""
+"""Every layer against what Caffe and its forks recorded of it.
+
+The records are in tests/golden/layers and tests/golden/forks/layers.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,12 @@ import caffe_lite as caffe
 from tests.project import golden
 
 CASES = [path for path in golden("layers") if path.suffix == ".prototxt"]
+FORKS = [path for path in golden("forks/layers") if path.suffix == ".prototxt"]
+
+
+def name(path: Path) -> str:
+    """The type and the case, as in a test's name."""
+    return f"{path.parent.name}-{path.stem}"
 
 
 def compare(got: np.ndarray, wanted: np.ndarray, what: str) -> None:
@@ -20,7 +29,7 @@ def compare(got: np.ndarray, wanted: np.ndarray, what: str) -> None:
     assert error <= 1e-4 * max(np.abs(wanted).max(initial=0.0), 1e-3), f"{what}: {error:.2e}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("case", [*CASES, *FORKS], ids=name)
 def test_layer_is_caffes(case: Path) -> None:
     with np.load(case.with_suffix(".npz")) as file:
         recorded = {name: file[name] for name in file.files}
@@ -54,3 +63,4 @@ def test_layer_is_caffes(case: Path) -> None:
 
 def test_the_cases_are_there() -> None:
     assert len(CASES) == 124
+    assert len(FORKS) == 138

@@ -61,6 +61,37 @@ class Own(Scaled):
         self.epilogue = self.forward_with = self.epilogue_axis = self.bottom_data = 3
 
 
+class Regions(caffe.Layer):
+    # as Fast R-CNN's layers do: everything is shaped in setup, and anew in forward
+
+    def setup(self, bottom, top):
+        self._settings = dict(pair.split(": ") for pair in self.param_str_.split(", "))
+        self._names = ["rois", "labels", "targets", "inside", "outside"]
+        for index, width in enumerate((5, 1, 8, 8, 8)):
+            top[index].reshape(1, width)
+
+    def reshape(self, bottom, top):
+        pass
+
+    def forward(self, bottom, top):
+        count = int(self._settings[str(self.phase)]) + int(bottom[1].data[0, 0])
+        blobs = {
+            "rois": np.arange(5 * count).reshape(count, 5) % 4,
+            "labels": np.arange(count) % 2,
+            "targets": np.linspace(-1, 1, 8 * count).reshape(count, 8),
+            "inside": np.ones((count, 8)),
+            "outside": np.full((count, 8), 0.5),
+        }
+        blobs["rois"][:, 0] = 0
+        for name, blob in blobs.items():
+            index = self._names.index(name)
+            top[index].reshape(*blob.shape)
+            top[index].data[...] = blob.astype(np.float32, copy=False)
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
 not_a_layer = 3
 Builtin = caffe.layers.neuron.ReLU
 
@@ -232,3 +263,81 @@ def test_what_it_cannot_import_it_names(module: str, layer: str, says: str) -> N
     net = NET.replace('"user_layers"', f'"{module}"').replace('"Scaled"', f'"{layer}"')
     with pytest.raises(LayerError, match=says):
         caffe.Net(source(net), caffe.TEST, python_layers=True)
+
+
+REGIONS = """
+layer { name: "in" type: "Input" top: "x" top: "more"
+  input_param { shape { dim: 1 dim: 2 dim: 5 dim: 6 } shape { dim: 1 dim: 1 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 3 kernel_size: 2 weight_filler { type: "xavier" } } }
+SOURCE
+layer { name: "pool" type: "ROIPooling" bottom: "conv" bottom: "rois" top: "pool"
+  roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 1 } }
+layer { name: "scores" type: "InnerProduct" bottom: "pool" top: "scores"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "moves" type: "InnerProduct" bottom: "pool" top: "moves"
+  inner_product_param { num_output: 8 weight_filler { type: "xavier" } } }
+layer { name: "class" type: "SoftmaxWithLoss" bottom: "scores" bottom: "labels" top: "class"
+  propagate_down: true propagate_down: false }
+layer { name: "box" type: "SmoothL1Loss" bottom: "moves" bottom: "targets" bottom: "inside"
+  bottom: "outside" top: "box" loss_weight: 1 }
+"""
+
+BY_PYTHON = """
+layer { name: "regions" type: "Python" bottom: "conv" bottom: "more"
+  top: "rois" top: "labels" top: "targets" top: "inside" top: "outside"
+  python_param { module: "user_layers" layer: "Regions" param_str: "TRAIN: 3, TEST: 7" } }
+"""
+
+BY_HAND = """
+layer { name: "given" type: "Input" top: "rois" top: "labels" top: "targets" top: "inside"
+  top: "outside" input_param { shape { dim: 1 dim: 5 } shape { dim: 1 dim: 1 }
+  shape { dim: 1 dim: 8 } shape { dim: 1 dim: 8 } shape { dim: 1 dim: 8 } } }
+"""
+
+
+def regions(text: str, phase: int) -> caffe.Net:
+    caffe.set_random_seed(5)
+    net = caffe.Net(source(REGIONS.replace("SOURCE", text)), phase, python_layers=True)
+    caffe.set_random_seed(-1)
+    net.blobs["x"].data[...] = np.random.default_rng(2).standard_normal((1, 2, 5, 6))
+    return net
+
+
+def test_a_layer_may_shape_its_tops_in_forward_alone() -> None:
+    for phase, least in ((caffe.TRAIN, 3), (caffe.TEST, 7)):
+        net = regions(BY_PYTHON, phase)
+        assert net.blobs["rois"].shape == (1, 5)
+        for more in (2, 0, 4):
+            net.blobs["more"].data[...] = more
+            net.forward()
+            assert net.blobs["scores"].shape == (least + more, 2)
+            assert net.blobs["labels"].shape == (least + more,)
+
+
+def test_what_a_layer_does_not_pass_down_is_no_gradient() -> None:
+    """Regions that come of what learns are taken as given, as Faster R-CNN is trained."""
+    net, other = regions(BY_PYTHON, caffe.TRAIN), regions(BY_HAND, caffe.TRAIN)
+    for more in (4, 1):
+        net.blobs["more"].data[...] = more
+        net.forward()
+        for name in ("rois", "labels", "targets", "inside", "outside"):
+            other.blobs[name].reshape(*net.blobs[name].shape)
+            other.blobs[name].data[...] = net.blobs[name].data
+        other.forward()
+        for one in (net, other):
+            one.clear_param_diffs()
+            one.backward()
+        for mine, theirs in zip(net.params["conv"], other.params["conv"], strict=True):
+            assert np.abs(theirs.diff).max() > 0.01
+            np.testing.assert_array_equal(mine.diff, theirs.diff)
+        assert not net.blobs["rois"].diff.any()
+        assert not net.blobs["inside"].diff.any()
+
+
+def test_the_phase_is_a_number_with_a_name() -> None:
+    layer = regions(BY_PYTHON, caffe.TEST).layers[3]
+    assert layer.type == "Python"
+    assert layer.phase == caffe.TEST
+    assert str(layer.phase) == "TEST"
+    assert f"{layer.phase:d}" == "1"

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+import caffe_lite as caffe
 from caffe_lite.errors import NetError
+from caffe_lite.net.passes.rules import left_out, select
 from caffe_lite.net.passes.splits import insert_splits
+from caffe_lite.proto import caffe_pb2
 from tests.net import source
 
 
@@ -97,3 +100,43 @@ layer {{ name: "late" type: "Power" bottom: "data" top: "late" }}
     with pytest.raises(NetError, match=says) as caught:
         insert_splits(source(net).nodes)
     assert str(caught.value).startswith('net:3:11: layer "a" (Power): unknown bottom')
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("include { phase: TRAIN }", "only in TRAIN"),
+        ('include { phase: TRAIN stage: "big" }', 'only in TRAIN with stage "big"'),
+        ("include { min_level: 2 max_level: 3 }", "only from level 2 on up to level 3"),
+        (
+            'include { stage: "a" } include { not_stage: "b" phase: TRAIN }',
+            'only with stage "a" or in TRAIN without stage "b"',
+        ),
+        ("exclude { phase: TRAIN } exclude { phase: TEST }", "not in TEST"),
+        ("exclude { }", "never"),
+    ],
+)
+def test_a_blob_of_a_layer_that_is_left_out_says_when_it_is_there(rule: str, says: str) -> None:
+    net = f"""layer {{ name: "in" type: "Input" top: "data" }}
+layer {{ name: "y" type: "Power" bottom: "data" top: "x" {rule} }}
+layer {{ name: "a" type: "Power"
+  bottom: "x" top: "own" }}
+"""
+    with pytest.raises(NetError) as caught:
+        caffe.Net(source(net), caffe.TEST)
+    assert str(caught.value) == (
+        'net:4:11: layer "a" (Power): unknown bottom "x" (bottom index 0); '
+        f'blob "x" is produced by layer "y" (net:2:1) {says}'
+    )
+
+
+def test_a_blob_of_two_layers_that_are_left_out_names_both() -> None:
+    net = """layer { name: "in" type: "Input" top: "data" }
+layer { name: "y" type: "Power" bottom: "data" top: "x" include { phase: TRAIN } }
+layer { name: "z" type: "Power" bottom: "data" top: "x" include { stage: "s" } }
+layer { name: "a" type: "Power" bottom: "x" top: "own" }
+"""
+    nodes = source(net).nodes
+    state = caffe_pb2.NetState(phase=caffe_pb2.TEST)
+    with pytest.raises(NetError, match=r'"y" .* only in TRAIN and .* "z" .* only with stage "s"'):
+        insert_splits(select(nodes, state), left_out(nodes, state))

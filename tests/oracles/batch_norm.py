@@ -52,6 +52,54 @@ def batch_norm_after(fraction):
     return update
 
 
+def scaled(normalize, scale=0, statistics=()):
+    """Normalise, then times parameter `scale` plus the next; `statistics` are parameters too."""
+
+    def run(x, *params):
+        y = normalize(x, *[params[i].reshape(-1) for i in statistics])
+        factor, summand = (params[i].reshape(-1) for i in (scale, scale + 1))
+        return y * _spread(factor, x) + _spread(summand, x)
+
+    return run
+
+
+def unchanged(x):
+    """No normalisation."""
+    return x
+
+
+def stored(eps):
+    """Normalise with a mean and a variance that are stored as they are."""
+
+    def normalize(x, mean, variance):
+        return (x - _spread(mean, x)) / np.sqrt(_spread(variance, x) + eps)
+
+    return normalize
+
+
+def moved(fraction, eps=0.0, first=2):
+    """The stored mean and variance, parameters `first` and the next, after one batch.
+
+    The batch's variance has the divisor m; `eps` is added to it before it is stored.
+    """
+
+    def update(x, *params):
+        mean, variance = _channels(x).mean(axis=1), _channels(x).var(axis=1) + eps
+        after = list(params)
+        for index, new in enumerate((mean, variance), first):
+            after[index] = fraction * params[index] + (1 - fraction) * new.reshape(
+                params[index].shape
+            )
+        return after
+
+    return update
+
+
+def batch_statistics(x):
+    """Mean and variance of each channel, as blobs of four axes."""
+    return [f(_channels(x), axis=1).reshape(1, -1, 1, 1) for f in (np.mean, np.var)]
+
+
 def chain(eps, scale, shift, slope):
     """Normalise, scale and shift; then multiply by `slope` where the result is not positive."""
 

@@ -19,6 +19,14 @@ def inner_product(x, w, b=None, axis=1, transpose=False):
     return y
 
 
+def normalized(w, k):
+    """The weight, each k numbers in a row a vector of length 1."""
+    rows = np.array(w).reshape(-1, k)
+    for row in rows:
+        row /= (sum(v * v for v in row) + 1e-6) ** 0.5
+    return rows.reshape(w.shape)
+
+
 def embed(index, w, b=None):
     y = np.zeros((*index.shape, w.shape[1]))
     for place in np.ndindex(index.shape):

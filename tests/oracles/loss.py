@@ -4,47 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def _softmax(scores):
-    e = np.exp(scores - scores.max())
-    return e / e.sum()
-
-
-def _items(x, label, axis):
-    """Yield (index, scores, label) of each item; axis is the class axis."""
-    rows = np.moveaxis(x, axis, -1)
-    labels = label.reshape(rows.shape[:-1])
-    for place in np.ndindex(rows.shape[:-1]):
-        yield place, rows[place], int(labels[place])
-
-
-def _divisor(x, valid, axis, normalization):
-    items = int(np.prod(x.shape[:axis]))
-    labels = items * int(np.prod(x.shape[axis + 1 :]))
-    return max(1, {"FULL": labels, "VALID": valid, "BATCH_SIZE": items, "NONE": 1}[normalization])
-
-
-def softmax_with_loss(x, label, axis=1, ignore=None, normalization="VALID", probabilities=False):
-    p = np.moveaxis(np.zeros(x.shape), axis, -1)
-    loss, valid = 0.0, 0
-    for place, scores, own in _items(x, label, axis):
-        p[place] = _softmax(scores)
-        if own != ignore:
-            loss -= np.log(p[place][own])
-            valid += 1
-    loss /= _divisor(x, valid, axis, normalization)
-    return (loss, np.moveaxis(p, -1, axis)) if probabilities else loss
-
-
-def softmax_with_loss_backward(x, label, axis=1, ignore=None, normalization="VALID"):
-    dx = np.moveaxis(np.zeros(x.shape), axis, -1)
-    valid = 0
-    for place, scores, own in _items(x, label, axis):
-        if own != ignore:
-            dx[place] = _softmax(scores)
-            dx[place][own] -= 1
-            valid += 1
-    return np.moveaxis(dx, -1, axis) / _divisor(x, valid, axis, normalization)
+from tests.oracles.softmax_loss import divisor, items, softmax
 
 
 def infogain(x, label, gain, axis=1, ignore=None, normalization="VALID", probabilities=False):
@@ -52,12 +12,12 @@ def infogain(x, label, gain, axis=1, ignore=None, normalization="VALID", probabi
     gain = gain.reshape(classes, classes)
     p = np.moveaxis(np.zeros(x.shape), axis, -1)
     loss, valid = 0.0, 0
-    for place, scores, own in _items(x, label, axis):
-        p[place] = _softmax(scores)
+    for place, scores, own in items(x, label, axis):
+        p[place] = softmax(scores)
         if own != ignore:
             loss -= sum(gain[own, c] * np.log(p[place][c]) for c in range(classes))
             valid += 1
-    loss /= _divisor(x, valid, axis, normalization)
+    loss /= divisor(x, valid, axis, normalization)
     return (loss, np.moveaxis(p, -1, axis)) if probabilities else loss
 
 
@@ -68,8 +28,8 @@ def sigmoid_cross_entropy(x, target, ignore=None, normalization="BATCH_SIZE", pr
         if ignore is None or int(t) != ignore:
             loss -= t * np.log(p) + (1 - t) * np.log(1 - p)
             valid += 1
-    divisor = {"FULL": x.size, "VALID": valid, "BATCH_SIZE": len(x), "NONE": 1}[normalization]
-    loss /= max(1, divisor)
+    counts = {"FULL": x.size, "VALID": valid, "BATCH_SIZE": len(x), "NONE": 1}
+    loss /= max(1, counts[normalization])
     return (loss, s) if probabilities else loss
 
 

@@ -56,3 +56,18 @@ def normalize(across_spatial=True, eps=1e-10):
         return x / length * (scale if scale.ndim == 0 else scale.reshape(-1, *[1] * (x.ndim - 2)))
 
     return run
+
+
+def normalize_channels(power, norms=False):
+    """Each pixel's channels divided by the sum of |x|, or by the root of the sum of x^2."""
+
+    def run(x):
+        x = x.reshape(*x.shape, *[1] * (4 - x.ndim))
+        y, norm = np.zeros(x.shape), np.zeros((x.shape[0], 1, *x.shape[2:]))
+        for n, h, w in np.ndindex(x.shape[0], *x.shape[2:]):
+            total = sum(abs(value) ** power for value in x[n, :, h, w])
+            norm[n, 0, h, w] = (total + 1e-6) ** (1 / power)
+            y[n, :, h, w] = x[n, :, h, w] / norm[n, 0, h, w]
+        return [y, norm] if norms else y
+
+    return run

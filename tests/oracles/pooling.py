@@ -106,30 +106,3 @@ def pyramid(levels, pool=maximum):
         return np.concatenate(parts, axis=1)
 
     return pool_levels
-
-
-def regions(scale, out_h, out_w):
-    """Fast R-CNN's region pooling: the maximum of each bin, 0 for an empty one."""
-
-    def nearest(v):
-        return math.floor(v + 0.5) if v >= 0 else -math.floor(-v + 0.5)
-
-    def bounds(first, last, bins, size):
-        length = max(last - first + 1, 1)
-        for b in range(bins):
-            start = first + math.floor(b * length / bins)
-            stop = first + math.ceil((b + 1) * length / bins)
-            yield min(max(start, 0), size), min(max(stop, 0), size)
-
-    def pool(x, rois):
-        y = np.zeros((len(rois), x.shape[1], out_h, out_w))
-        for r, (item, *corners) in enumerate(rois):
-            left, top, right, bottom = (nearest(v * scale) for v in corners)
-            for i, (h0, h1) in enumerate(bounds(top, bottom, out_h, x.shape[2])):
-                for j, (w0, w1) in enumerate(bounds(left, right, out_w, x.shape[3])):
-                    for c in range(x.shape[1]):
-                        bin_ = x[int(item), c, h0:h1, w0:w1]
-                        y[r, c, i, j] = bin_.max() if bin_.size else 0
-        return y
-
-    return pool

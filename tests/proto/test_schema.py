@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 
 from caffe_lite.proto import caffe_pb2, schema
+from caffe_lite.proto.upgrade import upgrade_net
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,6 +116,7 @@ import sys
 from google.protobuf import text_format
 from google.protobuf.internal import api_implementation
 from caffe_lite.proto import caffe_pb2, schema
+from caffe_lite.proto.upgrade import upgrade_net
 layer = text_format.Parse('permute_param { order: 2 } pooling_param { ceil_mode: false }',
                           caffe_pb2.LayerParameter())
 again = caffe_pb2.LayerParameter.FromString(layer.SerializeToString())
@@ -287,6 +289,108 @@ def test_a_clashing_number_is_bvlcs():
 )
 def test_is_core(path, core):
     assert schema.is_core(field(path)) is core
+
+
+@pytest.mark.parametrize(
+    ("path", "fork", "unread"),
+    [
+        ("LayerParameter.lrn_param", None, None),
+        ("PoolingParameter.torch_pooling", "NVCaffe", None),
+        ("PoolingParameter.blobs_lr", "happynear", "harmless"),
+        ("PermuteParameter.order", "SSD", None),
+        ("NormalizeParameter.bp_norm", "happynear", None),
+        ("TransformationParameter.distort_param", "SSD", "training"),
+        ("LayerParameter.quantization_param", "Intel", "refused"),
+    ],
+)
+def test_whose_a_field_is_and_what_it_matters(path, fork, unread):
+    assert schema.fork_of(field(path)) == fork
+    assert schema.if_unread(field(path)) == unread
+
+
+def test_only_a_forks_fields_say_what_they_matter_and_in_three_words():
+    fields = [f for message in schema.FILE.message_types_by_name.values() for f in message.fields]
+    said = {f.full_name: schema.if_unread(f) for f in fields if schema.if_unread(f)}
+    assert set(said.values()) == {"harmless", "training", "refused"}
+    assert [f.full_name for f in fields if schema.if_unread(f) and schema.is_core(f)] == []
+    layer = {name for name, word in said.items() if word == "refused"}
+    assert layer == {
+        "caffe.LayerParameter.quantization_param",
+        "caffe.LayerParameter.normalize_param",
+    }
+
+
+def test_types_of_2014_that_rare_forks_added_are_read():
+    net = parsed(
+        """
+        layers { type: TRANSFORM_SOFTMAX_LOSS label_transform_param { label_transform_file: "f" } }
+        layers { type: TRANSFORM_ACCURACY }
+        layers { type: ACCURACY_TREE accuracy_tree_param { tree_depth: 2 top_k: 5 } }
+        layers { type: LOSS_TREE loss_tree_param { node_weight: 1 } }
+        layers { type: SOFTMAX_LOSS_TREE tree_param { tree_depth: 2 } }
+        layers { type: COMPACT_DATA }
+        layers { type: MULTI_STAGE_MEANFIELD multi_stage_meanfield_param { num_iterations: 5 } }
+        layers { type: Softmax }
+        layers { type: SOFTMAX }
+        """,
+        caffe_pb2.NetParameter(),
+    )
+    upgraded, _ = upgrade_net(net)
+    assert [layer.type for layer in upgraded.layer] == [
+        "TransformSoftmaxWithLoss",
+        "TransformAccuracy",
+        "AccuracyTree",
+        "LossTree",
+        "SoftmaxWithLossTree",
+        "CompactData",
+        "MultiStageMeanfield",
+        "Softmax",
+        "Softmax",
+    ]
+    assert upgraded.layer[2].accuracy_tree_param.top_k == 5
+    assert upgraded.layer[6].multi_stage_meanfield_param.num_iterations == 5
+
+
+def test_every_field_of_2014_has_a_place_today():
+    old, new = (
+        getattr(caffe_pb2, name).DESCRIPTOR.fields_by_name
+        for name in ("V1LayerParameter", "LayerParameter")
+    )
+    moved = {"layer", "blobs_lr", "weight_decay", "blob_share_mode"}
+    assert [name for name in old if name not in new and name not in moved] == []
+
+
+def test_fields_of_rare_forks_are_read():
+    layer = parsed(
+        """
+        transform_param {
+          distort_param { prob: 0.5 brightness: true contrast: true hue: true saturation: true
+                          random_order: true all_effects: true }
+          noise_param { all_effects: true }
+          geometry_param { prob: 0.1 pad_mode: MIRRORED }
+          multiscale: true var_sz_img_enabled: true var_sz_img_rand_resize_lower: 256
+          var_sz_img_rand_resize_upper: 480 var_sz_img_rand_crop: 224 var_sz_img_center_crop: 224
+        }
+        detection_output_param { nms_param { soft_nms: true theta: 0.5 } }
+        dense_image_data_param { mirror: true label_divide_factor: 8 }
+        interp_param { use_blob_size: true }
+        image_data_param { images_in_color: false }
+        convolution_param { cudnn_flavor: MIN_MEMORY }
+        pooling_param { norm_region: WITHIN_CHANNEL weight_filler { } bias_filler { } }
+        data_param { mpi_skip_step: 1 mem_data_source: "shm" }
+        weight_filler { type: "xavier" } bias_filler { }
+        labelsequence_accuracy_param { blank_label: 1 }
+        image_data_modify_param { source: "list" } split_data_param { frame: 2 }
+        color_conv_param { input: BGR output: Lab }
+        remote_data_param { address: "tcp" policy: USE_CACHE_WHEN_FULL shape { dim: 1 } }
+        pushin_param { pushin_ratio: 0.1 }
+        bbox_data_param { source: "list" } squeezedet_param { classes: 3 anchor_shapes: 9 }
+        normalize_bbox_param { across_spatial: false }
+        """,
+        caffe_pb2.LayerParameter(),
+    )
+    assert layer.transform_param.geometry_param.zoom_factor == 0.25
+    assert layer.dense_image_data_param.label_divide_factor == 8
 
 
 def test_the_core_has_caffes_size():

@@ -36,6 +36,34 @@ def test_means():
         means.add(net(loss=(1.0, 1.0)))
 
 
+def judged(*rows):
+    """An output of DetectionEvaluate for two classes, of which each has two truths."""
+    return np.array([[-1, 1, 2, -1, -1], [-1, 2, 2, -1, -1], *rows], float).reshape(1, 1, -1, 5)
+
+
+def test_average_precisions(caplog):
+    caplog.set_level("INFO", "caffe_lite")
+    precisions = report.AveragePrecisions("Integral", show_classes=True)
+    assert precisions.means() == []
+    # class 1: right, wrong and, in the next batch, right; that of a difficult truth is neither
+    precisions.add(net(eval=(judged([0, 1, 0.9, 1, 0], [0, 1, 0.5, 0, 1], [1, 1, 0.7, 0, 0]), 0)))
+    precisions.add(net(eval=(judged([0, 1, 0.2, 1, 0]), 0)))
+    (mean,) = precisions.means()
+    assert mean.name == "eval"
+    # each batch has 2 truths of each class: precision 1 and 2/3 at recall 1/4 and 1/2
+    assert mean.value == pytest.approx((1 / 4 + 2 / 3 / 4) / 2)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"class1: {1 / 4 + 2 / 3 / 4:g}",
+        "Missing true_pos for label: 2",
+    ]
+
+
+def test_average_precisions_need_detections():
+    precisions = report.AveragePrecisions("11point", show_classes=False)
+    with pytest.raises(SolverError, match=r'"loss" is of shape \(\)'):
+        precisions.add(net(loss=(1.0, 1.0)))
+
+
 def test_smoothed_loss_is_the_mean_of_the_last():
     smoothed = report.SmoothedLoss(2)
     assert smoothed.mean == 0.0

@@ -31,6 +31,8 @@ def solver(tmp_path, monkeypatch):
         (GOOD + "iter_size: 0", 4, "iter_size must be at least 1, not 0"),
         (GOOD + "average_loss: -1", 4, "average_loss must be at least 1, not -1"),
         (GOOD + 'regularization_type: "L3"', 4, 'unknown regularization_type "L3"; use L1 or L2'),
+        (GOOD + 'eval_type: "x"', 4, 'unknown eval_type "x"; use classification or detection'),
+        (GOOD + 'ap_version: "x"', 4, 'unknown ap_version "x"; use 11point or MaxIntegral or'),
         ('net: "net.prototxt"\nlr_policy: "fxied"', 2, "did you mean fixed?"),
         ('lr_policy: "fixed"', 1, "there is no net to train; set one of net, net_param"),
         (GOOD + 'train_net: "net.prototxt"', 4, "net and train_net are both set"),
@@ -109,9 +111,32 @@ def test_net_param_stands_in_the_solver(solver):
 
 
 def test_fields_of_other_caffes_are_told(solver, caplog):
-    solver(GOOD + "warmup_iter: 5").report_ignored()
+    settings = solver(GOOD + "richness: 300 larc: false")
+    settings.check()
+    settings.report_unread()
+    assert not caplog.records
+    settings = solver(GOOD + "rampup_lr: 0.1")
+    settings.check()
+    settings.report_unread()
     (record,) = caplog.records
-    assert record.getMessage().endswith("solver.prototxt:4:14: warmup_iter has no effect here")
+    assert record.getMessage().endswith("solver.prototxt:4:12: rampup_lr has no effect here")
+
+
+@pytest.mark.parametrize(
+    "field", ["warmup_iter: 5", "larc: true", "local_lr_auto: true", "min_lr: 1e-4", "stagelr: 1"]
+)
+def test_fields_of_other_caffes_that_change_the_training_are_refused(solver, field):
+    name = field.partition(":")[0]
+    with pytest.raises(SolverError, match=rf"4:\d+: {name} is a field of a fork of Caffe"):
+        solver(GOOD + field).check()
+
+
+def test_what_tests_report_has_an_effect(solver, caplog):
+    given = 'eval_type: "detection" ap_version: "11point" show_per_class_result: true'
+    settings = solver(GOOD + given)
+    settings.check()
+    settings.report_unread()
+    assert not caplog.records
 
 
 def test_message_without_a_file():

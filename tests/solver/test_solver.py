@@ -174,6 +174,34 @@ def test_several_test_nets(make, lines):
     ]
 
 
+DETECTIONS = """
+layer { name: "found" type: "Input" top: "found" input_param { shape { dim: [1, 1, 3, 7] } } }
+layer { name: "truth" type: "Input" top: "truth" input_param { shape { dim: [1, 1, 2, 8] } } }
+layer { name: "eval" type: "DetectionEvaluate" bottom: "found" bottom: "truth" top: "eval"
+        detection_evaluate_param { num_classes: 3 } }
+"""
+
+
+def test_detections_are_tested_by_average_precision(tmp_path, monkeypatch, lines):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "test.prototxt").write_text(DETECTIONS)
+    (tmp_path / "solver.prototxt").write_text(
+        'train_net: "net.prototxt" test_net: "test.prototxt" test_iter: 2 test_interval: 9 '
+        'lr_policy: "fixed" eval_type: "detection" show_per_class_result: true'
+    )
+    with get_solver("solver.prototxt") as solver:
+        blobs = solver.test_nets[0].blobs
+        box = [0.1, 0.2, 0.6, 0.9]
+        blobs["truth"].data[0, 0] = [[0, 1, 0, *box, 0], [0, 2, 0, *box, 0]]
+        wrong = [0.7, 0.2, 0.9, 0.9]
+        found = [[0, 1, 0.9, *box], [0, 1, 0.8, *wrong], [0, 2, 0.7, *wrong]]
+        blobs["found"].data[0, 0] = found
+        (output,) = solver.test()
+    assert output.value == 0.5
+    assert lines()[-3:] == ["class1: 1", "class2: 0", "    Test net output #0: eval = 0.5"]
+
+
 def test_average_loss(make, lines):
     solver = make("display: 1 average_loss: 2 base_lr: 0.0")
     for scale in (1.0, 2.0, 3.0):

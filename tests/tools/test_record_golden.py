@@ -11,7 +11,7 @@ import pytest
 from tests.project import GOLDEN, ROOT, copy_golden
 from tools import record_golden
 
-FOLDERS = ["data", "layers", "nets", "solvers", "upgrade"]
+FOLDERS = ["data", "forks", "layers", "nets", "solvers", "upgrade"]
 
 
 def test_every_copy_is_the_recorded_file() -> None:
@@ -24,7 +24,10 @@ def test_copies_again_what_was_copied(tmp_path: Path) -> None:
         copy_golden(name, source / name)
     for name in (
         "README.md",
-        "forks/layers/ReLU6/plain.npz",
+        "forks/README.md",
+        "forks/layers/ReLU6/notes.txt",
+        "forks/nets/INDEX.tsv",
+        "forks/nets/se_resnet50.prototxt",
         "layers/ReLU/notes.txt",
         "data/lmdb_64x48/lock.mdb",
         "data/leveldb_gray40/LOCK",

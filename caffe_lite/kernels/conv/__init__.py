@@ -7,7 +7,7 @@ pointwise          1x1 with a stride
 winograd           3x3 and 5x5
 depthwise          a group for every channel
 explicit_gemm      three or more axes: im2col, then a product; im2col and col2im themselves
-weight_gradient    the gradient by the weight, of the first two
+weight_gradient    the gradient with respect to the weights, of the first two algorithms
 """
 
 from __future__ import annotations

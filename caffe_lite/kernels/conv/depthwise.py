@@ -114,6 +114,7 @@ def _set_ending(extra, o, outputs, ending):
     """What becomes of output o, as `weigh` takes it, from `completion`."""
     ending[0], ending[1] = extra[o], extra[outputs + o]
     ending[2], ending[3] = extra[2 * outputs + 2], extra[2 * outputs + 1]
+    ending[4] = extra[2 * outputs + 3]
 
 
 @parallel
@@ -123,7 +124,7 @@ def _forward(first, last, x, w, extra, plan, taps, y):
     lines, zero = (p.band - 1) * p.stride_h + p.seen, x.dtype.type(0)
     padded = np.zeros(lines * p.stride_w * p.reach + lanes, x.dtype)
     result = np.empty(p.band * lanes if p.columns < lanes else 0, x.dtype)
-    ending, size, o = np.empty(4, x.dtype), p.rows * p.columns, first % p.outputs
+    ending, size, o = np.empty(5, x.dtype), p.rows * p.columns, first % p.outputs
     for task in range(first, last):
         _set_ending(extra, o, p.outputs, ending)
         channel = task if p.each == 1 else task // p.each
@@ -275,7 +276,7 @@ def _backward(first, last, dy, w, extra, plan, taps, dx):
     padded = np.zeros(p.each * size + lanes, dy.dtype)
     result = np.empty(0 if p.fits else p.band * p.stride_h * broad, dy.dtype)
     single = np.empty(p.band * p.pitch if p.stride_w > 2 else 0, dy.dtype)
-    weights, ending = np.empty(p.taps, dy.dtype), np.empty(4, dy.dtype)
+    weights, ending = np.empty(p.taps, dy.dtype), np.empty(5, dy.dtype)
     talls = (p.height - np.arange(p.stride_h) + p.stride_h - 1) // p.stride_h  # of each phase
     tall, c = talls[0], first % p.channels
     for task in range(first, last):

@@ -58,7 +58,8 @@ def set_band(taps, rows, pitch):
 class _Ending:
     """What becomes of the sums: they begin at a summand, and go through a ReLU if there is one.
 
-    ending: a factor of the weights, the summand, the ReLU's slope, whether there is a ReLU.
+    ending: a factor of the weights, the summand, the ReLU's slope, whether there is a ReLU, the
+    limit.
     """
 
     def __init__(self, e: Any, ending: Pointer) -> None:
@@ -67,6 +68,8 @@ class _Ending:
         self.start = e.broadcast(ending[1])
         self.slope = e.broadcast(ending[2])
         self.active = ending[3] != 0
+        self.limit = e.broadcast(ending[4])
+        self.limited = ending[4] < float("inf")
 
     def weight(self, weight: Value) -> Vector:
         return self.e.broadcast(weight * self.factor)
@@ -78,7 +81,11 @@ class _Ending:
             less = [value * self.slope for value in values]
             return [self.e.select(x > 0, x, y) for x, y in zip(values, less)]
 
-        for r, value in enumerate(self.e.if_then(self.active, rectified, values)):
+        def limited(*values: Vector) -> list[Vector]:
+            return [self.e.select(self.limit < x, self.limit, x) for x in values]
+
+        values = self.e.if_then(self.active, rectified, values)
+        for r, value in enumerate(self.e.if_then(self.limited, limited, values)):
             self.e.store(value, target + pitch * r)
 
 

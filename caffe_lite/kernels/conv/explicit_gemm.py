@@ -70,6 +70,8 @@ def apply_epilogue(y: Any, epilogue: Epilogue) -> None:
         y += epilogue.shift.reshape(outputs)
     if epilogue.slope is not None:
         y[...] = np.maximum(y, 0) + y.dtype.type(epilogue.slope) * np.minimum(y, 0)
+    if epilogue.limit is not None:
+        np.minimum(y, y.dtype.type(epilogue.limit), out=y)
 
 
 def forward(x: Any, w: Any, b: Any, group: int, window: Window, y: Any) -> None:

@@ -35,7 +35,7 @@ CROSS, CROSS_ROWS = 4, 7
 
 
 def _plain_tile(rows, vectors, a, b, depth, c, accumulate):
-    """A matrix product: thousands of small vectors would take too long."""
+    """`tile` as one NumPy product, where nothing is compiled: by vectors it would be too slow."""
     height, width = next(each for each in HEIGHTS if rows <= each), VECTOR_BYTES // b.itemsize * 2
     if a.stride == 0:
         left = a.data[: depth * MR].reshape(depth, MR)[:, :height].T

@@ -7,6 +7,7 @@ from caffe_lite.kernels.norm.batch_norm import (
     batch_norm_backward,
     batch_norm_forward,
     batch_normalize,
+    stored_backward_params,
 )
 from caffe_lite.kernels.norm.lrn import (
     lrn_channels_backward,
@@ -19,6 +20,8 @@ from caffe_lite.kernels.norm.normalize import (
     normalize_backward,
     normalize_backward_params,
     normalize_forward,
+    normalize_sum_backward,
+    normalize_sum_forward,
 )
 
 __all__ = [
@@ -35,4 +38,7 @@ __all__ = [
     "normalize_backward",
     "normalize_backward_params",
     "normalize_forward",
+    "normalize_sum_backward",
+    "normalize_sum_forward",
+    "stored_backward_params",
 ]

@@ -23,7 +23,13 @@ from caffe_lite.kernels.norm.batch_norm_rows import (
 from caffe_lite.kernels.parallel import launch, parallel
 from caffe_lite.kernels.simd import VECTOR_BYTES
 
-__all__ = ["Statistics", "batch_norm_backward", "batch_norm_forward", "batch_normalize"]
+__all__ = [
+    "Statistics",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_normalize",
+    "stored_backward_params",
+]
 
 CHUNK = 2048
 """Elements of a row that are summed in their own type before they are added in float64."""
@@ -40,7 +46,7 @@ class Statistics(NamedTuple):
 
 
 def _affine_of(x: Any, epilogue: Epilogue, statistics: Statistics | None = None) -> np.ndarray:
-    """`Affine` of each channel: (C, 5)."""
+    """`Affine` of each channel: (C, 6)."""
     affine = np.empty((x.shape[1], len(Affine._fields)), x.dtype)
     if statistics is not None:
         affine[:, 0] = statistics.mean
@@ -48,6 +54,7 @@ def _affine_of(x: Any, epilogue: Epilogue, statistics: Statistics | None = None)
     affine[:, 2] = epilogue.scale if epilogue.scale.size else 1
     affine[:, 3] = epilogue.shift if epilogue.shift.size else 0
     affine[:, 4] = 1 if epilogue.slope is None else epilogue.slope
+    affine[:, 5] = np.inf if epilogue.limit is None else epilogue.limit
     return affine
 
 
@@ -55,6 +62,8 @@ def batch_norm_forward(
     x: Any, eps: float, epilogue: Epilogue, statistics: Statistics, kept: Any, y: Any
 ) -> None:
     """y = z where z > 0, else slope z; z = (x - mean[c]) / deviation[c] scale[c] + shift[c].
+
+    What is above the epilogue's limit becomes the limit.
 
     x, y: (N, C, P).  Mean and variance are those of the channel, taken over N and P.
     epilogue: with scale and shift of (C,).  statistics: assigned.
@@ -222,3 +231,30 @@ def _back(x, dy, c, affine, dn, dx):
         gradient(x[item, c], dy[item, c], p, affine, through, dn[item, c])
         gradient(x[item, c], dn[item, c], p, plain, correction, dx[item, c])
     return product, total
+
+
+def stored_backward_params(x, dy, mean, deviation, dscale, dshift):
+    """dscale += sum of dy (x - mean) / deviation, dshift += sum of dy; the statistics are given.
+
+    x, dy: (N, C, P).  mean, deviation: (C,).  dscale, dshift: (C,), or of size 0.
+    """
+    arguments = x, dy, mean, deviation, dscale, dshift
+    launch(_stored_backward_params, x.shape[1], 2 * x.size, *arguments)
+
+
+@parallel
+def _stored_backward_params(first, last, x, dy, mean, deviation, dscale, dshift):
+    for c in range(first, last):
+        total, product = 0.0, 0.0
+        for item in range(len(x)):
+            row, above, middle = x[item, c], dy[item, c], mean[c]
+            part, along = x.dtype.type(0), x.dtype.type(0)
+            for i in range(row.size):
+                part += above[i]
+                along += above[i] * (row[i] - middle)
+            total += part
+            product += along
+        if dscale.size:
+            dscale[c] += product / deviation[c]
+        if dshift.size:
+            dshift[c] += total

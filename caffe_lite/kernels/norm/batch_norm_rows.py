@@ -24,7 +24,10 @@ LIBRARY = Library("batch_norm")
 
 
 class Affine(NamedTuple):
-    """z = (x - mean) inverse scale + shift, then a ReLU: z where z > 0, else slope z."""
+    """z = (x - mean) inverse scale + shift, then a ReLU: z where z > 0, else slope z.
+
+    Forward, what is above `limit` then becomes `limit`; backward it is infinity.
+    """
 
     mean: Any
     inverse: Any
@@ -32,6 +35,7 @@ class Affine(NamedTuple):
     scale: Any
     shift: Any
     slope: Any
+    limit: Any
 
 
 class Correction(NamedTuple):
@@ -111,7 +115,8 @@ def normalize(e: Any, x: Pointer, count: Int, affine: Pointer, y: Pointer) -> No
 
     def body(e: Any, q: Int, now: list[Vector]) -> list[Vector]:
         z = _normalized(e, e.load(x + q), a)[1]
-        e.store(e.select(z > 0, z, z * e.broadcast(a.slope)), y + q)
+        z, limit = e.select(z > 0, z, z * e.broadcast(a.slope)), e.broadcast(a.limit)
+        e.store(e.select(limit < z, limit, z), y + q)
         return now
 
     _along(e, count, [], body)

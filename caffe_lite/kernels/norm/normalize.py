@@ -95,3 +95,19 @@ def _sum_channels(first, last, x, dy, norm, sums):
             for i in range(p):
                 total += dy[item, channel, i] * x[item, channel, i] / norm[item, i * step]
             sums[channel] += total
+
+
+def normalize_sum_forward(x, epsilon, norm, y):
+    """norm = epsilon + sum of |x| over the channels, y = x / norm.
+
+    x, y: (N, C, P).  norm: (N, P).
+    """
+    np.sum(np.abs(x), axis=1, out=norm)
+    norm += epsilon
+    np.divide(x, norm[:, None], out=y)
+
+
+def normalize_sum_backward(x, dy, norm, dx):
+    """dx = (dy - sign(x) * sum of dy * x / norm) / norm; shapes as in `normalize_sum_forward`."""
+    along = np.einsum("ncp,ncp->np", x, dy) / norm
+    np.divide(dy - np.sign(x) * along[:, None], norm[:, None], out=dx)

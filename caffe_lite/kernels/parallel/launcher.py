@@ -25,7 +25,7 @@ from caffe_lite.kernels.parallel import pool
 from caffe_lite.kernels.parallel.atomic import WORD
 
 GRAIN = 1 << 13
-"""Elements below which a second thread costs more than it brings: some microseconds of work."""
+"""Elements below which a second thread costs more than it saves: some microseconds of work."""
 PIECES = 4
 """Pieces for each thread, so that one which is held up leaves its share to the others."""
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from caffe_lite.kernels.pool.average import average_pool_backward, average_pool_forward
 from caffe_lite.kernels.pool.max import max_pool_backward, max_pool_forward
+from caffe_lite.kernels.pool.position_sensitive import (
+    bin_means_backward,
+    bin_means_forward,
+    scaled_bins,
+)
 from caffe_lite.kernels.pool.roi import roi_bins, roi_pool_backward, roi_pool_forward
 from caffe_lite.kernels.pool.stochastic import stochastic_pool_forward, stochastic_pool_mean
 
 __all__ = [
     "average_pool_backward",
     "average_pool_forward",
+    "bin_means_backward",
+    "bin_means_forward",
     "max_pool_backward",
     "max_pool_forward",
     "roi_bins",
     "roi_pool_backward",
     "roi_pool_forward",
+    "scaled_bins",
     "stochastic_pool_forward",
     "stochastic_pool_mean",
 ]

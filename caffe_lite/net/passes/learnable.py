@@ -59,7 +59,8 @@ def collect(nodes: Sequence[Node], layers: Sequence[Layer]) -> tuple[Learnable, 
         for index, blob in enumerate(layer.blobs):
             spec = specs[index] if index < len(specs) else caffe_pb2.ParamSpec()
             if not layer.learnable[index]:
-                _check_fixed(node, spec, index)
+                if not layer.overrules_lr_mult:
+                    _check_fixed(node, spec, index)
                 # Caffe's solvers decay statistics into their history, though they never move
                 collected.append(
                     Learnable(blob, 0.0, spec.decay_mult, node.name, index, str(index))

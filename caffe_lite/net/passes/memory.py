@@ -155,18 +155,23 @@ def _buffers(
 
 
 def share_workspaces(layers: Sequence[Layer]) -> None:
-    """Give all layers' workspaces the same memory, as they are used one after another."""
-    arrays = [
-        (layer.buf, name)
-        for layer in layers
-        for name, buffer in layer.declared_buffers.items()
-        if not buffer.kept
-    ]
-    sizes = [getattr(buffers, name).nbytes for buffers, name in arrays]
-    workspace = np.empty(max(sizes, default=0), np.uint8)
-    for (buffers, name), size in zip(arrays, sizes, strict=True):
-        old = getattr(buffers, name)
-        setattr(buffers, name, workspace[:size].view(old.dtype).reshape(old.shape))
+    """Give all layers' workspaces the same memory, as the layers run one after another.
+
+    Several of one layer, which it uses at a time, lie one after the other.
+    """
+    ends = {}
+    for layer in layers:
+        end = 0
+        for name, buffer in layer.declared_buffers.items():
+            if not buffer.kept:
+                size = getattr(layer.buf, name).nbytes
+                ends[layer, name] = end + size
+                end += -(-size // ALIGNMENT) * ALIGNMENT
+    workspace = np.empty(max(ends.values(), default=0), np.uint8)
+    for (layer, name), end in ends.items():
+        old = getattr(layer.buf, name)
+        mine = workspace[end - old.nbytes : end]
+        setattr(layer.buf, name, mine.view(old.dtype).reshape(old.shape))
 
 
 def place(items: Sequence[Life], alignment: int) -> int:

@@ -69,3 +69,36 @@ def obstacle(rule: caffe_pb2.NetStateRule, state: caffe_pb2.NetState) -> str | N
         if stage in stages:
             return f'stage "{stage}" is on'
     return None
+
+
+def left_out(nodes: Sequence[Node], state: caffe_pb2.NetState) -> list[tuple[Node, str]]:
+    """The layers that `state` does not include, each with when it would: "only in TRAIN"."""
+    pairs = ((node, _otherwise(node, state)) for node in nodes)
+    return [(node, when) for node, when in pairs if when is not None]
+
+
+def _otherwise(node: Node, state: caffe_pb2.NetState) -> str | None:
+    """When a layer that `state` leaves out is included; None for one that is not left out."""
+    include, exclude = node.param.include, node.param.exclude
+    if include:
+        if any(obstacle(rule, state) is None for rule in include):
+            return None
+        return "only " + " or ".join(_condition(rule) for rule in include)
+    met = [_condition(rule) for rule in exclude if obstacle(rule, state) is None]
+    if not met:
+        return None
+    return "not " + " or ".join(met) if all(met) else "never"
+
+
+def _condition(rule: caffe_pb2.NetStateRule) -> str:
+    """What a rule asks for: ``in TRAIN with stage "deploy"``."""
+    words = []
+    if rule.HasField("phase"):
+        words.append(f"in {caffe_pb2.Phase.Name(rule.phase)}")
+    if rule.HasField("min_level"):
+        words.append(f"from level {rule.min_level} on")
+    if rule.HasField("max_level"):
+        words.append(f"up to level {rule.max_level}")
+    words += [f'with stage "{stage}"' for stage in rule.stage]
+    words += [f'without stage "{stage}"' for stage in rule.not_stage]
+    return " ".join(words)

@@ -15,15 +15,16 @@ _Top = tuple[int, int]
 """A top by the index of its layer and its own index there."""
 
 
-def insert_splits(nodes: Sequence[Node]) -> list[Node]:
+def insert_splits(nodes: Sequence[Node], left_out: Sequence[tuple[Node, str]] = ()) -> list[Node]:
     """The same layers with Split layers between them, under Caffe's names.
 
     Top i of layer `layer`, named `blob`, becomes the bottom of layer ``blob_layer_i_split`` if it
     is read more than once; the tops of that are ``blob_layer_i_split_0``, ``..._1`` and so on.  An
     explicit loss weight counts as a reader, and moves to the first of these tops.  The nodes given
-    are not changed.  Raises NetError for a bottom that no layer before produces.
+    are not changed.  Raises NetError for a bottom that no layer before produces; `left_out`, the
+    layers of the file that are not in this net, each with when it would be, explains some of them.
     """
-    sources, readers, weights = _count_readers(nodes)
+    sources, readers, weights = _count_readers(nodes, left_out)
     split = {top for top, count in readers.items() if count > 1}
     next_copy: defaultdict[_Top, int] = defaultdict(int)
     for top in split:
@@ -55,7 +56,7 @@ def split_name(blob: str, layer: str, index: int) -> str:
 
 
 def _count_readers(
-    nodes: Sequence[Node],
+    nodes: Sequence[Node], left_out: Sequence[tuple[Node, str]]
 ) -> tuple[list[list[_Top]], dict[_Top, int], dict[_Top, float]]:
     """For each layer the tops it reads; how often each top is read; the tops' loss weights."""
     newest: dict[str, _Top] = {}
@@ -66,7 +67,7 @@ def _count_readers(
         reads = []
         for index, name in enumerate(node.param.bottom):
             if name not in newest:
-                raise _unknown_bottom(nodes, layer, index)
+                raise _unknown_bottom(nodes, layer, index, left_out)
             reads.append(newest[name])
             readers[newest[name]] += 1
         sources.append(reads)
@@ -79,7 +80,9 @@ def _count_readers(
     return sources, readers, weights
 
 
-def _unknown_bottom(nodes: Sequence[Node], layer: int, index: int) -> NetError:
+def _unknown_bottom(
+    nodes: Sequence[Node], layer: int, index: int, left_out: Sequence[tuple[Node, str]]
+) -> NetError:
     node = nodes[layer]
     name = node.param.bottom[index]
     later = [other.name for other in nodes[layer:] if name in other.param.top]
@@ -87,10 +90,18 @@ def _unknown_bottom(nodes: Sequence[Node], layer: int, index: int) -> NetError:
         hint = "it is this layer's own top: in place works only on a blob that exists before"
     elif later:
         hint = f'layer "{later[0]}" produces it, but comes later: move it up'
+    elif elsewhere := [pair for pair in left_out if name in pair[0].param.top]:
+        producers = " and by ".join(_producer(*pair) for pair in elsewhere)
+        hint = f'blob "{name}" is produced by {producers}'
     else:
         hint = _nearest(name, [top for other in nodes[:layer] for top in other.param.top])
     message = f'unknown bottom "{name}" (bottom index {index}); {hint}'
     return net_error(node, f"bottom[{index}]", message)
+
+
+def _producer(node: Node, when: str) -> str:
+    place = f" ({node.where.location})" if node.where else ""
+    return f'layer "{node.name}"{place} {when}'
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -266,10 +266,11 @@ def _transform_outputs(p, tiles, o, factors, work, source, lines, y):
     lanes, pitch, stride = width // 2, p.side * width + SLACK, rows * width
     factor, summand = factors[o], factors[total + o]
     slope = factors[2 * total + 2] if factors[2 * total + 1] else y.dtype.type(1)
+    limit = factors[2 * total + 3]
     for v in range(tiles.vectors):
         m, to = source + v * lanes, lines + v * p.side * lanes
         products, outputs = Matrix(work[m:], stride), Matrix(work[to:], pitch)
-        vectors_to_outputs(p.side, products, outputs, factor, summand, slope)
+        vectors_to_outputs(p.side, products, outputs, factor, summand, slope, limit)
     line, runs = lines, tiles.runs
     for r in range(len(runs)):
         y0, x0, count = runs[r, 1], runs[r, 2], p.side * runs[r, 3]

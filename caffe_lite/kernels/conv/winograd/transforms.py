@@ -182,10 +182,11 @@ def _filters(e: Emitter, side: int, source: Matrix, target: Matrix) -> None:
 def _outputs(e: Emitter, side: int, source: Matrix, lines: Matrix, epilogue: list[Vector]) -> None:
     products = [e.load(source.row(k)) for k in range(PRODUCTS)]
     rows = [products[i : i + PATCH] for i in range(0, PRODUCTS, PATCH)]
-    factor, summand, slope = epilogue
+    factor, summand, slope, limit = epilogue
     for i, row in enumerate(both_ways(e, partial(_transform_products, side), rows)):
         done = [e.fma(value, factor, summand) for value in row]
         done = [e.select(x > 0, x, x * slope) for x in done]
+        done = [e.select(limit < x, limit, x) for x in done]
         line = lines.row(i)
         for v, value in enumerate(_interleave(e, done)):
             e.store(value, line + v * e.lanes)
@@ -215,12 +216,14 @@ def vectors_to_outputs(
     factor: Scalar,
     summand: Scalar,
     slope: Scalar,
+    limit: Scalar,
 ) -> None:
     """A' m A of 36 vectors of products to lines of outputs, `side` elements for each tile.
 
-    An output y becomes factor y + summand, and what is below 0 then is multiplied by `slope`.
+    An output y becomes factor y + summand, what is below 0 then is multiplied by `slope`, and what
+    is above `limit` becomes `limit`.
     """
-    epilogue = [e.broadcast(each) for each in (factor, summand, slope)]
+    epilogue = [e.broadcast(each) for each in (factor, summand, slope, limit)]
     for_side(e, side, _outputs, source, lines, epilogue)
 
 

@@ -1,0 +1,157 @@
+"""Layers that pool regions of images into a fixed grid: ROIPooling, PSROIPooling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.kernels import pool as kernels
+from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.layers.registry import register
+
+
+class _RegionPooling(Layer):
+    """What both share: the regions, and the pixels of each bin in whole numbers.
+
+    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
+    network's input, both ends included.  top[0]: (R, channels, rows, columns).  The regions get
+    the gradient 0.
+    """
+
+    bottoms = 2
+    backward_reads = Reads.NONE
+    zero_gradient = (1,)
+
+    def check(self, *bottom: Shape) -> None:
+        """Images, and five numbers for each region."""
+        x, rois = bottom
+        self.require(len(x) == 4, ".bottom[0]", f"needs a bottom (N, C, H, W), not {x}")
+        self.require(
+            bool(rois) and math.prod(rois[1:]) == 5,
+            ".bottom[1]",
+            f"regions must be (R, 5): item, x1, y1, x2, y2, not {rois}",
+        )
+
+    def positive(self, *fields: str) -> None:
+        """Refuse a field that is not positive."""
+        for field in fields:
+            value = getattr(self.config, field)
+            self.require(value > 0, field, f"{field} must be positive, not {value:g}")
+
+    def grid(self, x: Shape) -> tuple[int, int, int]:
+        """The channels, rows and columns of what becomes of a region."""
+        raise NotImplementedError
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """See the class."""
+        x, rois = bottom
+        return [(rois[0], *self.grid(x))]
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The item of each region, and the first row or column of each bin and the one after."""
+        (y,) = self.top_shapes(*bottom)
+        shapes = {"items": y[:1], "rows": (y[0], y[2], 2), "columns": (y[0], y[3], 2)}
+        return {name: Buffer(shape, np.int32) for name, shape in shapes.items()}
+
+    def read_items(self, rois: Array, items: int) -> None:
+        """Fill the buffer `items`; raises LayerError for an item that is not there."""
+        for r in np.flatnonzero(~((rois[:, 0] >= 0) & (rois[:, 0] < items))):
+            self.require(
+                False,
+                ".bottom[1]",
+                f"region {r} is of item {rois[r, 0]:g}, but the bottom has items 0 to {items - 1}",
+            )
+        self.buf.items[...] = rois[:, 0]
+
+
+@register("ROIPooling")
+class ROIPooling(_RegionPooling):
+    """Max pooling of regions into a fixed grid (Girshick 2015, Fast R-CNN, arXiv:1504.08083).
+
+    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
+    network's input, both ends included; times `spatial_scale` and rounded they are pixels of the
+    bottom.  top[0]: (R, C, pooled_h, pooled_w).  A bin outside of the bottom is 0.  The regions
+    get the gradient 0.
+    """
+
+    config_field = "roi_pooling_param"
+
+    def check(self, *bottom: Shape) -> None:
+        """A grid of bins."""
+        super().check(*bottom)
+        self.positive("pooled_h", "pooled_w")
+
+    def grid(self, x: Shape) -> tuple[int, int, int]:
+        """See the class."""
+        return (x[1], self.config.pooled_h, self.config.pooled_w)
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """Also the place that each output came from."""
+        (y,) = self.top_shapes(*bottom)
+        return {**super().buffers(*bottom), "argmax": Buffer(y, np.int32)}
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, rois, buf = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf
+        self.read_items(rois, len(x))
+        _, x1, y1, x2, y2 = rois.T * self.dtype.type(self.config.spatial_scale)
+        kernels.roi_bins(y1, y2, self.config.pooled_h, x.shape[2], buf.rows)
+        kernels.roi_bins(x1, x2, self.config.pooled_w, x.shape[3], buf.columns)
+        kernels.roi_pool_forward(x, buf.items, buf.rows, buf.columns, top[0].data, buf.argmax)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Send dy to where y came from."""
+        if propagate_down[0]:
+            buf = self.buf
+            kernels.roi_pool_backward(top[0].diff, buf.items, buf.argmax, bottom[0].diff)
+
+
+@register("PSROIPooling")
+class PSROIPooling(_RegionPooling):
+    """Position-sensitive average pooling of regions (Dai et al. 2016, R-FCN, arXiv:1605.06409).
+
+    Each bin of the grid, `group_size` k down and across, has channels of its own.  bottom[0]:
+    (N, output_dim k^2, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
+    network's input, both ends included, rounded before they are multiplied by `spatial_scale`.
+    top[0]: (R, output_dim, k, k): channel d of bin (i, j) is the mean of that bin in channel
+    (d k + i) k + j of the bottom.  A bin outside of the bottom is 0.  The regions get the
+    gradient 0.
+    """
+
+    config_field = "psroi_pooling_param"
+
+    def check(self, *bottom: Shape) -> None:
+        """One channel of the bottom for each number of a region."""
+        super().check(*bottom)
+        self.positive("spatial_scale", "output_dim", "group_size")
+        config, channels = self.config, bottom[0][1]
+        wanted = config.output_dim * config.group_size**2
+        self.require(
+            channels == wanted,
+            ".bottom[0]",
+            f"{channels} channels, but output_dim {config.output_dim} and group_size "
+            f"{config.group_size} need {wanted}",
+        )
+
+    def grid(self, x: Shape) -> tuple[int, int, int]:
+        """See the class."""
+        return (self.config.output_dim, self.config.group_size, self.config.group_size)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, rois, buf = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf
+        self.read_items(rois, len(x))
+        _, x1, y1, x2, y2 = rois.T
+        scale = self.config.spatial_scale
+        kernels.scaled_bins(y1, y2, scale, x.shape[2], buf.rows)
+        kernels.scaled_bins(x1, x2, scale, x.shape[3], buf.columns)
+        kernels.bin_means_forward(x, buf.items, buf.rows, buf.columns, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Spread each dy evenly over its bin."""
+        if propagate_down[0]:
+            buf, dy = self.buf, top[0].diff
+            kernels.bin_means_backward(dy, buf.items, buf.rows, buf.columns, bottom[0].diff)

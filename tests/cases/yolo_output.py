@@ -1,0 +1,99 @@
+"""Cases of YOLO's detections."""
+
+from __future__ import annotations
+
+from caffe_lite.testing import Case, Refusal
+from tests.oracles import yolo_output as oracle
+
+ANCHORS = [(1.3, 1.7), (3.2, 4.0)]
+PIXELS = [(10, 13), (16, 30), (33, 23), (30, 61)]
+X = (2, 16, 3, 3)
+
+
+def biases(pairs):
+    return " ".join(f"biases: {value}" for pair in pairs for value in pair)
+
+
+def version2(config, bottoms=(X,), **settings):
+    text = f"num_classes: 3 num_box: 2 {biases(ANCHORS)} {config}"
+    return Case(
+        "YoloDetectionOutput",
+        bottoms,
+        f"yolo_detection_output_param {{ {text} }}",
+        lambda *maps: oracle.version2(maps, ANCHORS, **settings),
+    )
+
+
+def version3(config, bottoms, masks, scales, **settings):
+    listed = " ".join(f"mask: {anchor}" for mask in masks for anchor in mask)
+    listed += " " + " ".join(f"anchors_scale: {scale}" for scale in scales)
+    text = f"num_classes: 3 num_box: {len(masks[0])} mask_group_num: {len(masks)} "
+    text += f"{biases(PIXELS)} {listed} {config}"
+    return Case(
+        "Yolov3DetectionOutput",
+        bottoms,
+        f"yolov3_detection_output_param {{ {text} }}",
+        lambda *maps: oracle.version3(maps, PIXELS, masks, scales, **settings),
+    )
+
+
+CASES = [
+    version2(""),
+    version2("confidence_threshold: 0.3 nms_threshold: 0.2", floor=0.3, threshold=0.2),
+    version2("confidence_threshold: 0.25", (X, (2, 16, 5, 5)), floor=0.25),
+    version2("confidence_threshold: 2", floor=2),
+    version3("", [(2, 16, 3, 4)], [(1, 2)], [16]),
+    version3(
+        "confidence_threshold: 0.4 nms_threshold: 0.3",
+        [(2, 24, 2, 3), (2, 24, 4, 6)],
+        [(1, 2, 3), (3, 1, 0)],
+        [16, 8],
+        floor=0.4,
+        threshold=0.3,
+    ),
+    version3("confidence_threshold: 2", [(3, 16, 3, 4)], [(1, 2)], [16], floor=2),
+    version3(
+        "gaussian_box: true confidence_threshold: 0.1",
+        [(2, 24, 3, 4)],
+        [(1, 2)],
+        [16],
+        floor=0.1,
+        gaussian=True,
+    ),
+]
+
+
+def not_2(config, at, says, bottoms=(X,)):
+    config = f"yolo_detection_output_param {{ {config} }}"
+    return Refusal("YoloDetectionOutput", bottoms, config, at=at, says=says)
+
+
+def not_3(config, at, says, bottoms=((2, 16, 3, 4),)):
+    config = f"yolov3_detection_output_param {{ num_classes: 3 num_box: 2 {config} }}"
+    return Refusal("Yolov3DetectionOutput", bottoms, config, at=at, says=says)
+
+
+FINE = f"num_classes: 3 num_box: 2 {biases(ANCHORS)}"
+ONE = "mask_group_num: 1"
+
+REFUSALS = [
+    not_2("num_box: 2", "num_classes", "must be given and positive"),
+    not_2("num_classes: 0", "num_classes", "positive, not 0"),
+    not_2("num_classes: 3 num_box: 0", "num_box", "1 or more, not 0"),
+    not_2("num_classes: 3 biases: 0", "biases[0]", "positive, not 0"),
+    not_2("num_classes: 3 num_box: 2 biases: 1", "biases", "1 biases for 2 boxes"),
+    not_2(FINE + " coords: 3", "coords", "must be 4, not 3"),
+    not_2(FINE, ".bottom[0]", "4 axes", ((2, 16),)),
+    not_2(FINE, ".bottom[1]", r"18 channels, .* 2 \(4 \+ 1 \+ 3\) = 16", (X, (2, 18, 3, 3))),
+    not_2(FINE, ".bottom[0]", "as high as wide, not 3x4", ((2, 16, 3, 4),)),
+    not_3("mask_group_num: 3", "mask_group_num", "mask_group_num 3 for 1 bottoms"),
+    not_3(f"{ONE} biases: [1, 2, 3]", "biases", "two biases for each anchor, not 3"),
+    not_3(f"{ONE} mask: 0 {biases(PIXELS)}", "mask", "1 anchors in the mask for 1 maps of 2"),
+    not_3(f"{ONE} mask: [0, 4] {biases(PIXELS)}", "mask[1]", "4 anchors, but no anchor 4"),
+    not_3(f"{ONE} mask: [0, 1] {biases(PIXELS)}", "anchors_scale", "0 anchors_scale for 1 maps"),
+    not_3(
+        f"{ONE} mask: [0, 1] {biases(PIXELS)} anchors_scale: 0",
+        "anchors_scale[0]",
+        "positive, not 0",
+    ),
+]
