@@ -97,3 +97,33 @@ def add_to_labels(labels, bias, y):
     items = np.arange(len(labels))
     mine = y[items, labels]
     y[items, labels] = np.where(mine > -bias, mine + y.dtype.type(bias), mine)
+
+
+def rescale_labels(labels, weights, rule, y, slopes):
+    """Multiply each item's own score by weights[0], or raise it to that power; the others by [1].
+
+    rule: whether only positive scores of the own class change, whether 1 - weights[0] is added,
+    whether the magnitude is raised to the power weights[0] instead.  y: (M, N).  slopes: (M,), the
+    derivatives of the own scores.  labels: (M,).
+    """
+    only_positive, fixed, power = rule
+    items, cast = np.arange(len(labels)), y.dtype.type
+    own, weight = y[items, labels], cast(weights[0])
+    if power:
+        with np.errstate(divide="ignore", invalid="ignore"):  # of 0 with a power below 1
+            changed = np.sign(own) * abs(own) ** weight
+            slope = weight * abs(own) ** (weight - cast(1))
+    else:
+        changed, slope = own * weight + cast(1 - weights[0] if fixed else 0), weight
+    changes = own > 0 if only_positive else np.ones(len(own), bool)
+    slopes[:] = np.where(changes, slope, cast(1))
+    y *= cast(weights[1])
+    y[items, labels] = np.where(changes, changed, own)
+
+
+def rescale_labels_backward(labels, weight, slopes, dy, dx):
+    """dx = weight dy, for the own score of item m slopes[m] dy.  dy, dx: (M, N); dx may be dy."""
+    items = np.arange(len(labels))
+    own = dy[items, labels] * slopes
+    np.multiply(dy, dy.dtype.type(weight), out=dx)
+    dx[items, labels] = own

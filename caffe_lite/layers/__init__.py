@@ -14,7 +14,8 @@ l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
                     SigmoidCrossEntropyLoss
-margin.py           LabelSpecificAdd LargeMarginInnerProduct MarginInnerProduct
+margin.py           LabelSpecificAdd LabelSpecificRescale LargeMarginInnerProduct
+                    MarginInnerProduct
 meanfield.py        MultiStageMeanfield
 metric.py           CenterLoss InnerDistance
 multibox.py         MultiBoxLoss

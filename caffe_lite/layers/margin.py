@@ -295,3 +295,90 @@ class LabelSpecificAdd(Layer):
         """What is added has no gradient."""
         if propagate_down[0] and not top[0].shares_diff_with(bottom[0]):
             np.copyto(bottom[0].diff, top[0].diff)
+
+
+@register("LabelSpecificRescale")
+class LabelSpecificRescale(Layer):
+    """Multiplies each item's score of its own class by `positive_weight`, the others by another.
+
+    bottom[0], top[0]: scores (N, ...); bottom[1]: labels (N,).  top[1], optional: the weight of
+    the own scores, (1,).  Of happynear's Caffe.
+
+    The others' is `negative_weight`.  `for_ip` leaves an own score alone that is not positive,
+    `bias_fix` adds 1 less the weight, `power_on_positive` raises the magnitude to the weight's
+    power instead.  With `positive_weight_base` the weight is, in forward number i of TRAIN,
+    counted from `iteration` on, positive_weight_base (1 + gamma i)^-power, but between
+    `positive_weight_min` and `positive_weight_max` where they are given.  In TEST the top is the
+    bottom, unless `rescale_test`.  The two bounds have no effect in the fork either.
+    """
+
+    bottoms = 2
+    tops = (1, 2)
+    config_field = "label_specific_rescale_param"
+    no_gradient = (1,)
+    in_place = True
+    backward_reads = Reads.NONE
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Begin to count."""
+        self._shows_weight = len(top) == 2
+        self._iteration = int(self.config.iteration)
+        self._rescales = self.training or bool(self.config.rescale_test)
+
+    def check(self, *bottom: Shape) -> None:
+        """A class for each item."""
+        x, label = bottom
+        self.require(bool(x), ".bottom[0]", "needs items, not a single number")
+        check_labels(self, 1, x[0], label)
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """The scores, and the weight."""
+        return [bottom[0], (1,)] if self._shows_weight else [bottom[0]]
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """The labels, and what the gradients of the own scores are multiplied by."""
+        items = bottom[0][:1]
+        return {"labels": Buffer(items, np.int64), "slopes": Buffer(items)}
+
+    def _weight(self) -> float:
+        config = self.config
+        if not (config.HasField("positive_weight_base") and self.training):
+            return float(config.positive_weight)
+        self._iteration += 1
+        growth = (1 + config.gamma * self._iteration) ** -config.power
+        weight = config.positive_weight_base * growth
+        if config.HasField("positive_weight_min"):
+            weight = max(weight, config.positive_weight_min)
+        if config.HasField("positive_weight_max"):
+            weight = min(weight, config.positive_weight_max)
+        return float(weight)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        if not top[0].shares_data_with(bottom[0]):
+            np.copyto(top[0].data, bottom[0].data)
+        weights = self._weight(), self.config.negative_weight
+        if self._shows_weight:
+            top[1].data[...] = weights[0]
+        if self._rescales:
+            config, buf = self.config, self.buf
+            y = self._scores(top[0].data)
+            read_labels(self, bottom[1], y.shape[1], buf.labels)
+            rule = config.for_ip, config.bias_fix, config.power_on_positive
+            kernels.rescale_labels(buf.labels, weights, rule, y, buf.slopes)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """The weights that forward has used."""
+        if not propagate_down[0]:
+            return
+        dy, dx = self._scores(top[0].diff), self._scores(bottom[0].diff)
+        if self._rescales:
+            weight = self.config.negative_weight
+            kernels.rescale_labels_backward(self.buf.labels, weight, self.buf.slopes, dy, dx)
+        elif not top[0].shares_diff_with(bottom[0]):
+            np.copyto(bottom[0].diff, top[0].diff)
+
+    @staticmethod
+    def _scores(array: Array) -> Array:
+        """(N, classes)."""
+        return array.reshape(len(array), prod(array.shape[1:]))

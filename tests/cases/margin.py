@@ -65,6 +65,28 @@ def specific(config, bias, phase="TRAIN", shape=(6, 2, 2)):
     )
 
 
+def rescaled(config, phase="TRAIN", shape=(6, 2, 2), **settings):
+    return Case(
+        "LabelSpecificRescale",
+        [shape, shape[:1]],
+        f"label_specific_rescale_param {{ {config} }}",
+        lambda x, label: oracle.rescale_own(x, label, **settings) if settings else x,
+        draw={1: integers(4)},
+        phase=phase,
+    )
+
+
+def shows_weight(config, weight, shape=(6, 4)):
+    return Case(
+        "LabelSpecificRescale",
+        [shape, shape[:1]],
+        f"label_specific_rescale_param {{ {config} }}",
+        lambda x, label: (oracle.rescale_own(x, label, weight), np.array([weight])),
+        draw={1: integers(4)},
+        tops=2,
+    )
+
+
 CASES = [
     sphere("SINGLE"),
     sphere("DOUBLE", "base: 3 lambda_min: 4", base=3, least=4),
@@ -79,6 +101,15 @@ CASES = [
     specific("bias: 0.5", 0.5),
     specific("bias_base: 0.25 bias_max: 2", 0.25),
     specific("bias: 0.5 transform_test: true", 0.5, "TEST"),
+    rescaled("positive_weight: 0.5 negative_weight: 1.5", weight=0.5, others=1.5),
+    rescaled("positive_weight: 0.5 for_ip: true", weight=0.5, only_positive=True),
+    rescaled("positive_weight: 0.25 bias_fix: true", weight=0.25, fixed=True),
+    rescaled("positive_weight: 1.5 power_on_positive: true", weight=1.5, power=True),
+    rescaled("positive_weight: 0.5 negative_weight: 2", "TEST"),
+    rescaled("positive_weight: 0.5 rescale_test: true", "TEST", weight=0.5),
+    shows_weight("positive_weight_base: 2 positive_weight_max: 1.5", 1.5),
+    shows_weight("positive_weight_base: 0.5 positive_weight_min: 0.75", 0.75),
+    shows_weight("positive_weight: 3", 3.0),
 ]
 
 
@@ -99,6 +130,8 @@ REFUSALS = [
     refused("num_output: 4", ".bottom[1]", "not one of the 4 classes", draw={1: integers(9, 4)}),
     not_large([X, LABELS, (4, 7)], ".bottom[2]", r"\(4, 7\) must have 6 numbers"),
     not_large([X, LABELS, ()], ".bottom[2]", "must have 6 numbers"),
+    Refusal("LabelSpecificRescale", [(), (1,)], "", ".bottom[0]", "needs items"),
+    Refusal("LabelSpecificRescale", [(3, 4), (4,)], "", ".bottom[1]", "4 labels .* for 3 items"),
     Refusal("LabelSpecificAdd", [(), (1,)], "", ".bottom[0]", "needs items"),
     Refusal("LabelSpecificAdd", [(3, 4), (4,)], "", ".bottom[1]", "4 labels .* for 3 items"),
     Refusal(

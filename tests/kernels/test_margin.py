@@ -87,3 +87,29 @@ def test_a_bias_that_grows():
         wanted = oracle.add_to_own(rig.bottom[0].data, rig.bottom[1].data, bias[0])
         np.testing.assert_allclose(y, wanted)
     assert bias == 3
+
+
+def test_a_weight_that_falls():
+    settings = "positive_weight_base: 4 gamma: 0.5 power: 2 positive_weight_min: 0.5"
+    case = Case(
+        "LabelSpecificRescale",
+        [(3, 4), (3,)],
+        f"label_specific_rescale_param {{ {settings} iteration: 1 }}",
+        tops=2,
+        draw={1: integers(4)},
+    )
+    rig = Rig(case)
+    for iteration in range(2, 6):
+        y, weight = rig.forward()
+        assert weight == pytest.approx(max(4 / (1 + 0.5 * iteration) ** 2, 0.5))
+        wanted = oracle.rescale_own(rig.bottom[0].data, rig.bottom[1].data, weight[0])
+        np.testing.assert_allclose(y, wanted)
+    assert weight == 0.5
+
+
+def test_the_oracle_of_rescaling_tells_variants_apart():
+    x, labels = np.array([[0.5, -2.0], [3.0, -0.25]]), np.array([0, 1])
+    right = oracle.rescale_own(x, labels, 0.5, 2.0)
+    for other in ({"only_positive": True}, {"fixed": True}, {"power": True}):
+        assert np.abs(right - oracle.rescale_own(x, labels, 0.5, 2.0, **other)).max() > 0.1
+    assert np.abs(right - oracle.rescale_own(x, 1 - labels, 0.5, 2.0)).max() > 0.1

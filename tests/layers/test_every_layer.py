@@ -53,8 +53,9 @@ NEVER = {
 SOMETIMES = {
     "in_place": {
         "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "HardSigmoid",
-        "LabelSpecificAdd", "Log", "MVN", "NegReLU", "PReLU", "Power", "ReLU", "ReLU6", "Scale",
-        "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish", "TanH", "Threshold",
+        "LabelSpecificAdd", "LabelSpecificRescale", "Log", "MVN", "NegReLU", "PReLU", "Power",
+        "ReLU", "ReLU6", "Scale", "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish", "TanH",
+        "Threshold",
     },
     "random": {
         "Data", "Dropout", "DummyData", "Pooling", "SeLuDropout",

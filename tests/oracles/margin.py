@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from math import acos, cos, pi, sqrt
+from math import acos, copysign, cos, pi, sqrt
 
 import numpy as np
 
@@ -79,4 +79,17 @@ def add_to_own(x, labels, bias):
     for m, label in enumerate(labels.ravel().astype(int)):
         if y[m, label] > -bias:
             y[m, label] += bias
+    return y.reshape(x.shape)
+
+
+def rescale_own(x, labels, weight, others=1.0, only_positive=False, fixed=False, power=False):
+    y = x.reshape(len(x), -1).copy()
+    for m, label in enumerate(labels.ravel().astype(int)):
+        for c in range(y.shape[1]):
+            if c != label:
+                y[m, c] *= others
+            elif power and (y[m, c] > 0 or not only_positive):
+                y[m, c] = copysign(abs(y[m, c]) ** weight, y[m, c])
+            elif y[m, c] > 0 or not only_positive:
+                y[m, c] = y[m, c] * weight + (1 - weight if fixed else 0)
     return y.reshape(x.shape)
