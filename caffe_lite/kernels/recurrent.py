@@ -92,12 +92,13 @@ def lstm_forward(w, cont, h0, c0, gates, inherited, c, h):
         lstm_unit_forward(before_c, gates[t], cont[t], gates[t], c[t], h[t])
 
 
-def lstm_backward(w, cont, c0, gates, c, dy, dh, dc, dgates):
+def lstm_backward(w, cont, c0, gates, c, dy, dstate, dgates):
     """The gradients through time of `lstm_forward`.
 
-    dy: (T, N, D), of the hidden states.  dh, dc: (N, D), on entry the gradients of the state
-    after the last step, on return of the state before the first.  dgates: (T, N, 4 D).
+    dy: (T, N, D), of the hidden states.  dstate: dh and dc, (N, D), on entry the gradients of the
+    state after the last step, on return of the state before the first.  dgates: (T, N, 4 D).
     """
+    dh, dc = dstate
     total = np.empty_like(dh)
     for t in reversed(range(len(dy))):
         np.add(dy[t], dh, out=total)

@@ -226,9 +226,9 @@ class LSTM(Recurrent):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Through all steps of this batch."""
         buf, cont, dy, w = self.buf, bottom[1].data, top[0].diff, self.w_h
-        dh, dc = self.start_gradients()
+        dstate = self.start_gradients()
         dgates = np.empty_like(buf.gates)
-        kernels.lstm_backward(w.data, cont, buf.c0, buf.gates, buf.c, dy, dh, dc, dgates)
+        kernels.lstm_backward(w.data, cont, buf.c0, buf.gates, buf.c, dy, dstate, dgates)
         flat = dgates.reshape(-1, dgates.shape[2])
         gemm(flat, buf.inherited.reshape(len(flat), -1), w.diff, True, False, True)
         self.backward_inputs(dgates, propagate_down, bottom)

@@ -9,8 +9,8 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.errors import NetError
-from caffe_lite.layers.base import Layer, Reads
-from caffe_lite.net.passes.memory import Life, place
+from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.net.passes.memory import Life, place, share_workspaces
 from caffe_lite.testing import Case, Rig
 from tests.layers.test_every_layer import CASES, label
 from tests.net import source
@@ -179,7 +179,27 @@ def test_a_chain_fills_its_buffers_before_its_first_layer_reads() -> None:
     np.testing.assert_array_equal(shared.blobs["z"].data, apart.blobs["z"].data)
 
 
-def test_workspaces_lie_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workspaces_of_one_layer_stay_apart() -> None:
+    shapes = {
+        "first": ((3, 5), np.float32),
+        "kept": ((2,), np.float32),
+        "second": ((7,), np.int64),
+    }
+    layers = [Layer(caffe.proto.caffe_pb2.LayerParameter()) for _ in range(2)]
+    for layer in layers:
+        for name, (shape, dtype) in shapes.items():
+            layer.declared_buffers[name] = Buffer(shape, dtype, kept=name == "kept")
+            setattr(layer.buf, name, np.zeros(shape, dtype))
+    share_workspaces(layers)
+    one, other = (layer.buf for layer in layers)
+    for name, (shape, dtype) in shapes.items():
+        assert getattr(one, name).shape == shape
+        assert getattr(one, name).dtype == dtype
+        assert np.shares_memory(getattr(one, name), getattr(other, name)) == (name != "kept")
+    assert not np.shares_memory(one.first, one.second)
+
+
+def test_workspaces_of_layers_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     text = NET.replace("dim: 2 dim: 9 dim: 9", "dim: 8 dim: 17 dim: 17")
     text = text.replace("num_output: 4 kernel_size: 3", "num_output: 12 kernel_size: 3")
     text = text.replace("num_output: 4 kernel_size: 1", "num_output: 12 kernel_size: 3 pad: 1")
