@@ -74,6 +74,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=isolated.ROOT,
             env=machine.environment(threads),
         )
         self.name = side
