@@ -10,6 +10,8 @@ import numpy as np
 
 from caffe_lite.kernels.jit import jit
 
+BLOCK = 64  # boxes that a box is compared with before it is asked whether one overlaps
+
 
 def sigmoid(x, y):
     """y = 1 / (1 + exp(-x)), without overflow."""
@@ -83,29 +85,40 @@ def suppress(boxes, threshold, kept):
 
 @jit
 def _suppress(boxes, threshold, kept):
-    count = 0
+    """`suppress`; the edges of the boxes that stay are kept apart, so that LLVM makes vectors."""
+    half, count = boxes.dtype.type(0.5), 0
+    edges = np.empty((5, len(boxes)), boxes.dtype)
+    box = np.empty(5, boxes.dtype)
     for i in range(len(boxes)):
-        stays = True
-        for k in range(count):
-            if _overlap(boxes[i], boxes[kept[k]]) >= threshold:
-                stays = False
-                break
+        x, y, w, h = boxes[i]
+        box[0], box[1], box[2], box[3] = x - w * half, x + w * half, y - h * half, y + h * half
+        box[4] = w * h
+        start, stays = 0, True
+        while stays and start < count:
+            stays = not _overlaps(box, edges[:, start : min(count, start + BLOCK)], threshold)
+            start += BLOCK
         if stays:
+            edges[:, count] = box
             kept[count] = i
             count += 1
     return count
 
 
 @jit
-def _overlap(a, b):
-    zero, half = a[0] - a[0], a.dtype.type(0.5)
-    width = min(a[0] + a[2] * half, b[0] + b[2] * half) - max(
-        a[0] - a[2] * half, b[0] - b[2] * half
-    )
-    height = min(a[1] + a[3] * half, b[1] + b[3] * half) - max(
-        a[1] - a[3] * half, b[1] - b[3] * half
-    )
-    if not (width > zero and height > zero):
-        return zero
-    both = width * height
-    return both / (a[2] * a[3] + b[2] * b[3] - both)
+def _overlaps(box, edges, threshold):
+    """Whether a box overlaps one of some others by the threshold or more.
+
+    Of each: left, right, top, bottom and area.  box: (5,).  edges: (5, count).
+    """
+    zero, found = edges.dtype.type(0), np.int32(0)
+    left, right, top, bottom, area = box
+    lefts, rights, tops, bottoms, areas = edges[0], edges[1], edges[2], edges[3], edges[4]
+    for k in range(lefts.size):
+        width = min(right, rights[k]) - max(left, lefts[k])
+        height = min(bottom, bottoms[k]) - max(top, tops[k])
+        both = width * height
+        overlap = both / (area + areas[k] - both)
+        overlap = overlap if width > zero else zero
+        overlap = overlap if height > zero else zero
+        found |= np.int32(1) if overlap >= threshold else np.int32(0)
+    return found != 0
