@@ -1,4 +1,4 @@
-"""What YOLO's losses want changed: `losses`; and how alike two boxes are: `overlaps`."""
+"""The gradients of YOLO's losses (`losses`), and how similar two boxes are (`overlaps`)."""
 
 from __future__ import annotations
 
