@@ -35,9 +35,7 @@ class SoftmaxWithLoss(ClassLoss):
 
     bottoms: ClassVar[Count] = (2, 3)
     config_field = "softmax_param"
-    heeds = frozenset(
-        {"class_weight", "class_weighting", "pre_fixed_normalizer", "weight_by_label_freqs"}
-    )
+    heeds = frozenset({"class_weight", "class_weighting", "weight_by_label_freqs"})
     zero_gradient = (2,)
 
     def class_axis(self) -> int:

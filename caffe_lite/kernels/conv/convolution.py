@@ -175,7 +175,5 @@ def _planar(x: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _planar_window(window: Window) -> Sizes:
-    """Kernel, stride, pad and dilation on two axes; those that it lacks are 1x1, in front."""
-    missing = 2 - len(window.kernel)
-    axes = ((default,) * missing + sizes for default, sizes in zip((1, 1, 0, 1), window))
-    return tuple(size for axis in axes for size in axis)
+    """`window.planar()` as the plain tuple that the kernels are compiled for."""
+    return tuple(window.planar())
