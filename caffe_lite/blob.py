@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from caffe_lite.errors import CaffeError
+from caffe_lite.limits import check_memory
 
 Shape = tuple[int, ...]
 Array = npt.NDArray[Any]
 
 MAX_AXES = 32  # Caffe's kMaxBlobAxes
-
-
-@cache
-def physical_memory() -> int | None:
-    """The machine's memory in bytes; None if the system does not provide it."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def check_memory(needed: int, what: str) -> None:
-    """Raise CaffeError if `needed` bytes are more than the machine's memory."""
-    available = physical_memory()
-    if available is not None and needed > available:
-        raise CaffeError(
-            f"{what} would take {needed / 1e9:.4g} GB of memory, but this machine has "
-            f"{available / 1e9:.3g} GB; make the batch or the layer smaller"
-        )
 
 
 class Storage:

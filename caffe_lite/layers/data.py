@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from caffe_lite import fillers
-from caffe_lite.blob import Array, Blob, Shape, check_memory
+from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
 from caffe_lite.data.prefetch import Prefetcher
@@ -22,6 +22,7 @@ from caffe_lite.errors import DataError, LayerError
 from caffe_lite.layers.base import Count, Layer, Source
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
+from caffe_lite.limits import check_memory
 from caffe_lite.proto import caffe_pb2
 
 log = logging.getLogger("caffe_lite.data")

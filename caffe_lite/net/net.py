@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe_lite import rng
-from caffe_lite.blob import Array, Blob, check_memory
+from caffe_lite.blob import Array, Blob
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
+from caffe_lite.limits import check_memory
 from caffe_lite.net import log, weights
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
