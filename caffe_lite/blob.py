@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,25 @@ Shape = tuple[int, ...]
 Array = npt.NDArray[Any]
 
 MAX_AXES = 32  # Caffe's kMaxBlobAxes
+
+
+class Changes:
+    """The last change of any blob's shape or memory, of any list of parameters, of any buffer.
+
+    A net that has seen `latest` need not look at its blobs again until it is another object.
+    """
+
+    __slots__ = ("latest",)
+
+    def __init__(self) -> None:
+        self.latest = object()
+
+    def note(self) -> None:
+        """Say that something has changed; call it after the change, as threads run nets."""
+        self.latest = object()
+
+
+CHANGES = Changes()
 
 
 class Storage:
@@ -44,7 +65,7 @@ class Blob:
     the blob is reshaped to more elements than it ever had.
     """
 
-    __slots__ = ("_data", "_data_of", "_data_view", "_diff", "_diff_of", "_diff_view", "shape")
+    __slots__ = ("_data", "_data_of", "_data_view", "_diff", "_diff_of", "_diff_view", "_shape")
 
     def __init__(self, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> None:
         self._data = Storage(dtype)
@@ -52,8 +73,7 @@ class Blob:
         self._data_view: Array | None = None
         self._diff_view: Array | None = None
         self._data_of = self._diff_of = self._data.array  # the arrays that the views belong to
-        self.shape: Shape = ()
-        self.reshape(*shape)
+        self._shape = self._checked(shape)  # no change to note: no net has it yet
 
     @classmethod
     def over(cls, data: Array) -> Blob:
@@ -66,14 +86,24 @@ class Blob:
         return f"Blob(shape={self.shape}, dtype={self.dtype})"
 
     @property
+    def shape(self) -> Shape:
+        """The size of each axis; `reshape` changes it."""
+        return self._shape
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The element type: float32, or float64 for gradient checks."""
         return self._data.array.dtype
 
     @property
+    def diff_dtype(self) -> np.dtype[Any]:
+        """The element type of `diff`: that of `data`, in any blob that a program makes."""
+        return self._diff.array.dtype
+
+    @property
     def count(self) -> int:
         """The number of elements: the product of the shape."""
-        return math.prod(self.shape)
+        return math.prod(self._shape)
 
     @property
     def data(self) -> Array:
@@ -98,7 +128,7 @@ class Blob:
 
     def _view(self, storage: Storage) -> Array:
         count = self.count
-        return storage.reserve(max(count, 1))[:count].reshape(self.shape)
+        return storage.reserve(max(count, 1))[:count].reshape(self._shape)
 
     def reshape(self, *shape: int) -> None:
         """Change the shape.  The elements keep their offsets in memory, as in Caffe.
@@ -106,23 +136,47 @@ class Blob:
         Raises CaffeError for more than 32 axes, a negative size, or more memory than there is.
         """
         shape = tuple(map(int, shape))
-        if shape == self.shape:
-            return
+        if shape != self._shape:
+            self._shape = self._checked(shape)
+            self._data_view = self._diff_view = None
+            CHANGES.note()
+
+    def _checked(self, shape: Shape) -> Shape:
+        """The shape itself, if a blob may have it."""
+        shape = tuple(map(int, shape))
         if len(shape) > MAX_AXES:
             raise CaffeError(f"a blob has at most {MAX_AXES} axes, not {len(shape)}")
         if min(shape, default=0) < 0:
             raise CaffeError(f"a blob's sizes must be 0 or more, not {shape}")
         check_memory(math.prod(shape) * self.dtype.itemsize, f"a blob of shape {shape}")
-        self.shape = shape
-        self._data_view = self._diff_view = None
+        return shape
 
     def share_data(self, other: Blob) -> None:
-        """Use the memory of `other`'s data; both must have the same number of elements."""
-        self._data, self._data_view = other._data, None
+        """Use the memory of `other`'s data.
+
+        Raises CaffeError unless both have the same number of elements of the same type.
+        """
+        self._check_alike(other)
+        if self._data is not other._data:
+            self._data, self._data_view = other._data, None
+            CHANGES.note()
 
     def share_diff(self, other: Blob) -> None:
-        """Use the memory of `other`'s diff; both must have the same number of elements."""
-        self._diff, self._diff_view = other._diff, None
+        """Use the memory of `other`'s diff.
+
+        Raises CaffeError unless both have the same number of elements of the same type.
+        """
+        self._check_alike(other)
+        if self._diff is not other._diff:
+            self._diff, self._diff_view = other._diff, None
+            CHANGES.note()
+
+    def _check_alike(self, other: Blob) -> None:
+        if (self.count, self.dtype) != (other.count, other.dtype):
+            raise CaffeError(
+                f"a blob of shape {self.shape} and {self.dtype} cannot share the memory of one of "
+                f"shape {other.shape} and {other.dtype}; it takes as many elements of one type"
+            )
 
     @property
     def data_memory(self) -> Storage:
@@ -184,3 +238,23 @@ class BlobVec(list[Blob]):
         blob = Blob(shape, self._dtype)
         self.append(blob)
         return blob
+
+
+def _noting(change: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of lists that changes one, and notes that."""
+
+    @wraps(change)
+    def changed(self: BlobVec, *args: Any, **settings: Any) -> Any:
+        try:
+            return change(self, *args, **settings)
+        finally:
+            CHANGES.note()
+
+    return changed
+
+
+for _name in (
+    *("__delitem__", "__iadd__", "__imul__", "__setitem__", "append", "clear", "extend"),
+    *("insert", "pop", "remove", "reverse", "sort"),
+):
+    setattr(BlobVec, _name, _noting(getattr(list, _name)))

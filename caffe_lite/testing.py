@@ -24,6 +24,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import LayerError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Loss
+from caffe_lite.net.link import Link
 from caffe_lite.proto import caffe_pb2, text
 
 Draw = Callable[[Generator, Shape], Array]
@@ -164,6 +165,7 @@ class Rig:
             self.top[0] = self.bottom[0]
         self.layer: Layer = cls(param, dtype, np.random.default_rng(7))
         self.layer.build(self.bottom, self.top)
+        self.link = Link(self.layer, self.bottom, self.top)
         if isinstance(case, Case) and case.feed:
             case.feed(self.layer)
         own = case.params if isinstance(case, Case) else {}
@@ -174,8 +176,7 @@ class Rig:
 
     def forward(self) -> list[Array]:
         """Run forward; copies of the tops."""
-        self.layer.prepare(self.bottom, self.top)
-        self.layer.forward(self.bottom, self.top)
+        self.link.run()
         return [blob.data.copy() for blob in self.top]
 
     def backward(self, flags: Sequence[bool] | None = None) -> None:
@@ -187,6 +188,7 @@ class Rig:
             if flags is None
             else flags
         )
+        self.link.check_prepared()
         self.layer.backward(self.top, list(flags), self.bottom)
 
     def top_diffs(self) -> list[Array]:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe_lite import fillers
-from caffe_lite.blob import Array, Blob, BlobVec, Shape
+from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.proto import caffe_pb2
@@ -76,6 +76,14 @@ class Buffer:
     backward_only: bool = False
 
 
+class Buffers(SimpleNamespace):
+    """A layer's arrays by name; another array under a name is noted as a change."""
+
+    def __setattr__(self, name: str, array: Array) -> None:
+        super().__setattr__(name, array)
+        CHANGES.note()
+
+
 class Layer:
     """One step of a net."""
 
@@ -99,6 +107,8 @@ class Layer:
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
+    takes_empty: ClassVar[bool] = False
+    """May a bottom have an axis of size 0?  Only one of a layer that a user wrote."""
     overrules_lr_mult: ClassVar[bool] = False
     """Is an `lr_mult` of a parameter that is not learnable taken as 0, instead of refused?"""
     goes_backward: bool = True
@@ -106,7 +116,8 @@ class Layer:
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Fields that BVLC's type of this name does not read, but this layer does, those of its base
     classes included: parameter messages of other types, and what other Caffes added to its own and
-    to ``loss_param`` and ``transform_param``.  Others are refused if they change numbers."""
+    to ``loss_param`` and ``transform_param``; and values that these added to enums, as
+    ``eltwise_param.operation=SORT``.  Others are refused if they change numbers."""
 
     def __init__(
         self,
@@ -122,9 +133,17 @@ class Layer:
         self.learnable: list[bool] = []
         self.param_propagate_down: list[bool] = []
         self.loss_weights: list[float] = []
-        self.buf = SimpleNamespace()
+        self.buf = Buffers()
         self.declared_buffers: dict[str, Buffer] = {}
-        self._shapes: list[Shape] | None = None
+        self.has_run = True
+        """Whether forward has run with the shapes that the layer is prepared for.
+
+        The net sets it.  A new layer's buffers are zeros, which any backward can read.
+        """
+        self._declared: list[tuple[Param, Blob]] = []
+        self._bottom_shapes: list[Shape] | None = None  # those that the layer is prepared for
+        self._top_shapes: list[Shape] = []
+        self._seen: object = None  # the last change after which everything had these shapes
 
     # -- what it is ------------------------------------------------------------------------
 
@@ -252,8 +271,8 @@ class Layer:
         self.setup(bottom, top)
         self.learnable = [True] * len(self.blobs)
         shapes = [blob.shape for blob in bottom]
+        self._check_bottoms(shapes)
         cls = builtins.type(self)  # a user's layer may have values of its own in these names
-        cls.check(self, *shapes)
         for param in cls.params(self, *shapes):
             self._add_param(param)
         self._check_given_blobs()
@@ -269,15 +288,45 @@ class Layer:
             self.param_propagate_down = [True] * len(self.blobs)
 
     def prepare(self, bottom: list[Blob], top: list[Blob]) -> bool:
-        """Shape the tops again if a bottom's shape has changed, and say so; cheap when none has.
+        """Shape the tops again if a shape has changed, and say so; cheap when none has.
 
-        A net calls it before every forward: a program may reshape any blob at any time.
+        A net calls it before every forward: a program may reshape any blob at any time.  Raises
+        LayerError if kernels would get arrays of other shapes or types than they must.
         """
-        shapes = [blob.shape for blob in bottom]
-        if shapes == self._shapes and not self.dynamic:
+        if self._seen is CHANGES.latest:
             return False
-        builtins.type(self).check(self, *shapes)
-        self._shape(bottom, top, shapes)
+        shapes = [blob.shape for blob in bottom]
+        fits = shapes == self._bottom_shapes and _shapes(top) == self._top_shapes
+        if not fits or self.dynamic:
+            self._check_bottoms(shapes)
+            self._check_params_for(shapes)
+            self.has_run = self.has_run and shapes == self._bottom_shapes
+            self._shape(bottom, top, shapes)
+        self._look(bottom, top)
+        return not fits or self.dynamic
+
+    def note_forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Forward has run, and may have reshaped the tops of a `dynamic` layer."""
+        self.has_run = True
+        if self.dynamic:
+            self._bottom_shapes, self._top_shapes = _shapes(bottom), _shapes(top)
+
+    def check_prepared(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """LayerError if anything has another shape or type than in the last forward.
+
+        A net calls it before every backward; cheap when nothing has changed.
+        """
+        if self._seen is not CHANGES.latest:
+            self._look(bottom, top)
+        if not self.has_run:
+            raise LayerError("has not run forward since a bottom was reshaped; run forward first")
+
+    def is_prepared(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        """Whether `check_prepared` has nothing to say."""
+        try:
+            self.check_prepared(bottom, top)
+        except LayerError:
+            return False
         return True
 
     def to_proto(self, write_diff: bool = False) -> caffe_pb2.LayerParameter:
@@ -346,6 +395,34 @@ class Layer:
         plural = "" if wanted.endswith(" 1") else "s"
         raise LayerError(f"takes {wanted} {what} blob{plural}, not {got}", f".{what}")
 
+    def _check_bottoms(self, shapes: list[Shape]) -> None:
+        for index, shape in enumerate(shapes):
+            if 0 in shape and not self.takes_empty:
+                raise LayerError(
+                    f"bottom {self._name(index, self.param.bottom)} has shape {shape}, which is "
+                    "empty; every size must be 1 or more",
+                    f".bottom[{index}]",
+                )
+        builtins.type(self).check(self, *shapes)
+
+    def _check_params_for(self, shapes: list[Shape]) -> None:
+        """The parameters that were made are those that bottoms of these shapes need."""
+        if shapes == self._bottom_shapes or not self._declared:
+            return
+        for needed, (param, _) in zip(
+            builtins.type(self).params(self, *shapes), self._declared, strict=True
+        ):
+            if tuple(needed.shape) != tuple(param.shape):
+                raise LayerError(
+                    f"bottom shapes {shapes} need a {param.name} of shape {tuple(needed.shape)}, "
+                    f"but the layer was built with one of shape {tuple(param.shape)}",
+                    ".bottom[0]",
+                )
+
+    @staticmethod
+    def _name(index: int, names: Sequence[str]) -> str:
+        return f'"{names[index]}"' if index < len(names) else str(index)
+
     def _read_loss_weights(self, tops: int) -> None:
         given = list(self.param.loss_weight)
         if given and len(given) != tops:
@@ -359,6 +436,7 @@ class Layer:
     def _add_param(self, param: Param) -> None:
         index = len(self.blobs)
         blob = self.blobs.add_blob(*param.shape)
+        self._declared.append((param, blob))
         self.learnable.append(param.learnable)
         setattr(self, param.name, blob)
         if index < len(self.param.blobs):
@@ -398,7 +476,61 @@ class Layer:
         for blob, weight in zip(top, self.loss_weights, strict=False):
             if weight:
                 blob.diff[...] = weight
-        self._shapes = shapes
+        self._bottom_shapes, self._top_shapes = shapes, _shapes(top)
+
+    def _look(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Compare everything that kernels get with what the layer is prepared for."""
+        latest = CHANGES.latest  # before looking: another thread may change something meanwhile
+        self._check_blobs("bottom", bottom, self._bottom_shapes or [], self.param.bottom)
+        self._check_blobs("top", top, self._top_shapes, self.param.top)
+        self._check_params()
+        for name, buffer in self.declared_buffers.items():
+            array = getattr(self.buf, name)
+            dtype = np.dtype(buffer.dtype or self.dtype)
+            if array.shape != tuple(buffer.shape) or array.dtype != dtype:
+                raise LayerError(
+                    f"its buffer {name} has shape {array.shape} and {array.dtype}, but the layer "
+                    f"needs {tuple(buffer.shape)} and {dtype}"
+                )
+        self._seen = None if self.dynamic else latest
+
+    def _check_blobs(
+        self, what: str, blobs: list[Blob], shapes: list[Shape], names: Sequence[str]
+    ) -> None:
+        for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True)):
+            name, field = self._name(index, names), f".{what}[{index}]"
+            if blob.shape != shape:
+                raise LayerError(
+                    f"{what} {name} has been reshaped from {shape} to {blob.shape} since the last "
+                    "forward; run forward again",
+                    field,
+                )
+            self._check_dtype(blob, f"{what} {name}", field)
+
+    def _check_params(self) -> None:
+        if self._declared and len(self.blobs) != len(self._declared):
+            raise LayerError(
+                f"has {len(self.blobs)} parameters now, but was built with {len(self._declared)}"
+            )
+        for index, (param, blob) in enumerate(self._declared):
+            what = f"its parameter {index} ({param.name})"
+            if self.blobs[index] is not blob:
+                raise LayerError(f"{what} was replaced by another blob; write into its data")
+            if blob.shape != tuple(param.shape):
+                raise LayerError(
+                    f"{what} has been reshaped to {blob.shape}, but the layer needs "
+                    f"{tuple(param.shape)}"
+                )
+            self._check_dtype(blob, what, None)
+
+    def _check_dtype(self, blob: Blob, what: str, field: str | None) -> None:
+        for dtype in (blob.dtype, blob.diff_dtype):
+            if dtype != self.dtype:
+                raise LayerError(f"{what} has elements of {dtype}, not {self.dtype}", field)
+
+
+def _shapes(blobs: Sequence[Blob]) -> list[Shape]:
+    return [blob.shape for blob in blobs]
 
 
 class KeepsBottom(Layer):

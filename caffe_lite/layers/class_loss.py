@@ -27,7 +27,7 @@ class NormalizedLoss(Loss):
     """
 
     tops: ClassVar[Count] = (1, 2)
-    heeds = frozenset({"pre_fixed_normalizer"})
+    heeds = frozenset({"pre_fixed_normalizer", "loss_param.normalization=PRE_FIXED"})
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Remember whether the probabilities are wanted."""

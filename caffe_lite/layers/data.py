@@ -268,6 +268,9 @@ class HDF5Data(Source):
         except DataError as error:
             error.field = "source"
             raise
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops, again if a program has reshaped them."""
         for blob, shape in zip(top, self._rows.row_shapes, strict=True):
             blob.reshape(self.config.batch_size, *shape)
 
@@ -368,9 +371,12 @@ class MemoryData(Source):
         return _batch_shapes(param, config.batch_size, item)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Shape the tops."""
+        """Check the sizes."""
         for field in ("batch_size", "channels", "height", "width"):
             self.require(getattr(self.config, field) > 0, field, f"{field} must be 1 or more")
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops, again if a program has reshaped them."""
         top[0].reshape(self.config.batch_size, *self._item_shape())
         top[1].reshape(self.config.batch_size)
 

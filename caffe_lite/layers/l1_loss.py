@@ -168,9 +168,10 @@ class L1Loss(_DifferenceLoss):
     _divisor = 1.0
 
     def check(self, *bottom: Shape) -> None:
-        """Vectors need channels."""
+        """There are items, and vectors have channels."""
         super().check(*bottom)
         x = bottom[0]
+        self.require(bool(x), ".bottom[0]", "needs a bottom (N, ...), not a scalar")
         self.require(
             len(x) > 1 or not self.config.l2_per_location,
             ".bottom[0]",

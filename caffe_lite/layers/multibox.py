@@ -53,7 +53,12 @@ class MultiBoxLoss(Loss):
     config_field = "multibox_loss_param"
     backward_reads = Reads.NONE
     no_gradient = (2, 3, 4, 5)
-    heeds = frozenset({"objectness_score", "ignore_difficult_gt"})
+    heeds = frozenset(
+        {
+            *("objectness_score", "ignore_difficult_gt", "pre_fixed_normalizer"),
+            "loss_param.normalization=PRE_FIXED",
+        }
+    )
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the settings that no shape bears upon."""

@@ -77,6 +77,7 @@ class Python(Layer):
             "tops": (0, None),
             "in_place": True,
             "dynamic": True,
+            "takes_empty": True,
             # plain values, which a layer that has its own use for these names may set
             "name": str(param.name),
             "type": str(param.type),

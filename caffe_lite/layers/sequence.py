@@ -130,7 +130,7 @@ class BatchReduction(Layer):
     """
 
     config_field = "batch_reduction_param"
-    heeds = frozenset({"k"})
+    heeds = frozenset({"k", "batch_reduction_param.reduction_param.operation=TOPK"})
     backward_reads = Reads.NONE
 
     @property

@@ -22,15 +22,24 @@ class Link(NamedTuple):
         return self.layer.prepare(self.bottom, self.top)
 
     def run(self) -> None:
-        """The layer's forward."""
-        self.layer.prepare(self.bottom, self.top)
-        self.layer.forward(self.bottom, self.top)
+        """The layer's forward, prepared for its blobs' shapes."""
+        layer, bottom, top = self
+        layer.prepare(bottom, top)
+        layer.forward(bottom, top)
+        if layer.dynamic or not layer.has_run:
+            layer.note_forward(bottom, top)
+
+    def check_prepared(self) -> None:
+        """LayerError if backward would meet other shapes than the last forward."""
+        self.layer.check_prepared(self.bottom, self.top)
 
     def run_back(self, propagate_down: Sequence[bool]) -> None:
         """The layer's backward.
 
-        Raises NotDifferentiable if a gradient is wanted for a bottom that never has one.
+        Raises NotDifferentiable if a gradient is wanted for a bottom that never has one, and
+        LayerError if shapes have changed since forward.
         """
+        self.check_prepared()
         for bottom in self.layer.no_gradient:
             if bottom < len(propagate_down) and propagate_down[bottom]:
                 raise NotDifferentiable(

@@ -110,7 +110,7 @@ def _fits(given: Shape, wanted: Shape) -> bool:
 def share(layers: Mapping[str, Layer], params: Mapping[str, Sequence[Blob]]) -> None:
     """Let layers use the weights `params`, those of another net, of the same names.
 
-    Raises WeightsError if shapes differ; then nothing is shared.
+    Raises WeightsError if shapes or types differ; then nothing is shared.
     """
     pairs: list[tuple[Blob, Blob]] = []
     for name, theirs in params.items():
@@ -124,6 +124,12 @@ def share(layers: Mapping[str, Layer], params: Mapping[str, Sequence[Blob]]) -> 
                 f"{[blob.shape for blob in ours]}, the other net's "
                 f"{[blob.shape for blob in theirs]}"
             )
+        for one, other in zip(ours, theirs, strict=True):
+            if one.dtype != other.dtype:
+                raise WeightsError(
+                    f'layer "{name}" cannot share weights: its own are {one.dtype}, the other '
+                    f"net's {other.dtype}; copy them: net.copy_from(other.to_proto())"
+                )
         pairs += zip(ours, theirs, strict=True)
     for blob, source in pairs:
         blob.share_data(source)

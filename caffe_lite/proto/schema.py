@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumValueDescriptor,
+    FieldDescriptor,
+    FileDescriptor,
+)
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 
@@ -69,19 +74,19 @@ def fork_of(field: FieldDescriptor) -> str | None:
 
 
 @cache
-def own_fork(field: FieldDescriptor) -> str | None:
-    """The fork that is named at the field itself."""
+def own_fork(field: FieldDescriptor | EnumValueDescriptor) -> str | None:
+    """The fork that is named at the field, or at the value of an enum, itself."""
     return _options(field).get(_FORK)
 
 
 @cache
-def if_unread(field: FieldDescriptor) -> str | None:
-    """What the schema says of a fork's field that no layer reads: its option `unread`."""
+def if_unread(field: FieldDescriptor | EnumValueDescriptor) -> str | None:
+    """What the schema says of a fork's field or value that no layer reads: option `unread`."""
     return _options(field).get(_UNREAD)
 
 
-def _options(descriptor: Descriptor | FieldDescriptor) -> dict[int, str]:
-    """The text options of a field or message by number, those of the schema itself among them.
+def _options(descriptor: Descriptor | FieldDescriptor | EnumValueDescriptor) -> dict[int, str]:
+    """The text options of a field, message or value by number, the schema's own among them.
 
     Protobuf keeps options that it does not know in encoded form.
     """

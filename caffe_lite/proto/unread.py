@@ -47,10 +47,32 @@ def unread_fields(
         if own_fork(field) is not None and not (read and read(field.name, path)):
             if field.message_type or not is_default(field, value):
                 yield unread(field, value, path, training)
+        elif field.enum_type:
+            yield from _unread_values(field, value, path, read)
         elif field.message_type and field.message_type.name not in _ARRAYS:
             for index, item in enumerate(value if is_repeated(field) else [value]):
                 place = f"{path}[{index}]." if is_repeated(field) else f"{path}."
                 yield from unread_fields(item, training, read, place)
+
+
+def _unread_values(
+    field: FieldDescriptor, value: Any, path: str, read: Read | None
+) -> Iterator[Unread]:
+    """The values of an enum that a fork added and that change numbers.
+
+    `read` says of "path=VALUE" whether it is heeded.
+    """
+    assert field.enum_type is not None
+    for index, number in enumerate(value if is_repeated(field) else [value]):
+        chosen = field.enum_type.values_by_number[number]
+        fork, name = own_fork(chosen), f"{path}={chosen.name}"
+        if fork is None or if_unread(chosen) == "harmless" or (read and read(name, name)):
+            continue
+        yield Unread(
+            f"{path}[{index}]" if is_repeated(field) else path,
+            f"{path}: {chosen.name} is a value of a fork of Caffe ({fork}) that is not supported "
+            "here; the net would compute something else without it",
+        )
 
 
 _ARRAYS = ("BlobProto", "BlobShape", "LayerParameter", "V1LayerParameter", "NetParameter")

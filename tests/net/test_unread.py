@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 
@@ -85,6 +86,28 @@ def test_a_loss_says_what_it_does_not_read() -> None:
     layer = """layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "x" top: "y"
       loss_param { label_smoothing: 0.1 } }"""
     assert "loss_param.label_smoothing is a field" in refusal(layer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (
+            'type: "Pooling" pooling_param { kernel_size: 2 pool: DEF }',
+            r"net:2:93: layer .*: pooling_param.pool: DEF is a value of a fork of Caffe \(h",
+        ),
+        (
+            'type: "Eltwise" eltwise_param { operation: STOCHASTIC_SUM }',
+            r"net:2:77: .* STOCHASTIC_SUM is a value of a fork of Caffe \(yjxiong\) that is",
+        ),
+        (
+            'type: "EuclideanLoss" bottom: "x" loss_param { normalization: PRE_FIXED }',
+            r"net:2:92: .* PRE_FIXED is a value of a fork of Caffe \(Intel\)",
+        ),
+    ],
+)
+def test_a_value_of_a_fork_is_refused(layer: str, says: str) -> None:
+    found = refusal(f'layer {{ name: "l" bottom: "x" top: "y" {layer} }}')
+    assert re.search(says, found), found
 
 
 def test_transform_param_matters_to_sources_of_data_only() -> None:

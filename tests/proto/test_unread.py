@@ -113,3 +113,22 @@ def test_what_is_read_is_not_told() -> None:
     paths = ("resize_param", "pooling_param.torch_pooling")
     assert found(text, read=paths) == {}
     assert found(text, read=("transform_param.resize_param", "torch_pooling")) == {}
+
+
+def test_a_value_that_a_fork_added_to_an_enum_is_refused() -> None:
+    text = "eltwise_param { operation: SORT }"
+    assert found(text) == {"eltwise_param.operation": True}
+    assert found(text, read=("eltwise_param.operation=SORT",)) == {}
+    assert found(text, read=("eltwise_param.operation=MAX",)) == {"eltwise_param.operation": True}
+
+
+def test_the_refusal_of_a_value_names_it_and_its_fork() -> None:
+    (each,) = unread_fields(caffe_pb2.EltwiseParameter(operation="SORT"), True)
+    assert each.refusal.startswith("operation: SORT is a value of a fork of Caffe (happynear)")
+
+
+@pytest.mark.parametrize(
+    "text", ["eltwise_param { operation: MAX }", "relu_param { engine: MKLDNN }"]
+)
+def test_a_value_that_changes_nothing_is_not(text: str) -> None:
+    assert found(text) == {}

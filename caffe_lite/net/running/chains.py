@@ -24,18 +24,24 @@ class Chain:
         self._links = links
         self._first = cast("TakesEpilogue", links[0].layer)
         self._rest = [cast("IsEpilogue", link.layer) for link in links[1:]]
-        self._fits = True
+        self._fits = False
+        self._fitted: Shape | None = None  # the shape of the first top that `_fits` is about
 
     def run(self) -> None:
         """Their forward; one by one if they have been reshaped to shapes that do not fit."""
         first = self._links[0]
-        if sum(link.prepare() for link in self._links):  # prepare all of them
-            self._fits = fits(self._first, first.top[0].shape, self._rest)
+        for link in self._links:
+            link.prepare()
+        if first.top[0].shape != self._fitted:
+            self._fitted = first.top[0].shape
+            self._fits = fits(self._first, self._fitted, self._rest)
         if self._fits and (epilogue := joined(self._rest)):
             self._first.forward_with(first.bottom, first.top, epilogue)
         else:
             for link in self._links:
                 link.layer.forward(link.bottom, link.top)
+        for link in self._links:
+            link.layer.has_run = True
 
 
 class ReturningChain:
@@ -53,14 +59,19 @@ class ReturningChain:
         self._before = before
         self._first = cast("TakesEpilogueBack", links[0].layer)
         self._rest = [cast("IsEpilogue", link.layer) for link in links[1:]]
-        self._fits = True
+        self._fits = False
+        self._fitted: Shape | None = None  # the shape of the first top that `_fits` is about
         self._folded: Shape | None = None  # the first bottom's shape in the last, fused, forward
 
     def run(self) -> None:
         """The forward of the layer before, and of the chain."""
         first, before = self._links[0], [self._before] if self._before else []
-        if sum(link.prepare() for link in (*before, *self._links)):
-            self._fits = fits(self._first, first.top[0].shape, self._rest)
+        self._folded = None  # until all has run
+        for link in (*before, *self._links):
+            link.prepare()
+        if first.top[0].shape != self._fitted:
+            self._fitted = first.top[0].shape
+            self._fits = fits(self._first, self._fitted, self._rest)
         epilogue = joined(self._rest) if self._fits else None
         if epilogue is None:
             for link in (*before, *self._links):
@@ -70,13 +81,16 @@ class ReturningChain:
             for link in before:
                 link.layer.forward(link.bottom, bottom)
             self._first.forward_with(bottom, first.top, epilogue)
-        self._folded = first.bottom[0].shape if epilogue else None
+            self._folded = first.bottom[0].shape
+        for link in (*before, *self._links):
+            link.layer.has_run = True
 
     def unfold(self) -> None:
         """Let each layer keep what it keeps when it runs by itself; the blobs do not change."""
         first = self._links[0]
         bottom = self._first.bottom_data(first.bottom[0])
-        if bottom.shape == self._folded:  # else a reshape has lost what was kept
+        prepared = all(link.layer.is_prepared(link.bottom, link.top) for link in self._links)
+        if prepared and bottom.shape == self._folded:  # else a reshape has lost what was kept
             top = [Blob(bottom.shape, bottom.dtype)]
             self._first.forward_again(first.bottom, top)
             for layer in self._rest:
@@ -86,6 +100,8 @@ class ReturningChain:
     def run_back(self) -> None:
         """The chain's backward."""
         first = self._links[0]
+        for link in self._links:
+            link.check_prepared()
         epilogue = joined(self._rest) if self._folded is not None else None
         if epilogue is None:
             for link in reversed(self._links):

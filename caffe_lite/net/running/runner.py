@@ -110,6 +110,15 @@ class Runner:
                     self._refuse(single, its_own)
         raise self._located(error, step.layers[0]) from None
 
+    def _refuse_back(self, step: steps.Step, error: CaffeError) -> NoReturn:
+        """Raise a backward step's error, at the layer that is not as forward left it."""
+        for index in step.layers:
+            try:
+                self._links[index].check_prepared()
+            except CaffeError as its_own:
+                raise self._located(its_own, index) from None
+        raise self._located(error, step.layers[0]) from None
+
     def _located(self, error: CaffeError, index: int) -> CaffeError:
         return located(error, self._nodes[index], self._links[index].layer.config_field)
 
@@ -135,7 +144,7 @@ class Runner:
                     try:
                         step.run()
                     except CaffeError as error:
-                        raise self._located(error, index) from None
+                        self._refuse_back(step, error)
                     if debug:
                         names, wanted = self._wires.bottom_names(index), self._plan.bottoms[index]
                         log.debug_backward(self._links[index], names, wanted)
