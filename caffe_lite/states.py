@@ -118,9 +118,8 @@ def _same_form(value: Any, current: Any) -> bool:
     if isinstance(current, np.ndarray):
         return bool((value.shape, value.dtype) == (current.shape, current.dtype))
     if isinstance(current, int):
-        return 0 <= value < _LARGEST
-    same: bool = value == current
-    return same
+        return bool(0 <= value < _LARGEST)
+    return bool(value == current)
 
 
 # -- as JSON -------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from caffe_lite.data.db import create_db
 ITEMS = 11
 """In each source: no multiple of any batch size, so that batches go round."""
 
-_DATA = """layer {{ name: "data" type: "{type}" top: "data" top: "label" include {{ phase: {phase} }}
-  {rest} }}
+_DATA = """layer {{ name: "data" type: "{type}" top: "data" top: "label"
+  include {{ phase: {phase} }} {rest} }}
 """
 _CROP = "transform_param { crop_size: 4 mirror: true mean_value: 128 scale: 0.0078125 }"
 _SCALE = "transform_param { crop_size: 4 mean_value: 128 scale: 0.0078125 }"
@@ -33,7 +33,8 @@ _LOSS = """
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
 """
 _HDF5 = """layer {{ name: "data" type: "HDF5Data" top: "data" top: "label"
-  include {{ phase: {phase} }} hdf5_data_param {{ source: "{source}" batch_size: {batch} {rest} }} }}
+  include {{ phase: {phase} }}
+  hdf5_data_param {{ source: "{source}" batch_size: {batch} {rest} }} }}
 """
 
 
