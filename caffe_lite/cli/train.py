@@ -18,7 +18,17 @@ _log = logging.getLogger("caffe_lite.cli")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add Caffe's flags for train."""
     flags.add(parser, "solver", "the solver prototxt", required=True)
-    flags.add(parser, "snapshot", "a .solverstate(.h5) to resume from")
+    flags.add(
+        parser,
+        "snapshot",
+        "a .solverstate(.h5) to resume from; auto: the newest good one under snapshot_prefix",
+    )
+    flags.add(
+        parser,
+        "keep_snapshots",
+        "how many snapshots to keep, the newest (default: all)",
+        type=flags.positive,
+    )
     flags.add(parser, "weights", "weights to fine-tune: files separated by commas")
     for name, effect in (("sigint", "stop"), ("sighup", "snapshot")):
         flags.add(
@@ -36,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns 0 when done or stopped early."""
-    if args.snapshot and args.weights:
+    newest = args.snapshot == "auto"
+    if args.snapshot and args.weights and not newest:
         raise UsageError("give -snapshot to resume or -weights to fine-tune, not both")
     handler = flags.start_log(args)
     from caffe_lite.cli.log import Progress
@@ -50,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         param.train_state.level = args.level
     if args.stage:
         param.train_state.stage.extend(flags.stages(args))
-    if args.snapshot or args.weights:
+    if (args.snapshot and not newest) or args.weights:
         del param.weights[:]
     if args.weights:
         param.weights.append(args.weights)
@@ -60,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             source,
             python_layers=args.allow_python_layers,
             continue_on_nan=args.continue_on_nan,
+            keep_snapshots=args.keep_snapshots,
         ) as solver,
         signals,
     ):
@@ -67,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
         for net in solver.test_nets:
             net.share_memory(backward=False)
         solver.action = signals.action
-        if args.snapshot:
+        if newest:
+            solver.restore_newest()
+        elif args.snapshot:
             _log.info("Resuming from %s", args.snapshot)
             solver.restore(args.snapshot)
         progress = Progress(handler, solver.iter, param.max_iter)

@@ -10,16 +10,17 @@ with create_db("out_lmdb", "lmdb") as writer:
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from caffe_lite.errors import DataError
+from caffe_lite.proto.temporary import remove_leftovers, temporary_path
 
 COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
 COMMIT_BYTES = 64 << 20  # commit earlier at this size, as pending records are held in memory
@@ -66,6 +67,8 @@ class Handles:
 class Cursor:
     """Reads the records of one database in the order of their keys; `rewind` starts again.
 
+    `position` is where it is, and `seek` goes there: the key of the next record, None at the end.
+
     A context manager.  After the first `close`, later calls have no effect.
     """
 
@@ -75,6 +78,18 @@ class Cursor:
 
     def rewind(self) -> None:
         """Go back to the first record."""
+        raise NotImplementedError
+
+    @property
+    def position(self) -> bytes | None:
+        """The key of the record that `read` returns next; None after the last."""
+        raise NotImplementedError
+
+    def seek(self, position: bytes | None) -> None:
+        """Go to a key, or to the first one after it; None: behind the last record.
+
+        Raises DataError if no key is that great.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -125,7 +140,8 @@ class Writer:
         if not os.path.isdir(folder):
             raise DataError(f'cannot make "{source}": there is no folder "{folder}"')
         self._source = source
-        self._temporary = os.path.join(folder, f".{name[-200:]}.{secrets.token_hex(4)}.tmp")
+        remove_leftovers(folder, lambda left: left == name)
+        self._temporary = str(temporary_path(Path(folder, name)))
         # covers an interrupt before the `with` block begins
         self._remove = weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
         try:
@@ -238,6 +254,12 @@ def refuse_existing(path: str) -> None:
     """Raise DataError if `path` exists, even as a broken link."""
     if os.path.lexists(path):
         raise DataError(f'"{path}" already exists; remove it, or choose another name')
+
+
+def no_record_from(source: str, position: bytes) -> DataError:
+    """The error of `Cursor.seek` for a position behind the last record."""
+    key = position[:80].decode(errors="backslashreplace")
+    return DataError(f'"{source}" has no record from key "{key}" on; has it become smaller?')
 
 
 def _require_known(backend: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from caffe_lite.data.db import Cursor, Handles
+from caffe_lite.data.db import Cursor, Handles, no_record_from
 from caffe_lite.errors import DataError
 
 _handles = Handles()
@@ -71,6 +71,25 @@ class LevelDbCursor(Cursor):
         except self._error as error:
             raise self._damaged(error) from None
         return record
+
+    @property
+    def position(self) -> bytes | None:
+        """The key of the record that `read` returns next; None after the last."""
+        return bytes(self._iterator.key()) if self._iterator.valid() else None
+
+    def seek(self, position: bytes | None) -> None:
+        """Go to a key, or to the first one after it; None: behind the last record."""
+        try:
+            if position is None:
+                self._iterator.seek_to_last()
+                if self._iterator.valid():
+                    self._iterator.next()
+                return
+            self._iterator.seek(position)
+        except self._error as error:
+            raise self._damaged(error) from None
+        if not self._iterator.valid():
+            raise no_record_from(self.source, position)
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f'the LevelDB "{self.source}" is damaged: {_reason(error)}')

@@ -8,7 +8,7 @@ from typing import Any
 
 import lmdb
 
-from caffe_lite.data.db import Cursor, Handles
+from caffe_lite.data.db import Cursor, Handles, no_record_from
 from caffe_lite.errors import DataError
 
 FIRST_MAP_SIZE = 1 << 30  # bytes; doubled when the map is full
@@ -85,6 +85,23 @@ class LmdbCursor(Cursor):
         except lmdb.Error as error:
             raise DataError(f'the LMDB "{self.source}" is damaged: {error}') from None
         return record
+
+    @property
+    def position(self) -> bytes | None:
+        """The key of the record that `read` returns next; None after the last."""
+        return bytes(self._cursor.key()) if self._here else None
+
+    def seek(self, position: bytes | None) -> None:
+        """Go to a key, or to the first one after it; None: behind the last record."""
+        if position is None:
+            self._here = False
+            return
+        try:
+            self._here = self._cursor.set_range(position)
+        except lmdb.Error as error:
+            raise DataError(f'the LMDB "{self.source}" has no such key: {error}') from None
+        if not self._here:
+            raise no_record_from(self.source, position)
 
     def close(self) -> None:
         """End the transaction, and close the environment if no other cursor uses it."""

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import states
 from caffe_lite.errors import CaffeError, DataError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.files import read_label_map, write_text
+from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 
@@ -159,6 +161,28 @@ class DetectionWriter:
         if self._done == self.images:
             self._write()
             self._found, self._done = [], 0
+
+    def get_state(self) -> State:
+        """The detections of the images so far."""
+        rows = [[each.picture, each.label, each.score, *each.box] for each in self._found]
+        return {"images": self._done, "detections": rows}
+
+    def set_state(self, state: State) -> None:
+        """Go on as after `get_state`.  Raises DataError for other values."""
+        done = states.integer(state, "images", below=self.images)
+        rows = states.take(state, "detections")
+        kinds = [str, int, *[float] * 5]
+        if not isinstance(rows, list) or not all(
+            isinstance(row, list)
+            and [type(value) for value in row] == kinds
+            and row[1] in self._names
+            for row in rows
+        ):
+            raise states.refuse("detections", rows, "a list of detections")
+        self._done = done
+        self._found = [
+            Detection(row[0], row[1], row[2], (row[3], row[4], row[5], row[6])) for row in rows
+        ]
 
     @property
     def images(self) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from caffe_lite import states
 from caffe_lite.errors import DataError
+from caffe_lite.proto.temporary import temporary_path
+from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 
@@ -39,8 +42,8 @@ class Hdf5Rows:
         self._shuffle = shuffle
         self._rng = rng
         self._dtype = dtype
-        self._order = self._arrange(len(self._paths))
-        self._file = 0
+        self._source = source
+        self._begin_cycle()
         self._load()
 
     @property
@@ -70,11 +73,42 @@ class Hdf5Rows:
         if len(self._paths) > 1:
             self._file += 1
             if self._file == len(self._paths):
-                self._file = 0
-                self._order = self._arrange(len(self._paths))
+                self._begin_cycle()
             self._load()
         else:
             self._begin()
+
+    def get_state(self) -> State:
+        """What the next rows depend on: the file and the row, and how both were shuffled."""
+        return {
+            "rng": states.of_generator(self._rng),
+            "file": self._file,
+            "files": len(self._paths),
+            "file_order": self._before_files,
+            "row": self._row,
+            "rows": len(self._rows),
+            "row_order": self._before_rows,
+        }
+
+    def set_state(self, state: State) -> None:
+        """Go on as after `get_state`.  Raises DataError if there is no such row."""
+        file = states.integer(state, "file", below=len(self._paths))
+        if self._shuffle:
+            states.restore_generator(self._rng, state, "file_order")
+        self._begin_cycle()
+        self._file = file
+        if self._shuffle:
+            states.restore_generator(self._rng, state, "row_order")
+        self._load()
+        self._row = states.integer(state, "row", below=len(self._rows))
+        states.restore_generator(self._rng, state)
+        states.note_change(state, "files", len(self._paths), self._source)
+        states.note_change(state, "rows", len(self._rows), self._path)
+
+    def _begin_cycle(self) -> None:
+        self._before_files = states.of_generator(self._rng) if self._shuffle else None
+        self._order = self._arrange(len(self._paths))
+        self._file = 0
 
     def _load(self) -> None:
         self._path = self._paths[self._order[self._file]]
@@ -82,6 +116,7 @@ class Hdf5Rows:
         self._begin()
 
     def _begin(self) -> None:
+        self._before_rows = states.of_generator(self._rng) if self._shuffle else None
         self._rows = self._arrange(len(self._data[0]))
         self._row = 0
 
@@ -161,8 +196,7 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
     """
     import h5py
 
-    folder, file_name = os.path.split(path)
-    temporary = os.path.join(folder, f".{file_name[-200:]}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_path(Path(path))
     try:
         with h5py.File(temporary, "w") as file:
 
@@ -179,8 +213,7 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
     except OSError as error:
         raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
     finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:

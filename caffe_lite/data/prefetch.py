@@ -46,16 +46,19 @@ class Prefetcher(Generic[T]):
     """
 
     def __init__(self, fill: Fill[T], depth: int, close: Callable[[], None]) -> None:
-        self._shared = _Shared(fill, close, threading.Semaphore(depth))
+        self._depth = depth
+        self._begin(fill, close)
+
+    def _begin(self, fill: Fill[T], close: Callable[[], None]) -> None:
+        self._shared = _Shared(fill, close, threading.Semaphore(self._depth))
         self._failure: BaseException | None = None
-        self._finalizer = weakref.finalize(self, _stop, self._shared)
+        self._finalizer = weakref.finalize(self, _stop_and_close, self._shared)
 
     def next(self) -> T:
         """Wait for the next batch and return it."""
         if self._failure is not None:
             raise self._failure
-        if not self._finalizer.alive:
-            raise DataError("this reader was closed with its net; build the net again")
+        self._require_open()
         shared = self._shared
         if shared.thread is None:
             shared.thread = threading.Thread(
@@ -72,6 +75,21 @@ class Prefetcher(Generic[T]):
     def recycle(self, batch: T) -> None:
         """Return a batch, so that a later one can overwrite its arrays."""
         self._shared.used.put(batch)
+
+    def restart(self, move: Callable[[], None]) -> None:
+        """Drop the batches made ahead, call `move`, which moves the reader, and go on from there.
+
+        An earlier failure is forgotten.  Raises what `move` raises.
+        """
+        self._require_open()
+        self._finalizer.detach()
+        _stop(self._shared)
+        self._begin(self._shared.fill, self._shared.close)
+        move()
+
+    def _require_open(self) -> None:
+        if not self._finalizer.alive:
+            raise DataError("this reader was closed with its net; build the net again")
 
     def close(self) -> None:
         """End the thread and close the reader.  Later calls have no effect."""
@@ -98,4 +116,8 @@ def _stop(shared: _Shared[T]) -> None:
     # the garbage collector may run this in the reader thread itself
     if thread is not None and thread is not threading.current_thread():
         thread.join()
+
+
+def _stop_and_close(shared: _Shared[T]) -> None:
+    _stop(shared)
     shared.close()

@@ -7,19 +7,21 @@ own and draws only from its generator, so its batches depend on nothing else.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from caffe_lite import states
 from caffe_lite.data import images
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.data.db import open_db
 from caffe_lite.data.transformer import DataTransformer
 from caffe_lite.errors import CaffeError, DataError
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -29,16 +31,20 @@ log = logging.getLogger("caffe_lite.data")
 
 @dataclass
 class Batch:
-    """Transformed images (N, channels, height, width) and their labels (N,)."""
+    """Transformed images (N, channels, height, width) and their labels (N,).
+
+    `state` is the reader's after it has made them.
+    """
 
     data: Array
     labels: Array
+    state: State = field(default_factory=dict)
 
 
 class Reader:
     """Makes batches; the images of one batch have equal shapes.
 
-    A subclass defines `_next` and `_peek`.
+    A subclass defines `_next`, `_peek`, `position` and `move_to`.
     """
 
     def __init__(
@@ -84,7 +90,25 @@ class Reader:
             self._transformer.apply(image, batch.data[i])
             batch.labels[i] = label
         assert batch is not None  # batch_size is positive
+        batch.state = self.get_state()
         return batch
+
+    def get_state(self) -> State:
+        """What the next batches depend on: the position in the source, and the random stream."""
+        return {"rng": states.of_generator(self._transformer.rng), **self.position()}
+
+    def set_state(self, state: State) -> None:
+        """Go on as after `get_state`.  Raises DataError if the source has no such position."""
+        self.move_to(state)
+        states.restore_generator(self._transformer.rng, state)
+
+    def position(self) -> State:
+        """Where the next item is."""
+        raise NotImplementedError
+
+    def move_to(self, state: State) -> None:
+        """Go to a `position`.  Raises DataError if the source has no such position."""
+        raise NotImplementedError
 
     def _batch(self, old: Batch | None, shape: Shape) -> Batch:
         if old is not None and old.data.shape[1:] == shape:
@@ -130,6 +154,18 @@ class RecordReader(Reader):
         except DataError as error:
             raise DataError(f"{name}: {error.message}") from None
 
+    def position(self) -> State:
+        """The key of the next record, None at the end; and how many records there are."""
+        return {"key": self._cursor.position, "records": self._cursor.count}
+
+    def move_to(self, state: State) -> None:
+        """Go to a key."""
+        key = states.take(state, "key")
+        if not (key is None or isinstance(key, bytes)):
+            raise states.refuse("key", key, "a key of a database")
+        self._cursor.seek(key)
+        states.note_change(state, "records", self._cursor.count, self._source)
+
     def close(self) -> None:
         """Close the database."""
         self._cursor.close()
@@ -151,7 +187,7 @@ class ImageReader(Reader):
     ) -> None:
         super().__init__(param.batch_size, transformer, dtype)
         self._param = param
-        self._rng = rng
+        self._rng = rng  # the transformer's too
         self._items = images.read_list(param.source)
         log.info("A total of %d images.", len(self._items))
         self._arrange()
@@ -162,11 +198,24 @@ class ImageReader(Reader):
             )
 
     def _arrange(self) -> None:
+        self._before_order = states.of_generator(self._rng) if self._param.shuffle else None
+        count = len(self._items)
+        self._order = self._rng.permutation(count) if self._param.shuffle else range(count)
+
+    def position(self) -> State:
+        """How many images of this cycle are read, and the random stream before it was shuffled."""
+        return {"image": self._at, "images": len(self._items), "order": self._before_order}
+
+    def move_to(self, state: State) -> None:
+        """Shuffle as that cycle was shuffled, and go to its image."""
+        self._at = states.integer(state, "image", below=len(self._items))
         if self._param.shuffle:
-            self._items = [self._items[i] for i in self._rng.permutation(len(self._items))]
+            states.restore_generator(self._rng, state, "order")
+        self._arrange()
+        states.note_change(state, "images", len(self._items), self._param.source)
 
     def _peek(self) -> tuple[str, Array, int]:
-        name, label = self._items[self._at]
+        name, label = self._items[self._order[self._at]]
         path = self._param.root_folder + name
         image = images.read(path, self._param.is_color)
         if self._param.new_height:

@@ -34,7 +34,7 @@ class DataTransformer:
         self._mirror = param.mirror
         self._crop = param.crop_size
         self._random_crop = phase == caffe_pb2.TRAIN
-        self._rng = rng
+        self.rng = rng
         self.color = _color(param)
         self._values = np.array(param.mean_value, np.float32)
         self._mean: Array | None = None
@@ -80,10 +80,10 @@ class DataTransformer:
 
     def apply(self, image: Array, y: Array) -> None:
         """Transform one image (channels, H, W), uint8 or float32, into `y` (channels, h, w)."""
-        mirror = self._mirror and bool(self._rng.integers(2))
+        mirror = self._mirror and bool(self.rng.integers(2))
         row, column = image.shape[1] - y.shape[1], image.shape[2] - y.shape[2]
         if self._random_crop and self._crop:
-            row, column = int(self._rng.integers(row + 1)), int(self._rng.integers(column + 1))
+            row, column = int(self.rng.integers(row + 1)), int(self.rng.integers(column + 1))
         else:
             row, column = row // 2, column // 2
         if self._mean is not None:

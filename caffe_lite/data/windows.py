@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from caffe_lite import states
 from caffe_lite.data import images
 from caffe_lite.data.readers import Batch
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 
@@ -266,6 +268,7 @@ class WindowReader:
         rng: Generator,
     ) -> None:
         windows, channels = read_windows(source)
+        self._source = source
         limit = min(settings.bg_threshold, settings.fg_threshold)
         self._settings = settings
         self._dtype = np.dtype(dtype)
@@ -329,7 +332,19 @@ class WindowReader:
             except DataError as error:
                 raise DataError(f'a window of "{window.image}": {error.message}') from None
             old.labels[i] = 0 if background else window.label
+        old.state = self.get_state()
         return old
+
+    def get_state(self) -> State:
+        """The random stream, which chooses the windows, and how many there are."""
+        count = len(self._foreground) + len(self._background)
+        return {"rng": states.of_generator(self._rng), "windows": count}
+
+    def set_state(self, state: State) -> None:
+        """Go on as after `get_state`."""
+        states.restore_generator(self._rng, state)
+        now = len(self._foreground) + len(self._background)
+        states.note_change(state, "windows", now, self._source)
 
     def _cut(self, window: Window, mirror: bool, y: Array) -> None:
         """Write one window to y (channels, crop_size, crop_size), which must be zero."""

@@ -21,13 +21,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite import fillers
+from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
+from caffe_lite.states import State
 
 Count = int | tuple[int, int | None]
 """How many blobs: exactly n, or (least, most) with None for no bound."""
@@ -67,13 +68,15 @@ class Buffer:
 
     `dtype` None is the net's.  A buffer that is not `kept` is workspace within one call; other
     layers may use its memory between calls.  One that is `backward_only` is neither written nor
-    read unless the layer `goes_backward`.
+    read unless the layer `goes_backward`.  One that is `lasting` is read by the next forward: no
+    other layer uses its memory, and it belongs to the layer's state.
     """
 
     shape: Shape
     dtype: npt.DTypeLike | None = None
     kept: bool = True
     backward_only: bool = False
+    lasting: bool = False
 
 
 class Buffers(SimpleNamespace):
@@ -113,6 +116,8 @@ class Layer:
     """Is an `lr_mult` of a parameter that is not learnable taken as 0, instead of refused?"""
     goes_backward: bool = True
     """Set to False by the net if no backward follows forward: keep nothing for it."""
+    lasting: ClassVar[tuple[str, ...]] = ()
+    """Attributes, numbers and arrays, that a forward leaves for the next: part of the state."""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Fields that BVLC's type of this name does not read, but this layer does, those of its base
     classes included: parameter messages of other types, and what other Caffes added to its own and
@@ -260,6 +265,41 @@ class Layer:
 
     def close(self) -> None:
         """Stop threads and close files.  Closing a net calls it; a second call does nothing."""
+
+    # -- what a run needs to continue ------------------------------------------------------
+
+    def get_state(self) -> State:
+        """What the next forward depends on, beside parameters and bottoms; see `states`.
+
+        These are the random stream, what `lasting` names, and lasting buffers.  A source adds its
+        position.  A user's layer with more than that overrides both methods.
+        """
+        state: State = {"rng": states.of_generator(self.rng)}
+        for name, value in self._lasting():
+            state[name] = value.copy() if isinstance(value, np.ndarray) else value
+        return state
+
+    def set_state(self, state: State) -> None:
+        """Go on as after `get_state`.  Raises DataError or LayerError if that cannot be."""
+        values = {name: states.like(state, name, value) for name, value in self._lasting()}
+        states.restore_generator(self.rng, state)
+        for name, value in values.items():
+            place = self.buf if name in self.declared_buffers else self
+            old = getattr(place, name)
+            if not isinstance(old, np.ndarray):
+                setattr(place, name, value)
+            elif old.shape == value.shape:
+                np.copyto(old, value)
+            else:  # it was made for other bottoms: the next `prepare` is to look at these
+                setattr(place, name, value.copy())
+                self._shapes = None
+
+    def _lasting(self) -> list[tuple[str, Any]]:
+        """The attributes and buffers that a forward leaves for the next."""
+        buffers = [name for name, each in self.declared_buffers.items() if each.lasting]
+        return [(name, getattr(self, name)) for name in self.lasting] + [
+            (name, getattr(self.buf, name)) for name in buffers
+        ]
 
     # -- what the net calls ----------------------------------------------------------------
 

@@ -281,6 +281,7 @@ class ScaledBatchNorm(WithScale):
     heeds = frozenset({"scale_bias", "scale_filler", "bias_filler"})
     _place = 3
     _forwards = 0
+    lasting = ("_forwards",)
 
     def uses_stored(self) -> bool:
         """In TEST."""

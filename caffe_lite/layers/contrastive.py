@@ -85,6 +85,7 @@ class GeneralContrastiveLoss(_DistanceLoss):
     """
 
     config_field = "general_contrastive_loss_param"
+    lasting = ("_mean",)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Begin the running mean."""

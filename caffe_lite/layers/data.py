@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from caffe_lite import fillers
+from caffe_lite import fillers, states
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
@@ -24,6 +24,7 @@ from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
 from caffe_lite.limits import check_memory
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.states import State
 
 log = logging.getLogger("caffe_lite.data")
 
@@ -52,6 +53,7 @@ class Prefetching(Source):
     dynamic = True
     heeds = frozenset({"data_param"})
     _prefetcher: Prefetcher[Batch] | None = None
+    _state: State
 
     @classmethod
     def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
@@ -112,12 +114,13 @@ class Prefetching(Source):
         self.require(bool(self.config.source), "source", "names no source")
         self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
         try:
-            reader = self._open()
+            self._reader = reader = self._open()
         except DataError as error:
             error.field = error.field or "source"
             raise
         self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
         shape = reader.shape
+        self._state = reader.get_state()
         waiting = (prefetch + 1) * math.prod(shape) * self.dtype.itemsize
         check_memory(waiting, f"{prefetch} batches of shape {shape}, read ahead,")
         top[0].reshape(*shape)
@@ -129,12 +132,23 @@ class Prefetching(Source):
         """Copy the next batch, of whatever shape, into the tops."""
         assert self._prefetcher is not None
         batch = self._prefetcher.next()
+        self._state = batch.state  # the reader itself is ahead
         top[0].reshape(*batch.data.shape)
         top[0].data[...] = batch.data
         for label in top[1:]:
             label.reshape(*batch.labels.shape)
             label.data[...] = batch.labels
         self._prefetcher.recycle(batch)
+
+    def get_state(self) -> State:
+        """The reader's, as it was after the last batch that forward has copied."""
+        return self._state
+
+    def set_state(self, state: State) -> None:
+        """Drop what was read ahead, and read on from there."""
+        assert self._prefetcher is not None
+        self._prefetcher.restart(lambda: self._reader.set_state(state))
+        self._state = self._reader.get_state()
 
     def close(self) -> None:
         """End the thread and close the source."""
@@ -274,6 +288,14 @@ class HDF5Data(Source):
         for blob, shape in zip(top, self._rows.row_shapes, strict=True):
             blob.reshape(self.config.batch_size, *shape)
 
+    def get_state(self) -> State:
+        """The position in the files."""
+        return self._rows.get_state()
+
+    def set_state(self, state: State) -> None:
+        """Read on from there."""
+        self._rows.set_state(state)
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the next rows into the tops."""
         self._rows.read_into([blob.data for blob in top])
@@ -292,6 +314,7 @@ class HDF5Output(Layer):
     bottoms: ClassVar[Count] = 2
     tops: ClassVar[Count] = 0
     differentiable = False
+    lasting = ("_written",)
     _written = False
 
     @classmethod
@@ -422,6 +445,29 @@ class MemoryData(Source):
             transformer.apply(image, row)
         self._data, self._at = data, 0
         self._labels = np.array([datum.label for datum in datums], self.dtype)
+
+    def get_state(self) -> State:
+        """The item that the next batch begins with; the arrays belong to the program."""
+        state = super().get_state()
+        return (
+            state if self._data is None else {**state, "item": self._at, "items": len(self._data)}
+        )
+
+    def set_state(self, state: State) -> None:
+        """Go on in the arrays that the program has given again."""
+        if self._data is None:
+            log.warning(
+                'layer "%s" has no arrays yet: it begins with the first item of those that the '
+                "program gives it; give them before restoring, and it goes on in them",
+                self.name,
+            )
+        elif "item" in state:
+            at = states.integer(state, "item", below=len(self._data))
+            if at % self.config.batch_size:
+                raise states.refuse("item", at, f"a multiple of {self.config.batch_size}")
+            self._at = at
+            states.note_change(state, "items", len(self._data), self.name)
+        super().set_state(state)
 
     def _require_batches(self, count: int) -> None:
         size = self.config.batch_size

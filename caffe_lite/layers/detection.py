@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from caffe_lite import states
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.detections import FORMATS, DetectionWriter, read_names, read_pictures
 from caffe_lite.errors import CaffeError, LayerError
@@ -17,6 +18,7 @@ from caffe_lite.kernels.detection import detect
 from caffe_lite.layers.base import Buffer, Count, Layer, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.states import State
 
 Code = caffe_pb2.PriorBoxParameter.CodeType
 
@@ -78,6 +80,17 @@ class DetectionOutput(Layer):
             _log.warning("layer %s: visualize shows nothing here", self.name)
         if config.save_output_param.output_directory:
             self._open_files()
+
+    def get_state(self) -> State:
+        """And the detections that are collected for the files."""
+        state = super().get_state()
+        return {**state, "collected": self._writer.get_state()} if self._writer else state
+
+    def set_state(self, state: State) -> None:
+        """See `get_state`."""
+        if self._writer:
+            self._writer.set_state(states.part(state, "collected"))
+        super().set_state(state)
 
     def _suppression(self) -> tuple[float, float, int]:
         """Threshold, eta and the most boxes of non-maximum suppression; -1 for all boxes."""

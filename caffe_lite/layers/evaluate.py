@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from caffe_lite import states
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.detections import Picture, in_pixels, read_pictures
 from caffe_lite.errors import CaffeError, LayerError
 from caffe_lite.kernels import evaluate as kernel
 from caffe_lite.layers.base import Layer, Reads
 from caffe_lite.layers.registry import register
+from caffe_lite.states import State
 
 
 @register("DetectionEvaluate")
@@ -41,6 +43,7 @@ class DetectionEvaluate(Layer):
     backward_reads = Reads.NONE
     no_gradient = (0, 1)
     dynamic = True
+    lasting = ("_next",)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the settings and read the sizes of the images."""
@@ -65,6 +68,11 @@ class DetectionEvaluate(Layer):
             for field in ("height", "width"):
                 size = getattr(self._resize, field)
                 self.require(size > 0, f"resize_param.{field}", "must be given and positive")
+
+    def set_state(self, state: State) -> None:
+        """The next image must be one of the list."""
+        states.integer(state, "_next", below=max(1, len(self._pictures)))
+        super().set_state(state)
 
     def check(self, detections: Shape, truths: Shape) -> None:
         """Rows of 7 and of 8 numbers."""

@@ -35,6 +35,7 @@ class _MarginProduct(Layer):
     bottoms: ClassVar[Count] = 2
     tops = (1, 2)
     no_gradient = (1,)
+    lasting = ("_iteration",)
 
     weight: Blob
 
@@ -247,6 +248,7 @@ class LabelSpecificAdd(Layer):
     bottoms = 2
     tops = (1, 2)
     config_field = "label_specific_add_param"
+    lasting = ("_iteration",)
     no_gradient = (1,)
     in_place = True
     backward_reads = Reads.NONE
@@ -315,6 +317,7 @@ class LabelSpecificRescale(Layer):
     bottoms = 2
     tops = (1, 2)
     config_field = "label_specific_rescale_param"
+    lasting = ("_iteration",)
     no_gradient = (1,)
     in_place = True
     backward_reads = Reads.NONE

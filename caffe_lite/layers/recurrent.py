@@ -141,7 +141,11 @@ class Recurrent(Layer):
         """For each state, its value before the first and after the last step, and its gradient."""
         shape = (streams, self.config.num_output)
         kinds = ("{}0", "{}_last", "d{}")
-        return {kind.format(name): Buffer(shape) for name in self.states for kind in kinds}
+        return {
+            kind.format(name): Buffer(shape, lasting=kind == "{}_last" and not self._exposed)
+            for name in self.states
+            for kind in kinds
+        }
 
     def start_gradients(self) -> list[Array]:
         """Zeros for the gradients of the states after the last step: the buffers "d" + name."""

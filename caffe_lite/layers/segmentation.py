@@ -34,6 +34,7 @@ class SegAccuracy(Layer):
     no_gradient = (0, 1)
 
     _counts: Array
+    lasting = ("_counts",)
 
     def check(self, x: Shape, label: Shape) -> None:
         """A label for each pixel."""

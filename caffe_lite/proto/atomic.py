@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from caffe_lite.errors import CaffeError
+from caffe_lite.proto.temporary import temporary_path
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
@@ -18,7 +18,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     written.
     """
     target = Path(os.path.realpath(path))  # behind a link, the file that it names
-    temporary = target.with_name(f".{target.name[-200:]}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_path(target)
     try:
         write(temporary)
         _to_disk(temporary, os.O_RDWR)  # Windows flushes no file that is open for reading only

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -157,13 +157,22 @@ def write_message(path: _Path, message: Message) -> None:
     write_parts(path, [message])
 
 
-def write_parts(path: _Path, parts: Iterable[Message]) -> None:
+def write_parts(
+    path: _Path, parts: Iterable[Message], check: Callable[[Path], None] | None = None
+) -> None:
     """Write a message part by part, so that only one part is in memory at a time.
 
-    The encoding of a message is the concatenation of the encodings of its parts.  Raises
-    WeightsError if the sum is over protobuf's limit of 2 GB.
+    The encoding of a message is the concatenation of the encodings of its parts.  `check` is given
+    the complete file before it takes its place.  Raises WeightsError if the sum is over protobuf's
+    limit of 2 GB.
     """
-    write_atomically(path, lambda temporary: _write_parts(path, parts, temporary))
+
+    def write(temporary: Path) -> None:
+        _write_parts(path, parts, temporary)
+        if check is not None:
+            check(temporary)
+
+    write_atomically(path, write)
 
 
 def _write_parts(path: _Path, parts: Iterable[Message], temporary: Path) -> None:

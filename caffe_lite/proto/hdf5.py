@@ -7,7 +7,7 @@ state     /iter  /learned_net  /current_step  /history/<i>
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,15 @@ def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
     return state
 
 
-def write_state_hdf5(path: str | os.PathLike[str], state: caffe_pb2.SolverState) -> None:
-    """Write a .solverstate.h5 atomically."""
+def write_state_hdf5(
+    path: str | os.PathLike[str],
+    state: caffe_pb2.SolverState,
+    check: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a .solverstate.h5 atomically.
+
+    `check` is given the complete file before it takes its place.
+    """
 
     def write(temporary: Path) -> None:
         import h5py
@@ -116,6 +123,8 @@ def write_state_hdf5(path: str | os.PathLike[str], state: caffe_pb2.SolverState)
             history = file.create_group("history")
             for index, blob in enumerate(state.history):
                 history[str(index)] = blob_to_array(blob)
+        if check is not None:
+            check(temporary)
 
     write_atomically(path, write)
 

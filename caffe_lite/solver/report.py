@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -150,10 +150,15 @@ def first_bad(net: Net) -> str:
 
 
 class SmoothedLoss:
-    """The mean of the last `size` losses (`average_loss`)."""
+    """The mean of the last `size` losses (`average_loss`), of which some may be given."""
 
-    def __init__(self, size: int) -> None:
-        self._losses: deque[float] = deque(maxlen=size)
+    def __init__(self, size: int, losses: Iterable[float] = ()) -> None:
+        self._losses: deque[float] = deque(losses, maxlen=size)
+
+    @property
+    def losses(self) -> list[float]:
+        """The losses that the mean is of, the oldest first."""
+        return list(self._losses)
 
     def add(self, loss: float) -> float:
         """Add a loss; returns the mean."""

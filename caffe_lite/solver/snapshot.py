@@ -1,21 +1,28 @@
 """Snapshots: ``<prefix>_iter_<N>.caffemodel`` and ``.solverstate``, or both with ``.h5``.
 
-The weights are written before the state that names them, and each file is written atomically, so
-the last complete pair remains whenever a run is killed.
+Beside them is ``<prefix>_iter_<N>.resume``, see `resume`.  The weights are written first, the
+state last, each file atomically: where there is a state its snapshot is complete, and the last
+complete one remains whenever a run is killed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from caffe_lite.blob import Array
-from caffe_lite.errors import SolverError
-from caffe_lite.proto import caffe_pb2, files
+from caffe_lite.errors import CaffeError, SolverError
+from caffe_lite.proto import caffe_pb2, files, temporary
+from caffe_lite.solver import resume
 from caffe_lite.solver.lr_policy import Refuse
+
+_KINDS = r"(?P<kind>caffemodel|solverstate|resume)(?:\.h5)?"
 
 _log = logging.getLogger("caffe_lite.solver")
 
@@ -66,15 +73,139 @@ def state_parts(
     yield caffe_pb2.SolverState(current_step=current_step)
 
 
-def write_state(path: str, parts: Iterable[caffe_pb2.SolverState], hdf5: bool) -> None:
-    """Write the result of `state_parts` to a file, atomically."""
+def write_state(
+    path: str, parts: Iterable[caffe_pb2.SolverState], hdf5: bool, weights: str, run: resume.Run
+) -> None:
+    """Write the result of `state_parts` to a file, and before it is there the resume file.
+
+    The latter names the digests of both others, so that files of two snapshots are not mixed: a
+    run that is begun again overwrites those of an earlier one.
+    """
+
+    def write_resume(complete: Path) -> None:
+        digests = {"weights": resume.digest(weights), "state": resume.digest(complete)}
+        path_of_run = resume.resume_file(path)
+        _log.info("Snapshotting data positions and random streams to %s", path_of_run)
+        resume.write(path_of_run, replace(run, digests=digests))
+
     if not hdf5:
-        files.write_parts(path, parts)
+        files.write_parts(path, parts, write_resume)
         return
     state = caffe_pb2.SolverState()
     for part in parts:
         state.MergeFrom(part)
-    files.write_state_hdf5(path, state)
+    files.write_state_hdf5(path, state, write_resume)
+
+
+class Saved(NamedTuple):
+    """A snapshot that was read: its state, the name of its weights, and the run, if it has one."""
+
+    path: str
+    state: caffe_pb2.SolverState
+    weights: str | None
+    run: resume.Run | None
+
+
+def read(path: str, largest: int) -> Saved:
+    """Read the solver state `path` and its resume file, of at most `largest` bytes.
+
+    Raises SolverError for a damaged file, and for files that do not belong together.
+    """
+    state = files.read_state(path)
+    weights = find_weights(path, state) if state.HasField("learned_net") else None
+    path_of_run = resume.resume_file(path)
+    if not os.path.lexists(path_of_run):
+        return Saved(path, state, weights, None)
+    run = resume.read(path_of_run, largest)
+    if run.iteration != state.iter:
+        raise SolverError(
+            f"{path_of_run}: is of iteration {run.iteration}, but {path} of {state.iter}"
+        )
+    for kind, file in (("state", path), ("weights", weights)):
+        if file is not None and resume.digest(file) != run.digests[kind]:
+            raise SolverError(
+                f"{file}: is not the file that {path_of_run} was written with: it was damaged or "
+                "replaced; if you changed it, remove the latter to continue as Caffe does"
+            )
+    return Saved(path, state, weights, run)
+
+
+# -- all snapshots under a prefix ----------------------------------------------------------
+
+
+def _files_under(prefix: str) -> dict[int, dict[str, list[str]]]:
+    """The snapshots' files: by iteration, by kind ("caffemodel", …), paths."""
+    folder, base = os.path.split(prefix)
+    name = re.compile(rf"{re.escape(base)}_iter_(?P<iteration>0|[1-9][0-9]{{0,9}})\.{_KINDS}")
+    found: dict[int, dict[str, list[str]]] = {}
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError as error:
+        raise SolverError(f'cannot list the folder of "{prefix}": {error.strerror}') from None
+    for each in names:
+        if match := name.fullmatch(each):
+            kinds = found.setdefault(int(match["iteration"]), {})
+            kinds.setdefault(match["kind"], []).append(os.path.join(folder, each))
+    return found
+
+
+def _written(path: str) -> float:
+    try:
+        return os.path.getmtime(path)
+    except OSError:  # a link that leads nowhere
+        return 0.0
+
+
+def read_newest(prefix: str, largest: int) -> Saved | None:
+    """The snapshot of the most iterations that is good; None if there is none.
+
+    Says of each that is passed over why.
+    """
+    snapshots = _files_under(prefix)
+    for iteration in sorted(snapshots, reverse=True):
+        of_one = snapshots[iteration]
+        if "solverstate" not in of_one:
+            _log.warning("%s_iter_%d has no solverstate: passed over", prefix, iteration)
+        for path in sorted(of_one.get("solverstate", []), key=_written, reverse=True):
+            try:
+                saved = read(path, largest)
+                if saved.run is None and saved.weights is not None:
+                    files.read_weights(saved.weights)  # no digest says that it is complete
+            except CaffeError as error:
+                _log.warning("%s is passed over: %s", path, error)
+            else:
+                return saved
+    return None
+
+
+def prune(prefix: str, iteration: int, keep: int) -> None:
+    """Remove snapshots older than that of `iteration`, so that with it `keep` are left.
+
+    Only complete ones count and are removed.  Those of more iterations are of another run, and
+    stay.
+    """
+    snapshots = _files_under(prefix)
+    older = sorted(n for n in snapshots if n < iteration and "solverstate" in snapshots[n])
+    for number in older[: max(0, len(older) - (keep - 1))]:
+        # the state first: a snapshot without one is not complete
+        for kind in ("solverstate", "resume", "caffemodel"):
+            for path in snapshots[number].get(kind, []):
+                try:
+                    os.unlink(path)
+                except OSError as error:
+                    _log.warning("%s cannot be removed: %s", path, error.strerror)
+                    return
+        _log.info("Removed the snapshot of iteration %d", number)
+
+
+def remove_leftovers(prefix: str) -> None:
+    """Remove the incomplete files that killed runs have left under a prefix."""
+    folder, base = os.path.split(prefix)
+    name = re.compile(rf"{re.escape(base)}_iter_[0-9]+\.{_KINDS}")
+    temporary.remove_leftovers(folder or ".", lambda left: name.fullmatch(left) is not None)
+
+
+# -- reading -------------------------------------------------------------------------------
 
 
 def read_history(path: str, state: caffe_pb2.SolverState, current: Sequence[Array]) -> list[Array]:

@@ -19,10 +19,10 @@ from caffe_lite.errors import SolverError
 from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
-from caffe_lite.proto import files
-from caffe_lite.solver import lr_policy, report, snapshot, updates
+from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
 from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
+from caffe_lite.solver.snapshot import Saved
 from caffe_lite.solver.updates import Gradient
 
 _log = logging.getLogger("caffe_lite.solver")
@@ -36,7 +36,8 @@ class Solver:
     `net` is the net being trained; `test_nets` share its weights; `iter` is the number of updates
     made; `param` is the SolverParameter.  `action` is called between iterations and test batches;
     it returns whether to stop or to write a snapshot.  A loss that is not finite ends the run with
-    a SolverError, unless `continue_on_nan` is set.
+    a SolverError, unless `continue_on_nan` is set.  `keep_snapshots` is how many snapshots are
+    left when one has been written, that one included; None: all.
 
     `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
     and every error of building the nets.
@@ -52,12 +53,16 @@ class Solver:
         dtype: npt.DTypeLike = np.float32,
         python_layers: bool = False,
         continue_on_nan: bool = False,
+        keep_snapshots: int | None = None,
     ) -> None:
         self._settings = (
             solver_file if isinstance(solver_file, Settings) else Settings(solver_file)
         )
         self.param = self._settings.param
         self.continue_on_nan = continue_on_nan
+        if keep_snapshots is not None and keep_snapshots < 1:
+            raise SolverError(f"keep_snapshots must be 1 or more, not {keep_snapshots}")
+        self.keep_snapshots = keep_snapshots
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.iter = 0
         self._current_step = 0
@@ -65,6 +70,8 @@ class Solver:
         self._stopped = False
         self._was_not_finite = False
         self._smoothed = report.SmoothedLoss(1)
+        self._restored = False
+        self._before_tests: list[list[resume.LayerState]] | None = None
         self.test_nets: list[Net] = []
         self._settings.check()
         self.rule.check(self.param, self._settings.refuse)
@@ -104,6 +111,8 @@ class Solver:
         _log.info("Learning Rate Policy: %s", param.lr_policy)
         if param.snapshot_after_train:
             self._check_prefix()
+        if param.snapshot or param.snapshot_after_train:
+            snapshot.remove_leftovers(self._prefix)
         if resume_file is not None:
             self.restore(resume_file)
         self._stopped = False
@@ -124,7 +133,9 @@ class Solver:
         """Make `iterations` updates, with the tests, log lines and snapshots that are due."""
         param = self.param
         stop = self.iter + iterations
-        self._smoothed = report.SmoothedLoss(param.average_loss)
+        if not self._restored:  # else the mean goes on where it was
+            self._smoothed = report.SmoothedLoss(param.average_loss)
+        self._restored = False
         shown, since = self.iter, time.perf_counter()
         while self.iter < stop:
             self.net.clear_param_diffs()
@@ -244,10 +255,13 @@ class Solver:
 
     def test_all(self) -> None:
         """Run all test nets with the current weights."""
+        # a run that continues from a snapshot written meanwhile runs all tests again
+        self._before_tests = [resume.collect(net, self.net) for net in self.test_nets]
         for index in range(len(self.test_nets)):
-            if self._stopped:
-                return
-            self.test(index)
+            if not self._stopped:
+                self.test(index)
+        if not self._stopped:
+            self._before_tests = None
 
     def test(self, index: int = 0) -> list[report.Output]:
         """Run a test net for its `test_iter` batches; logs and returns its mean outputs."""
@@ -280,7 +294,10 @@ class Solver:
     # -- snapshots -------------------------------------------------------------------------
 
     def snapshot(self) -> None:
-        """Write the weights, then the state that names them."""
+        """Write the weights, then the state that names them, with what a run needs to continue.
+
+        Then remove the snapshots beyond `keep_snapshots`.
+        """
         self._check_prefix()
         prefix, hdf5 = self._prefix, self.param.snapshot_format == self.param.HDF5
         kind = "HDF5" if hdf5 else "binary proto"
@@ -292,23 +309,75 @@ class Solver:
         _log.info("Snapshotting solver state to %s file %s", kind, state)
         history = self._rule.history
         parts = snapshot.state_parts(self.iter, weights, self._current_step, history)
-        snapshot.write_state(state, parts, hdf5)
+        snapshot.write_state(state, parts, hdf5, weights, self._run())
+        if self.keep_snapshots is not None:
+            snapshot.prune(prefix, self.iter, self.keep_snapshots)
+
+    def _run(self) -> resume.Run:
+        """Where the run is now."""
+        tests = self._before_tests or [resume.collect(net, self.net) for net in self.test_nets]
+        return resume.Run(
+            iteration=self.iter,
+            digests={},
+            losses=self._smoothed.losses,
+            was_not_finite=self._was_not_finite,
+            nets=[resume.collect(self.net, self.net), *tests],
+        )
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
-        """Restore a .solverstate or .solverstate.h5, and the weights it names.
+        """Restore a .solverstate or .solverstate.h5, the weights it names, and its resume file.
 
-        Raises SolverError, before anything changes, if it is of another net or solver type.
+        The run then goes on as if it had never ended.  Without a resume file, as in Caffe, the
+        data begin anew.  Raises SolverError, and changes nothing, if a file is damaged or of
+        another net or solver type.
         """
         path = os.fspath(state_file)
         _log.info("Restoring previous solver status from %s", path)
-        state = files.read_state(path)
-        history = snapshot.read_history(path, state, self._rule.history)
-        if state.HasField("learned_net"):
-            self.net.copy_from(snapshot.find_weights(path, state))
+        self._restore(snapshot.read(path, self._largest_resume()))
+
+    def restore_newest(self) -> bool:
+        """Restore the newest good snapshot under `snapshot_prefix`; whether there is one.
+
+        Those that are damaged or incomplete are named and passed over.
+        """
+        self._check_prefix()
+        saved = snapshot.read_newest(self._prefix, self._largest_resume())
+        if saved is None:
+            _log.info('No snapshot under "%s" to continue from: starting anew', self._prefix)
+            return False
+        _log.info("Restoring previous solver status from %s", saved.path)
+        self._restore(saved)
+        return True
+
+    def _largest_resume(self) -> int:
+        return resume.ROOM + 2 * len(resume.encode(self._run()))
+
+    def _restore(self, saved: Saved) -> None:
+        history = snapshot.read_history(saved.path, saved.state, self._rule.history)
+        run, file = saved.run, resume.resume_file(saved.path)
+        if run is None:
+            _log.warning(
+                "%s does not exist: the data begin anew, and so do random streams, as in Caffe",
+                file,
+            )
+            self._restore_weights(saved)
+            self._smoothed, self._was_not_finite = report.SmoothedLoss(1), False
+        else:
+            nets = [self.net, *self.test_nets]
+            resume.check_nets(nets, run, file)
+            with resume.restored(nets, run, file):
+                self._restore_weights(saved)
+            self._smoothed = report.SmoothedLoss(self.param.average_loss, run.losses)
+            self._was_not_finite = run.was_not_finite
         _log.info("%sSolver: restoring history", self._rule.type)
         self._rule.restore(history)
-        self.iter = int(state.iter)
-        self._current_step = int(state.current_step)
+        self.iter = int(saved.state.iter)
+        self._current_step = int(saved.state.current_step)
+        self._restored, self._before_tests = run is not None, None
+
+    def _restore_weights(self, saved: Saved) -> None:
+        if saved.weights is not None:
+            self.net.copy_from(saved.weights)
 
     @property
     def _prefix(self) -> str:

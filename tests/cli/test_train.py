@@ -51,14 +51,44 @@ def test_log_can_be_parsed_as_caffe_s(folder, capsys):
 
 def test_snapshots_and_resume(folder, capsys):
     assert train() == 0
-    whole = files.read_weights("run_iter_4.caffemodel")
+    whole = [path.read_bytes() for path in sorted(folder.glob("run_iter_4.*"))]
+    assert len(whole) == 3
     Path("run_iter_4.caffemodel").unlink()
     assert train("-snapshot", "run_iter_2.solverstate") == 0
     err = capsys.readouterr().err
     assert "Resuming from run_iter_2.solverstate" in err
     assert "Restoring previous solver status from run_iter_2.solverstate" in err
-    resumed = files.read_weights("run_iter_4.caffemodel")
-    assert [layer.name for layer in resumed.layer] == [layer.name for layer in whole.layer]
+    assert [path.read_bytes() for path in sorted(folder.glob("run_iter_4.*"))] == whole
+
+
+def test_the_same_command_starts_and_continues(folder, capsys):
+    command = ("-snapshot", "auto", "-keep_snapshots", "1", "-weights", "init.caffemodel")
+    assert train(*command) == 0
+    err = capsys.readouterr().err
+    assert "Finetuning from init.caffemodel" in err
+    assert 'No snapshot under "run" to continue from: starting anew' in err
+    whole = {path.name: path.read_bytes() for path in folder.glob("run_iter_*")}
+    assert sorted(whole) == [
+        f"run_iter_4.{kind}" for kind in ("caffemodel", "resume", "solverstate")
+    ]
+    for path in folder.glob("run_iter_4.*"):
+        path.unlink()
+    text = Path("solver.prototxt").read_text()
+    Path("solver.prototxt").write_text(text.replace("max_iter: 4", "max_iter: 2"))
+    assert train(*command) == 0
+    Path("solver.prototxt").write_text(text)
+    assert train(*command) == 0
+    assert (
+        "Restoring previous solver status from run_iter_2.solverstate" in capsys.readouterr().err
+    )
+    assert {path.name: path.read_bytes() for path in folder.glob("run_iter_*")} == whole
+
+
+def test_a_snapshot_or_weights(folder, capsys):
+    assert train("-snapshot", "x.solverstate", "-weights", "init.caffemodel") == 2
+    assert "not both" in capsys.readouterr().err
+    assert train("-keep_snapshots", "0") == 2
+    assert "'0' is not an integer of at least 1" in capsys.readouterr().err
 
 
 def test_fine_tuning(folder, capsys):

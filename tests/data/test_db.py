@@ -279,3 +279,23 @@ def test_lmdb_without_its_lock(
     monkeypatch.setattr(lmdb, "open", fake)
     with open_db(source, backend) as cursor:
         assert list(cursor) == RECORDS
+
+
+def test_a_position_is_found_again(source: str) -> None:
+    with open_db(source, "leveldb" if Path(source, "CURRENT").exists() else "lmdb") as cursor:
+        for index in range(5):
+            assert cursor.position == RECORDS[index][0]
+            cursor.read()
+        assert cursor.position is None
+        cursor.seek(RECORDS[2][0])
+        assert cursor.position == RECORDS[2][0]
+        assert [cursor.read(), cursor.read()] == RECORDS[2:4]
+        cursor.seek(None)
+        assert cursor.position is None
+        assert cursor.read() is None
+        cursor.seek(RECORDS[0][0] + b"\0")  # it is gone: the next one
+        assert cursor.read() == RECORDS[1]
+        with pytest.raises(DataError, match=r'has no record from key "1" on; has it become'):
+            cursor.seek(b"1")
+        cursor.rewind()
+        assert cursor.read() == RECORDS[0]

@@ -121,3 +121,33 @@ def test_the_interpreter_exits_with_a_reader_at_work() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
+def test_restart_drops_what_was_made_ahead(numbers: Numbers) -> None:
+    prefetcher = Prefetcher(numbers.fill, 4, numbers.close)
+    assert [prefetcher.next()[0] for _ in range(3)] == [0, 1, 2]
+    wait_until(lambda: numbers.count == 7)
+
+    def move() -> None:
+        assert readers() == 0, "nobody fills meanwhile"
+        numbers.count = 20
+
+    prefetcher.restart(move)
+    assert [prefetcher.next()[0] for _ in range(3)] == [20, 21, 22]
+    assert numbers.closed == 0
+    prefetcher.close()
+    assert numbers.closed == 1
+    with pytest.raises(DataError, match="closed with its net"):
+        prefetcher.restart(move)
+
+
+def test_restart_forgets_a_failure(numbers: Numbers) -> None:
+    numbers.end = 1
+    prefetcher = Prefetcher(numbers.fill, 2, numbers.close)
+    prefetcher.next()
+    with pytest.raises(DataError, match="record 1 is broken"):
+        prefetcher.next()
+    numbers.end = 10
+    prefetcher.restart(lambda: None)
+    assert prefetcher.next() == [1]
+    prefetcher.close()

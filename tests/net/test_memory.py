@@ -323,3 +323,22 @@ def test_a_layer_reads_and_writes_what_it_says(case: Case, tmp_path: Path) -> No
         np.testing.assert_array_equal(*(blob.diff for blob in rig_blobs))
     for rig_blobs in zip(plain.layer.blobs, spoiled.layer.blobs, strict=True):
         np.testing.assert_array_equal(*(blob.diff for blob in rig_blobs))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+def test_what_goes_from_forward_to_forward_is_not_shared(kind: str) -> None:
+    """Gradients below would lie where the state is, if nobody needed it after backward."""
+    text = f"""layer {{ name: "x" type: "DummyData" top: "x" top: "cont" dummy_data_param {{
+      shape {{ dim: 2 dim: 3 dim: 4 }} shape {{ dim: 2 dim: 3 }}
+      data_filler {{ type: "gaussian" }} data_filler {{ type: "constant" value: 1 }} }} }}
+    layer {{ name: "first" type: "InnerProduct" bottom: "x" top: "first"
+      inner_product_param {{ axis: 2 num_output: 90 weight_filler {{ type: "xavier" }} }} }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "first" top: "ip"
+      inner_product_param {{ axis: 2 num_output: 5 weight_filler {{ type: "xavier" }} }} }}
+    layer {{ name: "recurrent" type: "{kind}" bottom: "ip" bottom: "cont" top: "h"
+      recurrent_param {{ num_output: 6 weight_filler {{ type: "xavier" }} }} }}
+    layer {{ name: "loss" type: "Reduction" bottom: "h" top: "loss" loss_weight: 1 }}"""
+    apart, shared = build(text), build(text)
+    shared.share_memory()
+    for wanted, got in zip(train(apart), train(shared), strict=True):
+        np.testing.assert_array_equal(got, wanted)

@@ -5,7 +5,7 @@ import pytest
 
 from caffe_lite.errors import SolverError
 from caffe_lite.proto import caffe_pb2, files
-from caffe_lite.solver import snapshot
+from caffe_lite.solver import resume, snapshot
 
 
 def refuse(field, message):
@@ -14,6 +14,7 @@ def refuse(field, message):
     return error
 
 
+RUN = resume.Run(iteration=7, digests={}, losses=[], was_not_finite=False, nets=[])
 HISTORY = [
     np.arange(6, dtype=np.float32).reshape(2, 3),
     np.array([0.25], np.float32),
@@ -32,7 +33,9 @@ def test_names_are_caffe_s(hdf5):
 def test_state_is_read_back(tmp_path, hdf5):
     path = snapshot.state_file(str(tmp_path / "s"), 7, hdf5)
     parts = snapshot.state_parts(7, "s_iter_7.caffemodel", 2, HISTORY)
-    snapshot.write_state(path, parts, hdf5)
+    weights = tmp_path / "s_iter_7.caffemodel"
+    weights.write_bytes(b"weights")
+    snapshot.write_state(path, parts, hdf5, str(weights), RUN)
     back = files.read_state(path)
     assert (back.iter, back.learned_net, back.current_step) == (7, "s_iter_7.caffemodel", 2)
     for got, expected in zip(snapshot.read_history(path, back, HISTORY), HISTORY, strict=True):
@@ -41,7 +44,9 @@ def test_state_is_read_back(tmp_path, hdf5):
 
 def test_a_state_written_in_parts_is_the_whole_one(tmp_path):
     """Byte for byte what protobuf writes of one message."""
-    snapshot.write_state(str(tmp_path / "s"), snapshot.state_parts(7, "w", 2, HISTORY), False)
+    parts = snapshot.state_parts(7, "w", 2, HISTORY)
+    (tmp_path / "w").write_bytes(b"weights")
+    snapshot.write_state(str(tmp_path / "s"), parts, False, str(tmp_path / "w"), RUN)
     whole = caffe_pb2.SolverState(iter=7, learned_net="w", current_step=2)
     whole.history.extend(files.array_to_blob(array) for array in HISTORY)
     assert (tmp_path / "s").read_bytes() == whole.SerializeToString(deterministic=True)

@@ -143,7 +143,7 @@ def _buffers(
             continue
         together = fused.get(time, (time,))
         for name, buffer in layer.declared_buffers.items():
-            if buffer.backward_only and not layer.goes_backward:
+            if buffer.lasting or (buffer.backward_only and not layer.goes_backward):
                 continue
             array: Array = getattr(layer.buf, name)
             life = Life(-(-array.nbytes // dtype.itemsize), together[0], time)
