@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from caffe_lite import glog
 from caffe_lite.cli import UsageError
 from caffe_lite.cli.parser import Switch
 
@@ -147,7 +147,7 @@ def start_log(args: argparse.Namespace) -> GlogHandler:
 
         modes.set_mode_gpu()
     else:
-        logging.getLogger("caffe_lite.cli").info("Use CPU.")
+        glog.logger("caffe_lite.cli").info("Use CPU.")
     return handler
 
 

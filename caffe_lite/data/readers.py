@@ -6,7 +6,6 @@ own and draws only from its generator, so its batches depend on nothing else.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from caffe_lite import glog
 from caffe_lite.data import images
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.data.db import open_db
@@ -24,7 +24,7 @@ from caffe_lite.proto import caffe_pb2
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-log = logging.getLogger("caffe_lite.data")
+log = glog.logger("caffe_lite.data")
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from caffe_lite import fillers
+from caffe_lite import fillers, glog
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
@@ -25,7 +24,7 @@ from caffe_lite.layers.registry import register
 from caffe_lite.limits import check_memory
 from caffe_lite.proto import caffe_pb2
 
-log = logging.getLogger("caffe_lite.data")
+log = glog.logger("caffe_lite.data")
 
 
 def _missing(path: str) -> bool:

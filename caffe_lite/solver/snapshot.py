@@ -6,18 +6,18 @@ the last complete pair remains whenever a run is killed.
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from caffe_lite import glog
 from caffe_lite.blob import Array
 from caffe_lite.errors import SolverError
 from caffe_lite.proto import caffe_pb2, files
 from caffe_lite.solver.lr_policy import Refuse
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 
 def weights_file(prefix: str, iteration: int, hdf5: bool) -> str:

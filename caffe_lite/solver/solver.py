@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import math
 import os
 import time
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite import modes, rng
+from caffe_lite import glog, modes, rng
 from caffe_lite.errors import SolverError
 from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.net import log as net_log
@@ -25,7 +24,7 @@ from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
 from caffe_lite.solver.updates import Gradient
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 Callback = Callable[[], object]
 
