@@ -8,6 +8,7 @@
     +-- WeightsError            weights that do not fit the net
     +-- DataError               a database, image or HDF5 file that cannot be used
     +-- SolverError             a solver that cannot start, continue or be restored
+    +-- OutOfMemory             more memory than there is, or than is allowed
 
 The code that raises an error describes *what* is wrong; the code that knows the file adds *where*.
 A layer raises ``LayerError(message, field)`` without a position; ``Net`` adds the position with
@@ -124,3 +125,7 @@ class DataError(CaffeError):
 
 class SolverError(CaffeError):
     """A solver whose settings contradict each other, or whose run cannot continue."""
+
+
+class OutOfMemory(CaffeError):
+    """A net, an image or a file that would take more memory than there is, or than is allowed."""

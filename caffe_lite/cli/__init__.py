@@ -148,7 +148,8 @@ def _run(command: str, words: list[str]) -> int:
     try:
         with _terminable():
             args = parser.parse(flags.expand_files(words))
-            return int(module.run(args))
+            with _limited(getattr(args, "memory_limit", None)):
+                return int(module.run(args))
     except UsageError as error:
         parser.print_usage(sys.stderr)
         return _fail(f"{parser.prog}: {error}", 2)
@@ -180,6 +181,22 @@ def _reported(act: Callable[[], int]) -> int:
         return _fail(f"{file}{error.strerror or error}", 1)
     except UnicodeError as error:
         return _fail(f"text that is not UTF-8: {error}", 1)
+
+
+@contextmanager
+def _limited(memory: int | None) -> Iterator[None]:
+    """Let no net take more bytes than that, if it is given."""
+    if memory is None:
+        yield
+        return
+    from caffe_lite import limits
+
+    before = limits.memory_limit()
+    limits.set_memory_limit(memory)
+    try:
+        yield
+    finally:
+        limits.set_memory_limit(before)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="jpg",
         metavar="SUFFIX",
     )
+    flags.add_memory_limit(parser)
     flags.accept_log(parser)
 
 

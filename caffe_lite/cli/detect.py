@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=flags.size,
         default=16,
     )
+    flags.add_memory_limit(parser)
     flags.accept_log(parser)
 
 

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("device_id", metavar="ID", nargs="?", type=flags.size, help="not used")
     flags.add_python_layers(parser)
+    flags.add_memory_limit(parser)
     flags.add_log(parser)
 
 

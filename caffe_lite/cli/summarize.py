@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(parser, "level", "the net's level", type=int, default=0)
     flags.add(parser, "stage", "the net's stages, separated by commas", default="")
     flags.add_python_layers(parser)
+    flags.add_memory_limit(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
 from caffe_lite.data.transformer import DataTransformer, read_mean
 from caffe_lite.data.windows import WindowReader, window_settings
-from caffe_lite.errors import DataError, LayerError
+from caffe_lite.errors import DataError, LayerError, OutOfMemory
 from caffe_lite.layers.base import Count, Layer, Source
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
@@ -118,7 +118,11 @@ class Prefetching(Source):
         self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
         shape = reader.shape
         waiting = (prefetch + 1) * math.prod(shape) * self.dtype.itemsize
-        check_memory(waiting, f"{prefetch} batches of shape {shape}, read ahead,")
+        try:
+            self.budget.ask((self, "batches"), waiting, f"{prefetch} batches {shape} read ahead")
+        except OutOfMemory as error:
+            error.field = ".data_param.prefetch" if prefetch > shape[0] else "batch_size"
+            raise
         top[0].reshape(*shape)
         for label in top[1:]:
             label.reshape(shape[0])
@@ -453,6 +457,7 @@ class DummyData(Source):
         self._fillers = given * len(top) if len(given) == 1 else given
         for blob, shape in zip(top, self._shapes_of(len(top)), strict=True):
             blob.reshape(*shape)
+        self.ask_for_data(top, "its tops")
         self._fill(top, constant=True)
 
     def _shapes_of(self, tops: int) -> list[Shape]:
