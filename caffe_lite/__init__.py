@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from caffe_lite.layers.base import Layer as Layer
     from caffe_lite.layers.python import allow_python_layers as allow_python_layers
     from caffe_lite.layers.python import register_python_layer as register_python_layer
+    from caffe_lite.limits import set_memory_limit as set_memory_limit
     from caffe_lite.modes import set_device as set_device
     from caffe_lite.modes import set_mode_cpu as set_mode_cpu
     from caffe_lite.modes import set_mode_gpu as set_mode_gpu
@@ -95,6 +96,7 @@ _HOME = {
     "pycaffe": "",
     "register_python_layer": "layers.python",
     "set_device": "modes",
+    "set_memory_limit": "limits",
     "set_mode_cpu": "modes",
     "set_mode_gpu": "modes",
     "set_multiprocess": "pycaffe.nccl",

@@ -8,15 +8,47 @@
     +-- WeightsError            weights that do not fit the net
     +-- DataError               a database, image or HDF5 file that cannot be used
     +-- SolverError             a solver that cannot start, continue or be restored
+    +-- OutOfMemory             more memory than there is, or than is allowed
 
 The code that raises an error describes *what* is wrong; the code that knows the file adds *where*.
 A layer raises ``LayerError(message, field)`` without a position; ``Net`` adds the position with
 `CaffeError.at`.
+
+Names come from files of others.  `one_line` makes them safe to show, and every error passes it.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+LONGEST_NAME = 256
+"""Characters of a name, a path or a number that a message shows whole."""
+LONGEST_MESSAGE = 2000
+"""Characters of a message that are shown."""
+
+_LONG = re.compile(
+    rf'(?<=")[^"]{{{LONGEST_NAME + 1},}}(?=")|[^\s"]{{{LONGEST_NAME + 1},}}', re.DOTALL
+)
+_HEAD, _TAIL = 160, 60  # what is shown of a long name: its end may be what tells two apart
+
+
+def one_line(text: str) -> str:
+    """`text` as one line that a terminal only displays, of at most `LONGEST_MESSAGE` characters.
+
+    Characters that are not printable (control characters, line ends, those that change the
+    direction of writing, halves of surrogate pairs) become the escapes of Python's literals.
+    Names are cut in the middle if longer than `LONGEST_NAME`.
+    """
+    if len(text) > LONGEST_NAME:
+        text = _LONG.sub(lambda name: f"{name[0][:_HEAD]}...{name[0][-_TAIL:]}", text)
+        if len(text) > LONGEST_MESSAGE:
+            text = text[: LONGEST_MESSAGE - 3] + "..."
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +68,9 @@ class CaffeError(RuntimeError):
 
     It is a RuntimeError because programs written for pycaffe catch that.
 
-    `message` is one line without a position.  `str(error)` prefixes it with the position and the
-    subject (``layer "pool1" (Pooling)``), if they are known.  `field`, if a layer sets it, is the
-    invalid field of its configuration.
+    `message` has no position.  `str(error)` prefixes it with the position and the subject
+    (``layer "pool1" (Pooling)``), if they are known, and is `one_line` of that.  `field`, if a
+    layer sets it, is the invalid field of its configuration.
     """
 
     def __init__(self, message: str, location: Location | None = None) -> None:
@@ -56,7 +88,7 @@ class CaffeError(RuntimeError):
 
     def __str__(self) -> str:
         parts = [str(part) for part in (self.location, self.subject) if part is not None]
-        return ": ".join([*parts, self.message])
+        return one_line(": ".join([*parts, str(self.message)]))
 
 
 class PrototxtError(CaffeError):
@@ -93,3 +125,7 @@ class DataError(CaffeError):
 
 class SolverError(CaffeError):
     """A solver whose settings contradict each other, or whose run cannot continue."""
+
+
+class OutOfMemory(CaffeError):
+    """A net, an image or a file that would take more memory than there is, or than is allowed."""

@@ -1,4 +1,8 @@
-"""pycaffe's ``init_log`` and ``log``: the log on stderr in glog's format."""
+"""The log: pycaffe's ``init_log`` and ``log``, and the loggers of all modules.
+
+What is logged holds names from files of others.  A logger of `logger` shows them as an error does:
+in one line, without control characters.  Only a whole message, of a solver, has several lines.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,32 @@ import logging
 import sys
 import threading
 import time
+from numbers import Number
 
-_log = logging.getLogger("caffe_lite")
+from caffe_lite.errors import one_line
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of this name, whose arguments are made safe to show."""
+    found = logging.getLogger(name)
+    found.addFilter(_make_safe)
+    return found
+
+
+def _make_safe(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(_shown, record.args))
+    return True
+
+
+def _shown(value: object) -> object:
+    """A value to log; numbers have formats of their own, and protobuf escapes its messages."""
+    if isinstance(value, Number) or hasattr(value, "DESCRIPTOR"):
+        return value
+    return one_line(str(value))
+
+
+_log = logger("caffe_lite")
 
 
 class GlogFormatter(logging.Formatter):

@@ -1,40 +1,58 @@
 """How much memory a net, an image or a file of somebody else's may take: asked before it is taken.
 
-The limit is the machine's memory, unless a program or the flag ``-memory_limit`` sets a lower one.
+The limit is the machine's memory, or the container's, unless a program or the flag
+``-memory_limit`` sets a lower one.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
-from caffe_lite.errors import CaffeError
+from caffe_lite.errors import CaffeError, OutOfMemory
 
 _limit: int | None = None
+
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def set_memory_limit(limit: int | None) -> None:
     """Set the most bytes that one net may take; None: the machine's memory.
 
-    Raises CaffeError if that is not a positive number.
+    Raises CaffeError if that is not a positive integer.
     """
     global _limit
-    if limit is not None and limit < 1:
-        raise CaffeError(f"a memory limit must be at least 1 byte, not {limit}")
+    if limit is not None:
+        if isinstance(limit, bool) or not hasattr(limit, "__index__"):
+            raise CaffeError(f"a memory limit is a number of bytes, or None, not {limit!r}")
+        limit = limit.__index__()
+        if limit < 1:
+            raise CaffeError(f"a memory limit must be at least 1 byte, not {limit}")
     _limit = limit
+
+
+def memory_limit() -> int | None:
+    """The limit that `set_memory_limit` has set, in bytes; None if it has set none."""
+    return _limit
 
 
 @cache
 def physical_memory() -> int | None:
-    """The machine's memory in bytes; None if the system does not provide it."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
+    """The memory of the machine or the container in bytes; None if the system does not say."""
+    sizes = []
+    with suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for name in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # a ValueError is for "max": there is no limit
+            sizes.append(int(Path(name).read_text()))
+    return min(sizes, default=None)
 
 
 def check_memory(needed: int, what: str) -> None:
-    """Raise CaffeError if `needed` bytes are more than the limit."""
+    """Raise OutOfMemory if `needed` bytes are more than the limit."""
     machine = physical_memory()
     if _limit is not None and (machine is None or _limit < machine):
         available, whose = _limit, "the memory limit is"
@@ -43,7 +61,48 @@ def check_memory(needed: int, what: str) -> None:
     else:
         return
     if needed > available:
-        raise CaffeError(
-            f"{what} would take {needed / 1e9:.4g} GB of memory, but {whose} "
-            f"{available / 1e9:.3g} GB; make the batch or the layer smaller"
+        raise OutOfMemory(
+            f"{what} would take {_gigabytes(needed)} of memory, but {whose} "
+            f"{_gigabytes(available)}; make the batch or the layer smaller"
         )
+
+
+def _gigabytes(count: int) -> str:
+    if count < 10**17:
+        return f"{count / 1e9:.4g} GB"
+    return f"more than {min(10 ** (len(str(count)) - 10), 10**15):.0e} GB"
+
+
+class Budget:
+    """What one net takes, piece by piece; each piece is asked for before it is taken.
+
+    A piece is anything that can be a key, such as the memory itself.  Asked for again, it takes
+    the place of what it took before.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        """Bytes of all pieces."""
+        self.changes = 0
+        """How often a piece has grown or shrunk."""
+        self._pieces: dict[Hashable, int] = {}
+
+    def ask(self, piece: Hashable, needed: int, what: str) -> None:
+        """Raise OutOfMemory if the net would take more than the limit with `needed` bytes here."""
+        more = needed - self._pieces.get(piece, 0)
+        if not more:
+            return
+        if more > 0:
+            share = f"{what}, {_gigabytes(needed)}," if self.total else what
+            check_memory(self.total + more, f"the net with {share}" if self.total else share)
+        self._pieces[piece] = needed
+        self.total += more
+        self.changes += 1
+
+    def ask_at_most(self, piece: Hashable, needed: int, what: str) -> None:
+        """`ask`, but a piece that took more before still does: memory that many use in turns."""
+        self.ask(piece, max(needed, self._pieces.get(piece, 0)), what)
+
+    def taken(self, piece: Hashable) -> int:
+        """Bytes of a piece; 0 if it was not asked for."""
+        return self._pieces.get(piece, 0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+from caffe_lite import glog
 
-_log = logging.getLogger("caffe_lite")
+_log = glog.logger("caffe_lite")
 _told = False
 
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import math
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import glog
 from caffe_lite.errors import DataError
 
 State = dict[str, Any]
 
 Array = npt.NDArray[Any]
 
-_log = logging.getLogger("caffe_lite.data")
+_log = glog.logger("caffe_lite.data")
 
 _LARGEST = 1 << 128
 """Above all integers of a generator's state, and of any position."""

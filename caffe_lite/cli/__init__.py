@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from caffe_lite import __version__
+from caffe_lite.cli import streams
 from caffe_lite.cli.parser import Parser
 
 GROUPS: dict[str, dict[str, str]] = {
@@ -90,14 +90,20 @@ class UsageError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``caffe-lite`` with `argv` (default: the process's arguments); returns the exit code."""
+    streams.prepare()
     if "_ARGCOMPLETE" in os.environ:  # called by a shell for completion
         from caffe_lite.cli import completion
 
         completion.answer()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # so that every file name can be printed
-            stream.reconfigure(errors="backslashreplace")
-    words = list(sys.argv[1:] if argv is None else argv)
+    code = _reported(lambda: _dispatch(list(sys.argv[1:] if argv is None else argv)))
+    failure = streams.settle()
+    if failure is None or isinstance(failure, BrokenPipeError):  # a reader that has gone knows
+        return 1 if failure and not code else code
+    return _fail(f"cannot write the output: {failure.strerror or failure}", code or 1)
+
+
+def _dispatch(words: list[str]) -> int:
+    """Run the command that the words name, or print help."""
     if not words or words[0] in ("-h", "-help", "--help", "help"):
         return _help(words[1:], requested=bool(words))
     if {"-version", "--version"} & set(words):
@@ -138,33 +144,59 @@ def _find_command(words: list[str]) -> tuple[int, str]:
 def _run(command: str, words: list[str]) -> int:
     parser, module = parser_of(command)
     from caffe_lite.cli import flags
-    from caffe_lite.errors import CaffeError
 
     try:
         with _terminable():
             args = parser.parse(flags.expand_files(words))
-            return int(module.run(args))
-    except SystemExit as stop:
-        return int(stop.code or 0)
+            with _limited(getattr(args, "memory_limit", None)):
+                return int(module.run(args))
     except UsageError as error:
         parser.print_usage(sys.stderr)
         return _fail(f"{parser.prog}: {error}", 2)
+
+
+def _reported(act: Callable[[], int]) -> int:
+    """The exit code of `act`; what it raises for the input or the system becomes one line."""
+    from caffe_lite.errors import CaffeError
+
+    try:
+        return act()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except CaffeError as error:
         return _fail(str(error), 1)
     except MemoryError as error:
         detail = str(error) or "use a smaller batch"
         return _fail(f"out of memory: {detail}", 1)
+    except RecursionError:
+        return _fail("the input is nested too deeply", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:
-        # the reader of the output has exited; prevent a second error when Python flushes
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(devnull, stream.fileno())
+    except BrokenPipeError:  # the reader of the output has exited
+        streams.discard(sys.stdout)
+        streams.discard(sys.stderr)
         return 1
     except OSError as error:
         file = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return _fail(f"{file}{error.strerror or error}", 1)
+    except UnicodeError as error:
+        return _fail(f"text that is not UTF-8: {error}", 1)
+
+
+@contextmanager
+def _limited(memory: int | None) -> Iterator[None]:
+    """Let no net take more bytes than that, if it is given."""
+    if memory is None:
+        yield
+        return
+    from caffe_lite import limits
+
+    before = limits.memory_limit()
+    limits.set_memory_limit(memory)
+    try:
+        yield
+    finally:
+        limits.set_memory_limit(before)
 
 
 @contextmanager
@@ -185,7 +217,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    streams.complain(message)
     return code
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from caffe_lite.cli import UsageError, flags, preprocessing
 from caffe_lite.cli.progress import watch
+from caffe_lite.cli.streams import say
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="jpg",
         metavar="SUFFIX",
     )
+    flags.add_memory_limit(parser)
     flags.accept_log(parser)
 
 
@@ -89,9 +91,9 @@ def _print_classes(
                 raise _error(
                     f'"{labels}" has {len(names)} labels, but the net has {len(scores)} outputs'
                 )
-            print(f"---------- Prediction for {image} ----------")
+            say(f"---------- Prediction for {image} ----------")
             for index in (-scores).argsort(kind="stable")[:BEST]:
-                print(f'{scores[index]:.4f} - "{names[index]}"')
+                say(f'{scores[index]:.4f} - "{names[index]}"')
 
 
 def _error(message: str) -> Exception:
@@ -156,14 +158,14 @@ def _write_scores(args: argparse.Namespace, source: str, target: str) -> None:
     inputs = _inputs(os.path.expanduser(source), args.ext)
     start = time.perf_counter()
     scores = classifier.predict(inputs, not args.center_only)
-    print(f"{len(inputs)} images classified in {time.perf_counter() - start:.2f} s")
+    say(f"{len(inputs)} images classified in {time.perf_counter() - start:.2f} s")
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
             np.save(file, scores)
 
     write_atomically(target, write)
-    print(f"{target}: scores {scores.shape}")
+    say(f"{target}: scores {scores.shape}")
 
 
 def _inputs(source: str, suffix: str) -> list[Array]:
@@ -183,5 +185,5 @@ def _inputs(source: str, suffix: str) -> list[Array]:
     if not paths:
         raise _error(f'the folder "{source}" has no file with the suffix .{suffix}; see -ext')
     for path in paths:
-        print(path)
+        say(str(path))
     return [load_image(str(path)) for path in watch(paths, len(paths), "images")]

@@ -11,15 +11,16 @@ layers.  The data need not exist: random values of the same shape replace them.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from caffe_lite import glog
 from caffe_lite.cli import flags
 from caffe_lite.cli.compilation import compilation
+from caffe_lite.cli.streams import say
 from caffe_lite.errors import CaffeError, NotDifferentiable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from caffe_lite.proto import caffe_pb2, files, nodes
     from caffe_lite.solver import Solver
 
-_log = logging.getLogger("caffe_lite.cli")
+_log = glog.logger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,11 +84,11 @@ def run(args: argparse.Namespace) -> int:
         with compilation() as compiled:
             done = ", ".join(runs)
         seconds = time.perf_counter() - start
-        print(
+        say(
             f"{path}: {done}: {compiled.kernels} kernels compiled in {compiled.seconds:.1f} s, "
             f"{seconds:.1f} s in all"
         )
-    print(f"compiled kernels are kept in {cache_folder()}")
+    say(f"compiled kernels are kept in {cache_folder()}")
     return 0
 
 

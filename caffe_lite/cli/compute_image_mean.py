@@ -9,6 +9,7 @@ import argparse
 
 from caffe_lite.cli import flags
 from caffe_lite.cli.progress import watch
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
             raise DataError(f'"{args.db}": {error.message}') from None
     if args.out:
         write_message(args.out, mean.mean_blob(image))
-    print(f"Number of channels: {len(image)}")
+    say(f"Number of channels: {len(image)}")
     for channel, value in enumerate(mean.channel_means(image)):
-        print(f"mean_value channel [{channel}]: {value:g}")
+        say(f"mean_value channel [{channel}]: {value:g}")
     return 0

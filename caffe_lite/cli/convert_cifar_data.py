@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from caffe_lite.cli import flags
 from caffe_lite.cli.progress import watch
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
 
     for name, files in jobs.items():
         count = write_all(databases[name], args.type, records(files))
-        print(f"{databases[name]}: {count} images")
+        say(f"{databases[name]}: {count} images")
     return 0

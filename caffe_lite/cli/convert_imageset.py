@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from caffe_lite.cli import UsageError, flags
 from caffe_lite.cli.progress import note, watch
+from caffe_lite.cli.streams import say
 
 SPELLINGS = ("jpg", "jpeg", "png", "bmp", "tif", "tiff")
 
@@ -86,5 +87,5 @@ def run(args: argparse.Namespace) -> int:
             )
 
     count = write_all(args.db, args.backend, stored())
-    print(f"{args.db}: {count} images" + (f", {skipped} skipped" if skipped else ""))
+    say(f"{args.db}: {count} images" + (f", {skipped} skipped" if skipped else ""))
     return 0

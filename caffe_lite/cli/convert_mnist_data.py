@@ -6,6 +6,7 @@ import argparse
 
 from caffe_lite.cli import flags
 from caffe_lite.cli.progress import watch
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     images, labels = mnist.read(args.images, args.labels)
     records = watch(mnist.records(images, labels), len(images), "images")
     count = write_all(args.db, args.backend, records)
-    print(f"{args.db}: {count} images")
+    say(f"{args.db}: {count} images")
     return 0

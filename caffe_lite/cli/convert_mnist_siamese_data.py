@@ -10,6 +10,7 @@ import argparse
 
 from caffe_lite.cli import flags
 from caffe_lite.cli.progress import watch
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     images, labels = mnist.read(args.images, args.labels)
     pairs = mnist.siamese_records(images, labels, args.seed)
     count = write_all(args.db, args.backend, watch(pairs, len(images), "pairs"))
-    print(f"{args.db}: {count} pairs")
+    say(f"{args.db}: {count} pairs")
     return 0

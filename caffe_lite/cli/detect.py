@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe_lite.cli import UsageError, flags, preprocessing
+from caffe_lite.cli.streams import say
 
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 MODES = ("list", "selective_search")
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=flags.size,
         default=16,
     )
+    flags.add_memory_limit(parser)
     flags.accept_log(parser)
 
 
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         detector = Detector(context_pad=args.context_pad, **options)
         detections = detector.detect_selective_search(names)
     (_write_csv if kind == ".csv" else _write_hdf5)(args.output, detections)
-    print(f"{args.output}: {len(detections)} windows")
+    say(f"{args.output}: {len(detections)} windows")
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from caffe_lite import __version__
 from caffe_lite.cli import flags
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     }
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name + ':':<{width + 1}} {value}")
+        say(f"{name + ':':<{width + 1}} {value}")
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from caffe_lite.cli import flags
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     net = files.read_net(args.net)
     phase = None if args.phase == "ALL" else caffe_pb2.Phase.Value(args.phase)
     draw.draw_net_to_file(net, args.picture, args.rankdir, phase, args.display_lrm)
-    print(f"{args.picture}: drawn")
+    say(f"{args.picture}: drawn")
     return 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from caffe_lite.cli import UsageError, flags
 from caffe_lite.cli.progress import watch
+from caffe_lite.cli.streams import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("device_id", metavar="ID", nargs="?", type=flags.size, help="not used")
     flags.add_python_layers(parser)
+    flags.add_memory_limit(parser)
     flags.add_log(parser)
 
 
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         ]
         count = _extract(net, sources, sinks, args.batches)
     for name, database in zip(blobs, databases, strict=True):
-        print(f"{database}: {name} of {count} images")
+        say(f"{database}: {name} of {count} images")
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from caffe_lite import glog
 from caffe_lite.cli import UsageError
 from caffe_lite.cli.parser import Switch
 
@@ -77,7 +77,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add(parser, "stage", "the net's stages, separated by commas", default="")
     add(parser, "gpu", "accepted, but has no effect: everything runs on the CPU")
     add_python_layers(parser)
+    add_memory_limit(parser)
     add_log(parser)
+
+
+def add_memory_limit(parser: argparse.ArgumentParser) -> None:
+    """Add -memory_limit, which `cli.main` heeds."""
+    add(
+        parser,
+        "memory_limit",
+        "the most memory that a net may take, such as 500MB or 1.5GiB (default: the machine's)",
+        type=byte_size,
+        metavar="SIZE",
+    )
 
 
 def add_python_layers(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +159,7 @@ def start_log(args: argparse.Namespace) -> GlogHandler:
 
         modes.set_mode_gpu()
     else:
-        logging.getLogger("caffe_lite.cli").info("Use CPU.")
+        glog.logger("caffe_lite.cli").info("Use CPU.")
     return handler
 
 
@@ -190,6 +202,20 @@ def size(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
     return number
+
+
+_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_BYTE_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) *([KMGT]?)(i?)B?", re.IGNORECASE | re.ASCII)
+
+
+def byte_size(text: str) -> int:
+    """Parse a number of bytes: 500MB, 2 GB, 1.5GiB, 100000."""
+    match = _BYTE_SIZE.fullmatch(text.strip())
+    if match and (match[2] or not match[3]):
+        count = float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2].upper()]
+        if 1 <= count < 2**63:
+            return int(count)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB, 2GB or 1.5GiB")
 
 
 def sizes(text: str) -> list[int]:

@@ -39,19 +39,29 @@ class GlogHandler(_StreamHandler):
         self.show(shown)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Raise BrokenPipeError, to end the program when its log has no reader, as glog does."""
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
+        """Raise BrokenPipeError, to end the program when its log has no reader, as glog does.
+
+        A log that cannot be written for another reason, such as a full disk, ends no training.
+        """
+        error = sys.exc_info()[1]
+        if isinstance(error, BrokenPipeError):
             raise
-        super().handleError(record)
+        if not isinstance(error, OSError):
+            super().handleError(record)
 
     def show(self, progress: str) -> None:
         """Replace the progress line; an empty string removes it."""
         if progress == self._progress:
             return
         width = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[K" + progress[:width])
-        self.stream.flush()
         self._progress = progress
+        try:
+            self.stream.write("\r\x1b[K" + progress[:width])
+            self.stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:  # a line of it may be lost
+            pass
 
 
 class Progress:

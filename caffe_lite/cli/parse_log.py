@@ -9,6 +9,7 @@ import argparse
 import os
 
 from caffe_lite.cli import flags
+from caffe_lite.cli.streams import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
         if rows:
             training_log.write_text(path, training_log.to_csv(rows, args.delimiter))
             if args.verbose:
-                print(f"{path}: {len(rows)} rows")
+                say(f"{path}: {len(rows)} rows")
         else:
-            print(f"{path}: not written, there are no outputs of a {name} net in the log")
+            say(f"{path}: not written, there are no outputs of a {name} net in the log")
     return 0
 
 

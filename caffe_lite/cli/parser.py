@@ -6,7 +6,9 @@ import argparse
 import shutil
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from caffe_lite.errors import one_line
 
 NARROW, WIDE = 40, 100  # limits of the help's width, in columns
 FLAG_COLUMN = 28  # after a longer flag, its description starts on the next line
@@ -69,6 +71,10 @@ class Parser(argparse.ArgumentParser):
         }
         words = [f"{word}=true" if word in switches else word for word in args or ()]
         return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, which may repeat what was typed; exits with 2."""
+        super().error(one_line(message))
 
     def format_usage(self) -> str:
         """One line for each form of the command."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 
+from caffe_lite.cli.streams import say
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add Caffe's arguments for plot_training_log."""
@@ -29,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.training_log import charts
 
     charts.plot(args.chart, args.picture, args.logs)
-    print(f"{args.picture}: {charts.CHARTS[args.chart]}")
+    say(f"{args.picture}: {charts.CHARTS[args.chart]}")
     return 0

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from caffe_lite.errors import one_line
+
 T = TypeVar("T")
 
 
@@ -32,4 +34,4 @@ def note(message: str) -> None:
     """Print a line to stderr, above the bar if there is one."""
     from tqdm import tqdm
 
-    tqdm.write(message, file=sys.stderr)
+    tqdm.write(one_line(message), file=sys.stderr)

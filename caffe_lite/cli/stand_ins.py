@@ -6,10 +6,10 @@ kernels.  A layer whose data are here is left as it is.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from caffe_lite import glog
 from caffe_lite.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
-_log = logging.getLogger("caffe_lite.cli")
+_log = glog.logger("caffe_lite.cli")
 
 
 def replace(source: nodes.NetSource, given: Mapping[str, Shape]) -> None:

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from caffe_lite.cli import UsageError, flags
+from caffe_lite.errors import one_line
 
 if TYPE_CHECKING:
     from caffe_lite.summary import Row, Summary
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(parser, "level", "the net's level", type=int, default=0)
     flags.add(parser, "stage", "the net's stages, separated by commas", default="")
     flags.add_python_layers(parser)
+    flags.add_memory_limit(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -123,8 +125,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     if row.shared:
         parameters = f"{row.shared:,} shared"
     return (
-        row.name,
-        row.type,
+        one_line(row.name),
+        one_line(row.type),
         ", ".join(map(shape_text, row.shapes)) or "-",
         parameters,
         f"{row.multiply_adds:,}" if row.multiply_adds else "-",

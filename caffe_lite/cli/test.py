@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
+from caffe_lite import glog
 from caffe_lite.cli import flags
 
-_log = logging.getLogger("caffe_lite.cli")
+_log = glog.logger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

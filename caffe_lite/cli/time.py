@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from caffe_lite import glog
 from caffe_lite.cli import flags
 from caffe_lite.cli.compilation import compilation
 
 if TYPE_CHECKING:
     from caffe_lite.net.net import Net
 
-_log = logging.getLogger("caffe_lite.cli")
+_log = glog.logger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

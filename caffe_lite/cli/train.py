@@ -6,13 +6,13 @@ Ctrl-C (SIGINT) stops after the current iteration with a snapshot; SIGHUP writes
 from __future__ import annotations
 
 import argparse
-import logging
 
+from caffe_lite import glog
 from caffe_lite.cli import UsageError, flags
 
 EFFECTS = ("snapshot", "stop", "none")
 
-_log = logging.getLogger("caffe_lite.cli")
+_log = glog.logger("caffe_lite.cli")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from caffe_lite.cli import flags
+from caffe_lite.cli.streams import say
 
 KINDS = {
     "upgrade_net_proto_text": "net prototxt",
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         "upgrade_net_proto_binary": _net_binary,
         "upgrade_solver_proto_text": _solver_text,
     }[args.command]
-    print(f"{args.output}: {upgrade(args.input, args.output)}")
+    say(f"{args.output}: {upgrade(args.input, args.output)}")
     return 0
 
 

@@ -6,7 +6,6 @@ own and draws only from its generator, so its batches depend on nothing else.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from caffe_lite import states
+from caffe_lite import glog, states
 from caffe_lite.data import images
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.data.db import open_db
@@ -26,7 +25,7 @@ from caffe_lite.states import State
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-log = logging.getLogger("caffe_lite.data")
+log = glog.logger("caffe_lite.data")
 
 
 @dataclass

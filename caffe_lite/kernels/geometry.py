@@ -34,6 +34,21 @@ class Window(NamedTuple):
             (n + 2 * p - (d * (k - 1) + 1)) // s + 1 for n, k, s, p, d in zip(spatial, *self)
         )
 
+    def within(self, spatial: Sizes) -> Window:
+        """The same window without a stride that leads beyond the padded array.
+
+        Such a stride gives one output, whatever it is; but work arrays grow with it.
+        """
+        strides = (min(s, n + 2 * p + 1) for n, s, p in zip(spatial, self.stride, self.pad))
+        return self._replace(stride=tuple(strides))
+
+    def is_far(self, spatial: Sizes) -> bool:
+        """Whether the window reaches so far that most of what it meets is padding."""
+        return any(
+            max(p, d * (k - 1)) > 4 * (n + 256)
+            for n, k, p, d in zip(spatial, self.kernel, self.pad, self.dilation)
+        )
+
     def input(self, spatial: Sizes) -> Sizes:
         """stride (out - 1) + dilation (kernel - 1) + 1 - 2 pad for each axis."""
         return tuple(

@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import builtins
 import enum
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.descriptor import FieldDescriptor
 
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
-from caffe_lite.errors import LayerError, NotDifferentiable
+from caffe_lite.errors import LayerError, NotDifferentiable, OutOfMemory
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
+from caffe_lite.limits import Budget
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
@@ -145,6 +149,8 @@ class Layer:
 
         The net sets it.  A new layer's buffers are zeros, which any backward can read.
         """
+        self.budget = Budget()
+        """What is asked before memory is taken: the net's, for a layer of a net."""
         self._declared: list[tuple[Param, Blob]] = []
         self._bottom_shapes: list[Shape] | None = None  # those that the layer is prepared for
         self._top_shapes: list[Shape] = []
@@ -193,6 +199,10 @@ class Layer:
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
         """The arrays that backward needs from forward, and workspace; made anew for new shapes."""
         return {}
+
+    def workspace(self, *bottom: Shape) -> int:
+        """Bytes that its kernels take while they run, where that grows with a setting."""
+        return 0
 
     # -- what others ask of a type; `param` is a message of it, and no layer need be made ----
 
@@ -292,7 +302,7 @@ class Layer:
                 np.copyto(old, value)
             else:  # it was made for other bottoms: the next `prepare` is to look at these
                 setattr(place, name, value.copy())
-                self._shapes = None
+                self._bottom_shapes, self._seen = None, None
 
     def _lasting(self) -> list[tuple[str, Any]]:
         """The attributes and buffers that a forward leaves for the next."""
@@ -308,15 +318,16 @@ class Layer:
         self._check_count("bottom", len(bottom), self.bottoms)
         self._check_count("top", len(top), self.tops)
         self._read_loss_weights(len(top))
-        self.setup(bottom, top)
-        self.learnable = [True] * len(self.blobs)
         shapes = [blob.shape for blob in bottom]
-        self._check_bottoms(shapes)
-        cls = builtins.type(self)  # a user's layer may have values of its own in these names
-        for param in cls.params(self, *shapes):
-            self._add_param(param)
-        self._check_given_blobs()
-        self._shape(bottom, top, shapes)
+        with self._blaming(shapes):
+            self.setup(bottom, top)
+            self.learnable = [True] * len(self.blobs)
+            self._check_bottoms(shapes)
+            cls = builtins.type(self)  # a user's layer may have values of its own in these names
+            for param in cls.params(self, *shapes):
+                self._add_param(param)
+            self._check_given_blobs()
+            self._shape(bottom, top, shapes)
 
     def _check_given_blobs(self) -> None:
         if self.param.blobs and len(self.param.blobs) != len(self.blobs):
@@ -338,10 +349,11 @@ class Layer:
         shapes = [blob.shape for blob in bottom]
         fits = shapes == self._bottom_shapes and _shapes(top) == self._top_shapes
         if not fits or self.dynamic:
-            self._check_bottoms(shapes)
-            self._check_params_for(shapes)
-            self.has_run = self.has_run and shapes == self._bottom_shapes
-            self._shape(bottom, top, shapes)
+            with self._blaming(shapes):
+                self._check_bottoms(shapes)
+                self._check_params_for(shapes)
+                self.has_run = self.has_run and shapes == self._bottom_shapes
+                self._shape(bottom, top, shapes)
         self._look(bottom, top)
         return not fits or self.dynamic
 
@@ -420,7 +432,33 @@ class Layer:
                 ".bottom[1]",
             )
 
+    def ask_for_data(self, blobs: Sequence[Blob], what: str) -> None:
+        """Ask for the memory of blobs' data, before the first of it is touched."""
+        for blob in blobs:
+            memory = blob.data_memory
+            needed = max(blob.count * blob.dtype.itemsize, memory.array.nbytes)
+            self.budget.ask(memory, needed, what)
+
+    def ask_for_diff(self, blobs: Sequence[Blob], what: str) -> None:
+        """Ask for the memory of blobs' diffs, before the first of it is touched."""
+        for blob in blobs:
+            memory = blob.diff_memory
+            needed = max(blob.count * blob.dtype.itemsize, memory.array.nbytes)
+            self.budget.ask(memory, needed, what)
+
     # -- inside ----------------------------------------------------------------------------
+
+    @contextmanager
+    def _blaming(self, bottom: Sequence[Shape]) -> Iterator[None]:
+        """Let an error about memory name the field at fault: a size greater than the bottoms'."""
+        try:
+            yield
+        except OutOfMemory as error:
+            if error.field is None and self.config is not None:
+                largest, path = _largest_number(self.config)
+                if largest > max((size for shape in bottom for size in shape), default=1):
+                    error.field = path
+            raise
 
     def _check_count(self, what: str, got: int, declared: Count) -> None:
         least, most = declared if isinstance(declared, tuple) else (declared, declared)
@@ -477,6 +515,7 @@ class Layer:
         index = len(self.blobs)
         blob = self.blobs.add_blob(*param.shape)
         self._declared.append((param, blob))
+        self.ask_for_data([blob], f"its {param.name} {param.shape}")
         self.learnable.append(param.learnable)
         setattr(self, param.name, blob)
         if index < len(self.param.blobs):
@@ -507,14 +546,17 @@ class Layer:
             for blob, shape in zip(top, answer, strict=True):
                 blob.reshape(*shape)
         self.declared_buffers = cls.buffers(self, *shapes)
+        self._ask_for_buffers(cls.workspace(self, *shapes))
         for name, buffer in self.declared_buffers.items():
-            dtype = np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
+            dtype = self._dtype_of(buffer)
             old = getattr(self.buf, name, None)
             if old is None or old.shape != buffer.shape or old.dtype != dtype:
                 setattr(self.buf, name, np.zeros(buffer.shape, dtype))
         self.reshape(bottom, top)
+        self.ask_for_data([*bottom, *top], "its blobs")
         for blob, weight in zip(top, self.loss_weights, strict=False):
             if weight:
+                self.ask_for_diff([blob], "the gradient of its loss")
                 blob.diff[...] = weight
         self._bottom_shapes, self._top_shapes = shapes, _shapes(top)
 
@@ -526,7 +568,7 @@ class Layer:
         self._check_params()
         for name, buffer in self.declared_buffers.items():
             array = getattr(self.buf, name)
-            dtype = np.dtype(buffer.dtype or self.dtype)
+            dtype = self._dtype_of(buffer)
             if array.shape != tuple(buffer.shape) or array.dtype != dtype:
                 raise LayerError(
                     f"its buffer {name} has shape {array.shape} and {array.dtype}, but the layer "
@@ -568,9 +610,58 @@ class Layer:
             if dtype != self.dtype:
                 raise LayerError(f"{what} has elements of {dtype}, not {self.dtype}", field)
 
+    def _dtype_of(self, buffer: Buffer) -> np.dtype[Any]:
+        return np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
+
+    def _ask_for_buffers(self, passing: int) -> None:
+        """Ask for the buffers.  passing: bytes of workspace that is not a buffer.
+
+        In a net, workspace is the same memory for all layers (`share_workspaces`), until one is
+        shaped anew.
+        """
+        kept, shared = 0, passing
+        for buffer in self.declared_buffers.values():
+            size = math.prod(buffer.shape) * self._dtype_of(buffer).itemsize
+            if buffer.kept:
+                kept += size
+            else:
+                shared += size
+        self.budget.ask((self, "buffers"), kept, "what it keeps for backward")
+        if self._bottom_shapes is None:
+            self.budget.ask_at_most("workspace", shared, "its workspace")
+        else:
+            self.budget.ask((self, "workspace"), shared, "its workspace")
+
 
 def _shapes(blobs: Sequence[Blob]) -> list[Shape]:
     return [blob.shape for blob in blobs]
+
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32,
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_UINT64,
+}
+
+
+def _largest_number(message: Any) -> tuple[int, str | None]:
+    """The largest integer that a message and those in it set, and the path of its field."""
+    largest: tuple[int, str | None] = (0, None)
+    for field, given in message.ListFields():
+        values = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+        for index, value in enumerate(values):
+            path = field.name if values[0] is given else f"{field.name}[{index}]"
+            if field.message_type is not None:
+                number, below = _largest_number(value)
+                found = number, f"{path}.{below}"
+            elif field.cpp_type in _INTEGERS:
+                found = int(value), path
+            else:
+                continue
+            if found[0] > largest[0]:
+                largest = found
+    return largest
 
 
 class KeepsBottom(Layer):

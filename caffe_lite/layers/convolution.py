@@ -198,13 +198,20 @@ class _Convolving(_Sliding, TakesEpilogue):
 
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
         """Workspace of the kernels."""
-        bottom_shape, (top_shape, *_) = bottom[0], self.top_shapes(*bottom)
-        image, output = self.image_and_output(
-            self.items_shape(bottom_shape), self.items_shape(top_shape)
-        )
-        window, weight = self.window(bottom_shape), self.weight.shape
+        image, output = self._image_and_output_of(*bottom)
+        window, weight = self.window(bottom[0]), self.weight.shape
         size = kernel.work_size(window, self.group, image, weight, output)
         return {"work": Buffer((size,), kept=False)}
+
+    def workspace(self, *bottom: Shape) -> int:
+        """The im2col matrix, where there is one."""
+        image, output = self._image_and_output_of(*bottom)
+        elements = kernel.matrix_size(self.window(bottom[0]), self.group, image, output)
+        return elements * self.dtype.itemsize
+
+    def _image_and_output_of(self, *bottom: Shape) -> tuple[Shape, Shape]:
+        top = self.top_shapes(*bottom)[0]
+        return self.image_and_output(self.items_shape(bottom[0]), self.items_shape(top))
 
     def image_and_output(self, bottom: Shape, top: Shape) -> tuple[Shape, Shape]:
         """Which of the two is the image of the convolution, and which its output."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from caffe_lite import fillers, states
+from caffe_lite import fillers, glog, states
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
@@ -18,7 +17,7 @@ from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
 from caffe_lite.data.transformer import DataTransformer, read_mean
 from caffe_lite.data.windows import WindowReader, window_settings
-from caffe_lite.errors import DataError, LayerError
+from caffe_lite.errors import DataError, LayerError, OutOfMemory
 from caffe_lite.layers.base import Count, Layer, Source
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
@@ -26,7 +25,7 @@ from caffe_lite.limits import check_memory
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
 
-log = logging.getLogger("caffe_lite.data")
+log = glog.logger("caffe_lite.data")
 
 
 def _missing(path: str) -> bool:
@@ -122,7 +121,11 @@ class Prefetching(Source):
         shape = reader.shape
         self._state = reader.get_state()
         waiting = (prefetch + 1) * math.prod(shape) * self.dtype.itemsize
-        check_memory(waiting, f"{prefetch} batches of shape {shape}, read ahead,")
+        try:
+            self.budget.ask((self, "batches"), waiting, f"{prefetch} batches {shape} read ahead")
+        except OutOfMemory as error:
+            error.field = ".data_param.prefetch" if prefetch > shape[0] else "batch_size"
+            raise
         top[0].reshape(*shape)
         for label in top[1:]:
             label.reshape(shape[0])
@@ -506,6 +509,7 @@ class DummyData(Source):
         self._fillers = given * len(top) if len(given) == 1 else given
         for blob, shape in zip(top, self._shapes_of(len(top)), strict=True):
             blob.reshape(*shape)
+        self.ask_for_data(top, "its tops")
         self._fill(top, constant=True)
 
     def _shapes_of(self, tops: int) -> list[Shape]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from caffe_lite import states
+from caffe_lite import glog, states
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.detections import FORMATS, DetectionWriter, read_names, read_pictures
 from caffe_lite.errors import CaffeError, LayerError
@@ -22,7 +21,7 @@ from caffe_lite.states import State
 
 Code = caffe_pb2.PriorBoxParameter.CodeType
 
-_log = logging.getLogger("caffe_lite.layers")
+_log = glog.logger("caffe_lite.layers")
 
 
 @register("DetectionOutput")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import ClassVar
 
 import numpy as np
 
+from caffe_lite import glog
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import multibox as kernel
 from caffe_lite.layers._matching import Matcher, Matches, Truths
@@ -16,7 +16,7 @@ from caffe_lite.proto import caffe_pb2
 
 Settings = caffe_pb2.MultiBoxLossParameter
 
-_log = logging.getLogger("caffe_lite.layers")
+_log = glog.logger("caffe_lite.layers")
 
 
 @register("MultiBoxLoss")

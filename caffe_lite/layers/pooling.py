@@ -224,6 +224,11 @@ class Pooling(_Pooling):
         """The place that each output came from."""
         return self.pool_buffers(self.config.pool, "", self.top_shapes(*bottom)[0])
 
+    def workspace(self, *bottom: Shape) -> int:
+        """That of the kernels."""
+        (x,), top = bottom, self.top_shapes(*bottom)[0]
+        return kernels.pool_workspace(self._window(x), x[2:], top[2:], self.dtype.itemsize)
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         window = self._window(bottom[0].shape)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from caffe_lite.errors import CaffeError, NetError
+from caffe_lite.errors import CaffeError, NetError, OutOfMemory
 from caffe_lite.proto.nodes import Node
 
 
-def located(error: CaffeError, node: Node, config_field: str | None) -> CaffeError:
+def located(error: CaffeError | MemoryError, node: Node, config_field: str | None) -> CaffeError:
     """An error that a layer raised, with the layer's name and the position of the field at fault.
 
     `error.field` is a path below the field `config_field`, the layer's own parameter message, or,
-    with a leading dot, below its LayerParameter.
+    with a leading dot, below its LayerParameter.  A MemoryError becomes an OutOfMemory.
     """
+    if isinstance(error, MemoryError):
+        error = OutOfMemory(f"there is no more memory: {str(error) or 'use a smaller batch'}")
     field = error.field
     if node.where is None:
         return error.at(None, node.label())

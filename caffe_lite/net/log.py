@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from caffe_lite import glog
 from caffe_lite.blob import Array
 from caffe_lite.layers.base import Layer
 from caffe_lite.net.link import Link
@@ -15,7 +16,7 @@ from caffe_lite.net.passes.learnable import Learnable
 from caffe_lite.net.passes.plan import Plan
 from caffe_lite.net.passes.wiring import Wires
 
-_log = logging.getLogger("caffe_lite.net")
+_log = glog.logger("caffe_lite.net")
 
 
 def log_layer(link: Link, wires: Wires, index: int) -> None:

@@ -16,7 +16,7 @@ from caffe_lite.blob import Array, Blob
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
-from caffe_lite.limits import check_memory
+from caffe_lite.limits import Budget
 from caffe_lite.net import log, weights
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
@@ -62,6 +62,7 @@ class Net:
         self.debug_info = bool(source.param.debug_info)
         self.overwritten: frozenset[str] = frozenset()
         self.layers: list[Layer] = []
+        self.budget = Budget()
         try:
             self._build(source, python_layers)
         except BaseException:
@@ -91,17 +92,17 @@ class Net:
             top = [self.blob_list[i] for i in self.wires.tops[index]]
             self.layers.append(layer)
             self.links.append(Link(layer, bottom, top))
+            layer.budget = self.budget
             try:
                 layer.build(bottom, top)
-                self._check_memory()
-            except CaffeError as error:
+            except (CaffeError, MemoryError) as error:
                 raise located(error, node, layer.config_field) from None
             report_unread(node, cls)
             log.log_layer(self.links[index], self.wires, index)
         memory.share_workspaces(self.layers)
         self.learnable = learnable.collect(self.nodes, self.layers)
         self._plan(source.param.force_backward)
-        self.runner = Runner(self.nodes, self.links, self.wires, self.plan)
+        self.runner = Runner(self.nodes, self.links, self.wires, self.plan, self.budget)
         self._index()
         data_bytes = sum(blob.count for blob in self.blobs.values()) * self.dtype.itemsize
         log.log_plan(self.layers, self.plan, self.outputs, data_bytes)
@@ -115,11 +116,6 @@ class Net:
             layer.goes_backward = self.plan.layers[index]
         data = [blob.data_memory for blob in self.blob_list]
         plan.check_in_place(self.nodes, self.layers, self.wires, self.plan, data)
-
-    def _check_memory(self) -> None:
-        elements = sum(blob.count for blob in self.blob_list)
-        elements += sum(blob.count for layer in self.layers for blob in layer.blobs)
-        check_memory(elements * self.dtype.itemsize, "the net, up to this layer,")
 
     def _index(self) -> None:
         """The dictionaries that pycaffe shows."""
@@ -162,7 +158,9 @@ class Net:
         if not backward:
             self.runner.forbid_backward()
         fusions = self.runner.fusions
-        memories = memory.share(self.links, self.plan, fusions, lasting, self.dtype, backward)
+        memories = memory.share(
+            self.links, self.plan, fusions, lasting, self.dtype, backward, self.budget
+        )
         shown = self.blobs.items()
         self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from caffe_lite import glog
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import WeightsError
 from caffe_lite.layers.base import Layer
@@ -15,7 +15,7 @@ from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import blob_to_array, same_legacy_shape
 from caffe_lite.proto.files import read_weights, write_parts, write_weights_hdf5
 
-_log = logging.getLogger("caffe_lite.net")
+_log = glog.logger("caffe_lite.net")
 
 
 @dataclass

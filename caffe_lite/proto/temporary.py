@@ -7,7 +7,6 @@ is killed leaves its own behind; another one removes them when it is sure that n
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import platform
 import re
@@ -18,7 +17,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-_log = logging.getLogger("caffe_lite.files")
+from caffe_lite import glog
+
+_log = glog.logger("caffe_lite.files")
 
 LONGEST = 180
 """Bytes of a name that are kept; file systems allow 255."""

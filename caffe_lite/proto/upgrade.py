@@ -12,18 +12,18 @@ Functions return new messages and positions; they do not modify their arguments,
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from caffe_lite import glog
 from caffe_lite.errors import PrototxtError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.fields import put
 from caffe_lite.proto.upgrade_v0 import OldLayer, upgrade_v0
 from caffe_lite.proto.where import Where, prefix
 
-_log = logging.getLogger("caffe_lite.proto")
+_log = glog.logger("caffe_lite.proto")
 
 _TRANSFORMED = {
     "DATA": "data_param",

@@ -6,16 +6,16 @@ layers { name: "c" type: CONVOLUTION convolution_param { kernel_size: 3 } bottom
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
+from caffe_lite import glog
 from caffe_lite.errors import PrototxtError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.fields import put
 from caffe_lite.proto.literals import nearest
 from caffe_lite.proto.where import Where, prefix
 
-_log = logging.getLogger("caffe_lite.proto")
+_log = glog.logger("caffe_lite.proto")
 
 OldLayer = tuple[caffe_pb2.V1LayerParameter, Where | None]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from caffe_lite import glog
 from caffe_lite.blob import Array
 from caffe_lite.errors import SolverError
 from caffe_lite.kernels.evaluate import average_precision
@@ -21,7 +21,7 @@ CHOICES = {
 }
 """The values of the solver's fields that say what its tests report, of the SSD fork of Caffe."""
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 
 class Output(NamedTuple):

@@ -14,7 +14,6 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from caffe_lite import states
+from caffe_lite import glog, states
 from caffe_lite.blob import Array
 from caffe_lite.errors import CaffeError, DataError, SolverError
 from caffe_lite.layers.base import Layer
@@ -38,7 +37,7 @@ VERSION = 1
 ROOM = 1 << 24
 """Bytes that a file may have beyond twice what this solver would write now."""
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 
 @dataclass

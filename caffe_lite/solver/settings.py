@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from caffe_lite import glog
 from caffe_lite.errors import SolverError
 from caffe_lite.proto import caffe_pb2, files, nodes
 from caffe_lite.proto.unread import Unread, unread_fields
@@ -20,7 +20,7 @@ HEEDED = ("eval_type", "ap_version", "show_per_class_result")
 
 TRAIN_NETS = ("net", "net_param", "train_net", "train_net_param")
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 
 class Settings:

@@ -7,7 +7,6 @@ complete one remains whenever a run is killed.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tempfile
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from caffe_lite import glog
 from caffe_lite.blob import Array
 from caffe_lite.errors import CaffeError, SolverError
 from caffe_lite.proto import caffe_pb2, files, temporary
@@ -24,7 +24,7 @@ from caffe_lite.solver.lr_policy import Refuse
 
 _KINDS = r"(?P<kind>caffemodel|solverstate|resume)(?:\.h5)?"
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 
 def weights_file(prefix: str, iteration: int, hdf5: bool) -> str:

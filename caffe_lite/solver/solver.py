@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import math
 import os
 import time
@@ -14,9 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite import modes, rng
-from caffe_lite.errors import SolverError
+from caffe_lite import glog, modes, rng
+from caffe_lite.blob import Blob
+from caffe_lite.errors import OutOfMemory, SolverError
 from caffe_lite.kernels.update import sum_of_squares
+from caffe_lite.limits import check_memory
 from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
 from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
@@ -25,7 +26,7 @@ from caffe_lite.solver.signals import Action
 from caffe_lite.solver.snapshot import Saved
 from caffe_lite.solver.updates import Gradient
 
-_log = logging.getLogger("caffe_lite.solver")
+_log = glog.logger("caffe_lite.solver")
 
 Callback = Callable[[], object]
 
@@ -78,6 +79,7 @@ class Solver:
         if self.param.snapshot:
             self._check_prefix()
         self._build(dtype, python_layers)
+        self._ask_for_memory()
         self._rule = self.rule(self.param, self.net.learnable)
         _log.info("Solver scaffolding done.")
 
@@ -101,6 +103,25 @@ class Solver:
         except BaseException:
             self.close()
             raise
+
+    def _ask_for_memory(self) -> None:
+        """Ask for the history and the weights' gradients, and for all nets together.
+
+        The gradients of blobs are asked for by the first backward: until then they may still be
+        told to share memory.
+        """
+        budget, params = self.net.budget, [each.blob for each in self.net.learnable]
+        history = self.rule.arrays_per_parameter * sum(_bytes(blob) for blob in params)
+        try:
+            budget.ask("history", history, f"the history of {self.rule.type}")
+            for blob in params:
+                budget.ask(blob.diff_memory, _bytes(blob), "the gradients of its weights")
+            together = sum(net.budget.total for net in (self.net, *self.test_nets))
+            if self.test_nets:
+                check_memory(together, "the train net and the test nets")
+        except OutOfMemory as error:
+            self.close()
+            raise error.at(None, self._settings.file) from None
 
     # -- the loop --------------------------------------------------------------------------
 
@@ -475,3 +496,7 @@ def get_solver(solver_file: Source, **options: Any) -> Solver:
     except SolverError as error:
         raise settings.refuse("type", error.message) from None
     return cls(settings, **options)
+
+
+def _bytes(blob: Blob) -> int:
+    return blob.count * blob.dtype.itemsize

@@ -18,6 +18,7 @@ from caffe_lite.kernels.conv.convolution import (
     convolution_backward,
     convolution_backward_params,
     convolution_forward,
+    matrix_size,
     work_size,
 )
 from caffe_lite.kernels.conv.explicit_gemm import col2im, im2col
@@ -32,5 +33,6 @@ __all__ = [
     "convolution_forward",
     "gradient_is_convolution",
     "im2col",
+    "matrix_size",
     "work_size",
 ]

@@ -34,7 +34,8 @@ It is also slower where so much of the tiles is outside that it saves no multipl
 def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> Algorithm:
     """The algorithm of a convolution from shape `x` to shape `y`, and of its gradients.
 
-    EXPLICIT_GEMM  three or more spatial axes: the whole im2col matrix, then a matrix product
+    EXPLICIT_GEMM  three or more spatial axes, or a window that is almost all padding: the whole
+                   im2col matrix, then a matrix product
     DEPTHWISE      a group for every channel: plane by plane, with no matrix product
     POINTWISE      1x1 with a stride, without padding: the pixels that it reads are gathered to an
                    image, which is the matrix
@@ -43,7 +44,7 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> Algorithm:
     IMPLICIT_GEMM  all others, 1x1 without a stride among them
     """
     channels = x[1]
-    if len(window.kernel) > 2:
+    if len(window.kernel) > 2 or window.is_far(x[2:]):
         return Algorithm.EXPLICIT_GEMM
     if group == channels > 1:
         return Algorithm.DEPTHWISE

@@ -32,6 +32,7 @@ __all__ = [
     "convolution_backward",
     "convolution_backward_params",
     "convolution_forward",
+    "matrix_size",
     "work_size",
 ]
 
@@ -39,6 +40,7 @@ __all__ = [
 @lru_cache(maxsize=1024)
 def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
     """How many elements the `work` argument of the functions below must have, from the shapes."""
+    window = window.within(x[2:])
     chosen = algorithm(window, group, x, y)
     if chosen is Algorithm.POINTWISE:
         return x[0] * x[1] * math.prod(y[2:])
@@ -46,6 +48,13 @@ def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
         return 0
     sizes = winograd.winograd_work_size, winograd.winograd_gradient_work_size
     return max(size(x, w, y, group, itemsize) for size in sizes for itemsize in (4, 8))
+
+
+def matrix_size(window: Window, group: int, x: Sizes, y: Sizes) -> int:
+    """How many elements the im2col matrix has that the functions below make; 0 if none."""
+    if algorithm(window.within(x[2:]), group, x, y) is not Algorithm.EXPLICIT_GEMM:
+        return 0
+    return x[1] * math.prod(window.kernel) * math.prod(y[2:])
 
 
 def convolution_forward(
@@ -68,6 +77,7 @@ def convolution_forward(
     """
     if y.size == 0:
         return
+    window = window.within(x.shape[2:])
     chosen = algorithm(window, group, x.shape, y.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
         explicit_gemm.forward(x, w, b, group, window, y)
@@ -105,6 +115,7 @@ def convolution_backward(
     """
     if dx.size == 0:
         return
+    window = window.within(dx.shape[2:])
     chosen = algorithm(window, group, dx.shape, dy.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
         explicit_gemm.backward(dy, w, b, group, window, dx)
@@ -136,6 +147,7 @@ def convolution_backward_params(
     """
     if dw.size == 0 or dy.size == 0:
         return
+    window = window.within(x.shape[2:])
     chosen = algorithm(window, group, x.shape, dy.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
         explicit_gemm.backward_params(x, dy, group, window, dw)

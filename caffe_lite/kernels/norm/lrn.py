@@ -138,7 +138,7 @@ def lrn_channels_forward(x: Any, size: int, alpha: float, beta: float, k: float,
     x, y: (N, C, ...).
     """
     (flat, tasks), one = _blocks(x), x.dtype.type
-    settings = size // 2, beta, one(alpha / size), one(k)
+    settings = min(size // 2, x.shape[1]), beta, one(alpha / size), one(k)
     launch(_channels_forward, tasks, x.size, flat, *settings, _blocks(y)[0])
 
 
@@ -178,7 +178,7 @@ def lrn_channels_backward(
     """
     (flat, tasks), factor = _blocks(x), 2 * alpha * beta / size
     scalars = np.array([alpha / size, k, factor], x.dtype)
-    settings = size // 2, beta, scalars
+    settings = min(size // 2, x.shape[1]), beta, scalars
     arrays = flat, _blocks(dy)[0], *settings, _blocks(dx)[0]
     launch(_channels_backward, tasks, 2 * x.size, *arrays)
 

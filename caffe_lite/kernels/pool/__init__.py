@@ -11,6 +11,7 @@ from caffe_lite.kernels.pool.position_sensitive import (
 )
 from caffe_lite.kernels.pool.roi import roi_bins, roi_pool_backward, roi_pool_forward
 from caffe_lite.kernels.pool.stochastic import stochastic_pool_forward, stochastic_pool_mean
+from caffe_lite.kernels.pool.windows import pool_workspace
 
 __all__ = [
     "average_pool_backward",
@@ -19,6 +20,7 @@ __all__ = [
     "bin_means_forward",
     "max_pool_backward",
     "max_pool_forward",
+    "pool_workspace",
     "roi_bins",
     "roi_pool_backward",
     "roi_pool_forward",

@@ -81,7 +81,7 @@ def max_pool_forward(x: Any, window: Window, y: Any, argmax: Any) -> None:
     """
     if x.size == 0:
         return
-    plan = _plan(window, x.shape[2:], y.shape[2:], x.itemsize, argmax.size > 0)
+    plan = _plan(window.within(x.shape[2:]), x.shape[2:], y.shape[2:], x.itemsize, argmax.size > 0)
     flat = x.reshape(-1)
     planes = x.shape[0] * x.shape[1]
     launch(_max_planes, planes, x.size, flat, *plan, y.reshape(-1), argmax.reshape(-1))

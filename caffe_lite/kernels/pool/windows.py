@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from caffe_lite.kernels.geometry import Sizes, Window
 from caffe_lite.kernels.jit import inlined
+from caffe_lite.kernels.parallel import get_num_threads
 from caffe_lite.kernels.plan import pack
 from caffe_lite.kernels.simd import (
+    VECTOR_BYTES,
     Int,
     Int32s,
     Ints,
@@ -26,8 +29,10 @@ from caffe_lite.kernels.simd import (
     Pointer,
     Value,
     Vector,
+    band_rows,
     every_block,
     fields,
+    frame_reach,
     tap_offsets,
 )
 
@@ -37,6 +42,7 @@ __all__ = [
     "first_greatest",
     "greatest",
     "pack_windows",
+    "pool_workspace",
     "set_band",
     "sums",
     "total",
@@ -78,6 +84,27 @@ class Windows(NamedTuple):
 def pack_windows(windows: Windows, phases: int, reach: int) -> np.ndarray:
     """The array of the windows on frames of so many phases."""
     return np.concatenate((pack(windows), tap_offsets(windows.kernel_w, phases, reach)))
+
+
+def pool_workspace(window: Window, size: Sizes, out: Sizes, itemsize: int) -> int:
+    """Bytes of workspace that pooling takes at most, forward or backward, in all its threads.
+
+    size, out: the spatial axes of the bottom and of the top.
+    """
+    w, (height, width), (rows, columns) = window.within(size).planar(), size, out
+    lanes = VECTOR_BYTES // itemsize
+    forward_line = w.stride_w * frame_reach(columns, lanes, width, w.kernel_w, w.stride_w, w.pad_w)
+    forward_pitch, backward_pitch = (-(-n // lanes) * lanes for n in (columns, width))
+    backward_line = max(backward_pitch, columns * w.stride_w) + w.kernel_w
+    elements = 0
+    for count, line, pitch, step in (
+        (rows, forward_line, forward_pitch, w.stride_h),
+        (height, backward_line, backward_pitch, 1),
+    ):
+        band = band_rows(count, (line + pitch) * itemsize, w.kernel_h, step)
+        lines = (band - 1) * step + w.kernel_h
+        elements = max(elements, lines * (line + 2 * pitch) + 2 * band * pitch)
+    return get_num_threads() * elements * itemsize + 32 * (w.kernel_w + rows + columns)
 
 
 TAPS = len(Windows._fields)

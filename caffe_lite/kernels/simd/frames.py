@@ -82,7 +82,8 @@ def band_rows(rows: int, line_bytes: int, seen: int, step: int = 1) -> int:
 
 def tap_offsets(kernel: int, stride: int, reach: int) -> np.ndarray:
     """The offset in a frame's row of each tap of its first window."""
-    return np.array([t % stride * reach + t // stride for t in range(kernel)], np.int64)
+    taps = np.arange(kernel, dtype=np.int64)
+    return taps % stride * reach + taps // stride
 
 
 # -- vector code ---------------------------------------------------------------------------------

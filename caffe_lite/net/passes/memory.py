@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from caffe_lite.blob import Array, Blob, Storage
 from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.limits import Budget
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes.fuse import Fusion
 from caffe_lite.net.passes.plan import Plan
@@ -200,10 +201,12 @@ def share(
     lasting: Collection[Blob],
     dtype: npt.DTypeLike,
     backward: bool,
+    budget: Budget,
 ) -> set[Storage]:
     """Store all blobs but `lasting`, and the layers' buffers, in one array.
 
-    Returns the memories of the data that a forward overwrites before it ends.
+    Returns the memories of the data that a forward overwrites before it ends.  `budget` is told
+    what that saves.
     """
     data, diffs = lives(links, plan, backward)
     kept = {blob.data_memory for blob in lasting} | {blob.diff_memory for blob in lasting}
@@ -218,7 +221,12 @@ def share(
     element = np.dtype(dtype)
     buffers = list(_buffers(links, plan, fusions, element, backward))
     lives_of_all = [*shared.values(), *(life for *_, life in buffers)]
-    arena = np.zeros(place(lives_of_all, ALIGNMENT // element.itemsize), element)
+    size = place(lives_of_all, ALIGNMENT // element.itemsize)
+    apart = sum(map(budget.taken, shared))
+    apart += sum(a.nbytes for layer, name, a, _ in buffers if layer.declared_buffers[name].kept)
+    together = size * element.itemsize
+    budget.ask("shared memory", together - apart, "the memory that its blobs share")
+    arena = np.zeros(size, element)
     for memory, life in shared.items():
         memory.array = arena[life.offset : life.offset + life.count]
     for layer, name, array, life in buffers:

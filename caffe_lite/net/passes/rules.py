@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
+from caffe_lite import glog
 from caffe_lite.net.errors import net_error
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.nodes import Node
 
-_log = logging.getLogger("caffe_lite.net")
+_log = glog.logger("caffe_lite.net")
 
 
 def state_of(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
+from caffe_lite import glog
 from caffe_lite.errors import LayerError, NetError
 from caffe_lite.layers.base import Layer
 from caffe_lite.proto import caffe_pb2
@@ -12,7 +12,7 @@ from caffe_lite.proto.nodes import NetSource, Node
 from caffe_lite.proto.schema import if_unread, is_core
 from caffe_lite.proto.unread import Unread, unread, unread_fields
 
-_log = logging.getLogger("caffe_lite.net")
+_log = glog.logger("caffe_lite.net")
 
 
 def refuse_net_fields(source: NetSource, training: bool) -> None:

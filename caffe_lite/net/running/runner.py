@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from caffe_lite.errors import CaffeError, NetError
+from caffe_lite.limits import Budget
 from caffe_lite.net import log
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
@@ -39,9 +40,16 @@ class Runner:
     """
 
     def __init__(
-        self, nodes: Sequence[Node], links: Sequence[Link], wires: Wires, plan: Plan
+        self,
+        nodes: Sequence[Node],
+        links: Sequence[Link],
+        wires: Wires,
+        plan: Plan,
+        budget: Budget,
     ) -> None:
         self.hooks = Hooks()
+        self._budget = budget
+        self._asked_at = -1  # budget.changes when the gradients were asked for
         self._running = threading.RLock()  # several threads may run nets, but one net in turns
         self._nodes = nodes
         self._links = links
@@ -84,7 +92,7 @@ class Runner:
                     hook(index)
                 try:
                     step.run()
-                except CaffeError as error:
+                except (CaffeError, MemoryError) as error:
                     self._refuse(step, error)
                 for blob in self._losses[index]:
                     loss += float(np.vdot(blob.data, blob.diff))
@@ -99,18 +107,18 @@ class Runner:
         for chain in self.steps.returning:
             chain.unfold()
 
-    def _refuse(self, step: steps.Step, error: CaffeError) -> NoReturn:
+    def _refuse(self, step: steps.Step, error: CaffeError | MemoryError) -> NoReturn:
         """Raise a step's error; of a fused step, the one that its layers raise one by one."""
         if len(step.layers) > 1:
             for index in step.layers:
                 single = self._single.forward[index]
                 try:
                     single.run()
-                except CaffeError as its_own:
+                except (CaffeError, MemoryError) as its_own:
                     self._refuse(single, its_own)
         raise self._located(error, step.layers[0]) from None
 
-    def _refuse_back(self, step: steps.Step, error: CaffeError) -> NoReturn:
+    def _refuse_back(self, step: steps.Step, error: CaffeError | MemoryError) -> NoReturn:
         """Raise a backward step's error, at the layer that is not as forward left it."""
         for index in step.layers:
             try:
@@ -119,7 +127,7 @@ class Runner:
                 raise self._located(its_own, index) from None
         raise self._located(error, step.layers[0]) from None
 
-    def _located(self, error: CaffeError, index: int) -> CaffeError:
+    def _located(self, error: CaffeError | MemoryError, index: int) -> CaffeError:
         return located(error, self._nodes[index], self._links[index].layer.config_field)
 
     def backward(self, start: int, end: int, debug: bool = False) -> None:
@@ -134,6 +142,8 @@ class Runner:
         fused = whole and not (before or after or debug)
         chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
         with self._running:
+            if self._asked_at != self._budget.changes:
+                self.ask_for_gradients()
             if not fused:
                 self._unfold()
             for step in reversed(chosen):
@@ -143,7 +153,7 @@ class Runner:
                 if self._plan.layers[index]:
                     try:
                         step.run()
-                    except CaffeError as error:
+                    except (CaffeError, MemoryError) as error:
                         self._refuse_back(step, error)
                     if debug:
                         names, wanted = self._wires.bottom_names(index), self._plan.bottoms[index]
@@ -151,11 +161,26 @@ class Runner:
                 for hook in after:
                     hook(index)
 
+    def ask_for_gradients(self) -> None:
+        """Ask for the memory of all diffs that backward will touch."""
+        for index, link in enumerate(self._links):
+            if not self._plan.layers[index]:
+                continue
+            wanted = zip(link.bottom, self._plan.bottoms[index], strict=True)
+            learns = zip(link.layer.blobs, self._plan.params[index], strict=False)
+            try:
+                link.layer.ask_for_diff(link.top, "the gradients of its tops")
+                link.layer.ask_for_diff([b for b, yes in wanted if yes], "those of its bottoms")
+                link.layer.ask_for_diff([b for b, yes in learns if yes], "those of its weights")
+            except (CaffeError, MemoryError) as error:
+                raise self._located(error, index) from None
+        self._asked_at = self._budget.changes
+
     def reshape(self) -> None:
         """Shape all blobs for bottoms that have been reshaped."""
         with self._running:
             for index, link in enumerate(self._links):
                 try:
                     link.prepare()
-                except CaffeError as error:
+                except (CaffeError, MemoryError) as error:
                     raise self._located(error, index) from None
