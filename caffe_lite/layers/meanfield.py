@@ -16,6 +16,10 @@ from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
 
+FARTHEST = 2.0**16
+"""The greatest coordinate of a point, in deviations: beyond it float32 rounds the lattice away."""
+
+
 class _Filter:
     """A Gaussian filter of one set of points, whose weights add up to 1 for each."""
 
@@ -134,7 +138,8 @@ class MultiStageMeanfield(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The spatial filter depends on the size only."""
-        self._by_place = _Filter(self._places(bottom[0].shape) / self.config.theta_gamma)
+        places = self._places(bottom[0].shape)
+        self._by_place = self._filter(places / self.config.theta_gamma, "theta_gamma")
         if not self._filled and not self.param.blobs:
             self._fill()
         self._filled = True
@@ -167,6 +172,16 @@ class MultiStageMeanfield(Layer):
     def _by_colour(self, image: Array, places: Array) -> _Filter:
         colours = image.reshape(3, -1).T / self.config.theta_beta
         features = np.concatenate([places / self.config.theta_alpha, colours], axis=1)
+        return self._filter(features, "theta_beta")
+
+    def _filter(self, features: Array, field: str) -> _Filter:
+        farthest = float(np.abs(features).max(initial=0))
+        self.require(
+            farthest <= FARTHEST,
+            field,
+            f"a pixel's place or colour divided by its deviation is {farthest:g}; it must be at "
+            f"most {FARTHEST:g}: use larger deviations, or smaller colours",
+        )
         return _Filter(np.ascontiguousarray(features, self.dtype))
 
     def _messages(self, q: Array, by_colour: _Filter) -> tuple[Array, Array, Array]:

@@ -69,9 +69,13 @@ def current_step(param: caffe_pb2.SolverParameter, iteration: int) -> int:
     if param.lr_policy == "step":
         return int(iteration // param.stepsize)
     if param.lr_policy == "multistep":
-        # Caffe reaches a stepvalue only after those before it, so the running maximum counts
-        return bisect_right(list(accumulate(param.stepvalue, max)), iteration)
+        return bisect_right(list(accumulate(param.stepvalue, _reached)), iteration)
     return 0
+
+
+def _reached(before: int, stepvalue: int) -> int:
+    """When a stepvalue is reached: in Caffe after those before it, one in an iteration."""
+    return max(before + 1, stepvalue)
 
 
 def check(param: caffe_pb2.SolverParameter, refuse: Refuse) -> None:

@@ -297,7 +297,7 @@ class Solver:
             loss += net.compute_loss()
             means.add(net)
         if self.param.test_compute_loss:
-            _log.info("Test loss: %g", loss / batches)
+            _log.info("Test loss: %g", loss / batches if batches else math.nan)
         results = means.means()
         for number, output in enumerate(results):
             _log.info("    Test net output #%d: %s", number, output)

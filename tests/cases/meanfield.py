@@ -52,4 +52,15 @@ REFUSALS = [
         "3 numbers",
     ),
     refused(ITERATIONS, ".bottom[2]", "finite", draw={2: lambda rng, s: np.full(s, np.nan)}),
+    refused(
+        ITERATIONS,
+        "theta_beta",
+        r"is 8e\+17; it must be at most 65536",
+        draw={2: lambda rng, s: np.full(s, 1e18)},
+    ),
+    refused(
+        "num_iterations: 1 theta_alpha: 1 theta_beta: 1 theta_gamma: 1e-9",
+        "theta_gamma",
+        r"is 4e\+09",
+    ),
 ]

@@ -56,7 +56,23 @@ def test_rate(param, iterations, expected):
 
 def test_multistep_counts_a_value_only_after_those_before_it():
     param = solver(lr_policy="multistep", gamma=0.5, stepvalue=[8, 4])
-    assert [lr_policy.current_step(param, i) for i in (4, 7, 8)] == [0, 0, 2]
+    assert [lr_policy.current_step(param, i) for i in (4, 7, 8, 9, 20)] == [0, 0, 1, 2, 2]
+
+
+def test_multistep_makes_one_step_in_an_iteration():
+    """Caffe asks for one stepvalue each time that it asks for the rate."""
+    param = solver(lr_policy="multistep", gamma=0.5, stepvalue=[0, 0, 1, 7, 7])
+    assert [lr_policy.current_step(param, i) for i in range(10)] == [1, 2, 3, 3, 3, 3, 3, 4, 5, 5]
+
+
+def test_gamma_of_zero_and_steps_at_zero():
+    assert rates(solver(lr_policy="multistep", gamma=0.0, stepvalue=[2]), 0, 1, 2) == [0.5, 0.5, 0]
+    assert rates(solver(lr_policy="multistep", gamma=0.25, stepvalue=[0]), 0, 1) == [0.125, 0.125]
+    assert rates(solver(lr_policy="step", gamma=0.0, stepsize=2), 0, 1, 2) == [0.5, 0.5, 0]
+    assert rates(solver(lr_policy="exp", gamma=0.0), 0, 1) == [0.5, 0]
+    assert rates(solver(lr_policy="inv", gamma=0.0, power=0.75), 0, 9) == [0.5, 0.5]
+    assert rates(solver(lr_policy="sigmoid", gamma=0.0, stepsize=3), 0, 9) == [0.25, 0.25]
+    assert rates(solver(lr_policy="poly", power=0.0, max_iter=4), 0, 4) == [0.5, 0.5]
 
 
 def test_current_step_of_step_policy():
