@@ -15,7 +15,6 @@ from caffe_lite.layers.base import Buffer, Count, Layer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
-
 FARTHEST = 2.0**16
 """The greatest coordinate of a point, in deviations: beyond it float32 rounds the lattice away."""
 
