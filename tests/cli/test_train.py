@@ -62,6 +62,8 @@ def test_snapshots_and_resume(folder, capsys):
 
 
 def test_the_same_command_starts_and_continues(folder, capsys):
+    text = Path("solver.prototxt").read_text() + "random_seed: 3"
+    Path("solver.prototxt").write_text(text)
     command = ("-snapshot", "auto", "-keep_snapshots", "1", "-weights", "init.caffemodel")
     assert train(*command) == 0
     err = capsys.readouterr().err
@@ -73,7 +75,6 @@ def test_the_same_command_starts_and_continues(folder, capsys):
     ]
     for path in folder.glob("run_iter_4.*"):
         path.unlink()
-    text = Path("solver.prototxt").read_text()
     Path("solver.prototxt").write_text(text.replace("max_iter: 4", "max_iter: 2"))
     assert train(*command) == 0
     Path("solver.prototxt").write_text(text)
