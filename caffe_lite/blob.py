@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
 from caffe_lite.limits import check_memory
 
@@ -53,6 +55,7 @@ class Blob:
         self._diff_view: Array | None = None
         self._data_of = self._diff_of = self._data.array  # the arrays that the views belong to
         self.shape: Shape = ()
+        arguments.instance(shape, Iterable, "a blob's shape")
         self.reshape(*shape)
 
     @classmethod
@@ -105,13 +108,11 @@ class Blob:
 
         Raises CaffeError for more than 32 axes, a negative size, or more memory than there is.
         """
-        shape = tuple(map(int, shape))
+        shape = tuple(arguments.integer(size, "a blob's size", 0) for size in shape)
         if shape == self.shape:
             return
         if len(shape) > MAX_AXES:
             raise CaffeError(f"a blob has at most {MAX_AXES} axes, not {len(shape)}")
-        if min(shape, default=0) < 0:
-            raise CaffeError(f"a blob's sizes must be 0 or more, not {shape}")
         check_memory(math.prod(shape) * self.dtype.itemsize, f"a blob of shape {shape}")
         self.shape = shape
         self._data_view = self._diff_view = None

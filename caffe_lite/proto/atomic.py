@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
 
 
@@ -17,7 +18,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
     written.
     """
-    target = Path(os.path.realpath(path))  # behind a link, the file that it names
+    target = Path(
+        os.path.realpath(arguments.path(path, "the file to write"))
+    )  # behind a link, the file that it names
     temporary = target.with_name(f".{target.name[-200:]}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)
@@ -29,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
         reason = error.strerror or str(error).partition("\n")[0]
         if not target.parent.is_dir():
             reason = f'there is no folder "{target.parent}"'
-        raise CaffeError(f"{os.fspath(path)}: cannot be written: {reason}") from error
+        raise CaffeError(f"{path}: cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
