@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
 from caffe_lite.limits import check_memory
 
@@ -73,6 +74,7 @@ class Blob:
         self._data_view: Array | None = None
         self._diff_view: Array | None = None
         self._data_of = self._diff_of = self._data.array  # the arrays that the views belong to
+        arguments.instance(shape, Iterable, "a blob's shape")
         self._shape = self._checked(shape)  # no change to note: no net has it yet
 
     @classmethod
@@ -135,19 +137,16 @@ class Blob:
 
         Raises CaffeError for more than 32 axes, a negative size, or more memory than there is.
         """
-        shape = tuple(map(int, shape))
         if shape != self._shape:
             self._shape = self._checked(shape)
             self._data_view = self._diff_view = None
             CHANGES.note()
 
     def _checked(self, shape: Shape) -> Shape:
-        """The shape itself, if a blob may have it."""
-        shape = tuple(map(int, shape))
+        """The shape itself, of Python's integers, if a blob may have it."""
+        shape = tuple(arguments.integer(size, "a blob's size", 0) for size in shape)
         if len(shape) > MAX_AXES:
             raise CaffeError(f"a blob has at most {MAX_AXES} axes, not {len(shape)}")
-        if min(shape, default=0) < 0:
-            raise CaffeError(f"a blob's sizes must be 0 or more, not {shape}")
         check_memory(math.prod(shape) * self.dtype.itemsize, f"a blob of shape {shape}")
         return shape
 

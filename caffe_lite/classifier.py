@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from caffe_lite import io
+from caffe_lite import arguments, io
 from caffe_lite.blob import Array
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2
@@ -37,7 +37,9 @@ class Classifier(Net):
         shapes = {name: self.blobs[name].shape for name in self.inputs}
         self.transformer = io.image_transformer(shapes, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
-        self.image_dims = self.crop_dims if image_dims is None else np.array(image_dims)
+        self.image_dims = self.crop_dims
+        if image_dims is not None:
+            self.image_dims = np.array(arguments.sizes(image_dims, "image_dims", 2))
 
     def predict(self, inputs: Sequence[Array], oversample: bool = True) -> Array:
         """The net's first output for each image, (images, …).

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite.arguments import described
 from caffe_lite.errors import CaffeError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap
-from caffe_lite.net_spec import Function, Top, layers
+from caffe_lite.net_spec import Function, NotATopError, Top, layers
 from caffe_lite.proto import caffe_pb2
 
 __all__ = [
@@ -146,6 +147,8 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> CoordinateMap:
 
 def _walk(start: Top) -> Iterator[tuple[Top, CoordinateMap]]:
     """Every blob below `start` that maps lead to, and the map from it to `start`."""
+    if not isinstance(start, Top):
+        raise NotATopError(f"a map leads from a Top to a Top, not to {described(start)}")
     maps: dict[Top, CoordinateMap] = {start: SAME_COORDINATES}
     waiting = [start]
     while waiting:

@@ -12,6 +12,7 @@ import threading
 import time
 from numbers import Number
 
+from caffe_lite import arguments
 from caffe_lite.errors import one_line
 
 
@@ -65,6 +66,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     Without this call the log goes to the handlers of Python's `logging`, which by default shows
     only warnings.
     """
+    level = arguments.integer(level, "a level of the log")
     for old in list(_log.handlers):
         if isinstance(old.formatter, GlogFormatter):
             _log.removeHandler(old)

@@ -6,15 +6,19 @@ An image here is what `load_image` gives: an array (height, width, channels) of 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import DecodeError
 
+from caffe_lite import arguments
 from caffe_lite.data import datum as datums
 from caffe_lite.errors import CaffeError, DataError
+from caffe_lite.limits import check_memory
 from caffe_lite.proto import blobs, caffe_pb2
 
 __all__ = [
@@ -51,6 +55,7 @@ def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> 
 
     Raises ArrayError, a ValueError, if it has another number of values.
     """
+    arguments.instance(blob, caffe_pb2.BlobProto, "blob")
     try:
         values = blobs.blob_to_array(blob, return_diff)
     except CaffeError as error:
@@ -64,19 +69,25 @@ def array_to_blobproto(
     arr: npt.ArrayLike, diff: npt.ArrayLike | None = None
 ) -> caffe_pb2.BlobProto:
     """A BlobProto of an array of any shape, and of its gradients; as float32, like pycaffe's."""
-    gradients = None if diff is None else np.asarray(diff, np.float32)
-    return blobs.array_to_blob(np.asarray(arr, np.float32), gradients)
+    gradients = None if diff is None else arguments.numbers(diff, "diff").astype(np.float32)
+    values = arguments.numbers(arr, "arr").astype(np.float32)
+    return blobs.array_to_blob(values, gradients)
 
 
 def arraylist_to_blobprotovector_str(arraylist: Iterable[npt.ArrayLike]) -> bytes:
     """A serialized BlobProtoVector of arrays."""
+    arguments.instance(arraylist, Iterable, "arraylist")
     vector = caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist])
     return vector.SerializeToString()
 
 
 def blobprotovector_str_to_arraylist(str: bytes) -> list[Array]:  # noqa: A002  (pycaffe's name)
     """The arrays of a serialized BlobProtoVector."""
-    vector = caffe_pb2.BlobProtoVector.FromString(str)
+    arguments.instance(str, bytes, "a serialized BlobProtoVector")
+    try:
+        vector = caffe_pb2.BlobProtoVector.FromString(str)
+    except DecodeError:
+        raise ArrayError(f"the {len(str)} bytes are not a BlobProtoVector") from None
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
@@ -85,10 +96,12 @@ def array_to_datum(arr: Array, label: int | None = None) -> caffe_pb2.Datum:
 
     Raises ArrayError, a ValueError, for another number of axes.
     """
-    array = np.asarray(arr)
+    array = arguments.numbers(arr, "arr")
     if array.ndim != 3:
         raise ArrayError(f"a Datum holds (channels, height, width), not {array.shape}")
-    return datums.array_to_datum(array, None if label is None else int(label))
+    if label is not None:
+        label = arguments.integer(label, "label", -(2**31), 2**31 - 1)
+    return datums.array_to_datum(array, label)
 
 
 def datum_to_array(datum: caffe_pb2.Datum) -> Array:
@@ -96,6 +109,7 @@ def datum_to_array(datum: caffe_pb2.Datum) -> Array:
 
     An encoded image is decoded, its colours in the order blue, green, red.
     """
+    arguments.instance(datum, caffe_pb2.Datum, "datum")
     array = datums.datum_to_array(datum)
     return array if array.dtype == np.uint8 else array.astype(np.float64)
 
@@ -112,6 +126,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
     """
     from PIL import Image
 
+    filename = arguments.path(filename, "the image")
     try:
         with Image.open(filename) as image:
             pixels = _pixels(image)
@@ -147,8 +162,9 @@ def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int =
     """
     if interp_order not in (0, 1):
         raise ArrayError(f"interp_order {interp_order} is neither 0, nearest, nor 1, bilinear")
-    image = np.asarray(im)
-    dims = tuple(int(size) for size in new_dims)
+    image = arguments.numbers(im, "im")
+    dims = arguments.sizes(new_dims, "new_dims", least=0)
+    check_memory(math.prod(dims) * 8 * image.shape[-1] if image.ndim else 0, f"an image of {dims}")
     if image.ndim != 3 or len(dims) != 2 or min(*image.shape, *dims) < 1:
         raise ArrayError(
             f"cannot resize an image {image.shape} to {dims}: they must be (height, width, "
@@ -187,8 +203,11 @@ def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array
     images: N of one shape (height, width, channels).  Gives (10 N, *crop_dims, channels) float32,
     the corners in the order upper left, upper right, lower left, lower right.
     """
-    height, width, channels = images[0].shape
-    h, w = (int(size) for size in crop_dims)
+    shapes = {arguments.numbers(image, "an image").shape for image in _images(images)}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 3:
+        raise ArrayError(f"images must have one shape (height, width, channels), not {shapes}")
+    height, width, channels = shapes.pop()
+    h, w = arguments.sizes(crop_dims, "crop_dims", 2)
     if h > height or w > width:
         raise ArrayError(f"cannot cut {h}x{w} out of images of {height}x{width}")
     corners = [(0, 0), (0, width - w), (height - h, 0), (height - h, width - w)]
@@ -199,6 +218,16 @@ def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array
             crop[...] = image[top : top + h, left : left + w]
         ten[5:] = ten[:5, :, ::-1]
     return crops.reshape(-1, h, w, channels)
+
+
+def _images(images: Any) -> Sequence[Array]:
+    if (
+        not isinstance(images, (Sequence, np.ndarray))
+        or isinstance(images, str)
+        or not len(images)
+    ):
+        raise ArrayError(f"images must be a list of arrays, not {arguments.described(images)}")
+    return list(images)
 
 
 # -- from images to a net's input ----------------------------------------------------------------
@@ -214,6 +243,7 @@ class Transformer:
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
+        arguments.instance(inputs, Mapping, "inputs")
         self.inputs = inputs
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
@@ -222,7 +252,7 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     def _shape(self, in_: str) -> tuple[int, ...]:
-        if in_ not in self.inputs:
+        if not isinstance(in_, str) or in_ not in self.inputs:
             raise ArrayError(f'"{in_}" is not one of the inputs {list(self.inputs)}')
         return tuple(self.inputs[in_])
 
@@ -232,7 +262,7 @@ class Transformer:
         data: (height, width, channels), (channels, height, width) of the result with a transpose.
         """
         size = self._shape(in_)[2:]
-        made = np.asarray(data).astype(np.float32)
+        made = arguments.numbers(data, "data").astype(np.float32)
         if len(size) == 2 and made.shape[:2] != size:
             made = resize_image(made, size)
         if in_ in self.transpose:
@@ -253,7 +283,7 @@ class Transformer:
         data: (channels, height, width), also with a batch of one before it.
         """
         self._shape(in_)
-        image = np.array(data, np.float32).squeeze()
+        image = arguments.numbers(data, "data").astype(np.float32).squeeze()
         if in_ in self.input_scale:
             image /= np.float32(self.input_scale[in_])
         if in_ in self.mean:
@@ -268,22 +298,24 @@ class Transformer:
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
         """Set the order of an image's axes: (2, 0, 1) puts the channels first."""
-        if len(order) != len(self._shape(in_)) - 1:
+        item = self._shape(in_)[1:]
+        if sorted(_order(order)) != list(range(len(item))):
             raise ArrayError(
-                f"a transpose of {len(order)} axes does not fit an item of {self._shape(in_)[1:]}"
+                f"a transpose of {len(order)} axes {order} does not fit an item of {item}"
             )
         self.transpose[in_] = order
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
         """Set the order of the channels, after the transpose: (2, 1, 0) makes BGR of RGB."""
-        if len(order) != self._shape(in_)[1]:
-            raise ArrayError(f"{len(order)} channels to swap, but {self._shape(in_)[1]} there are")
+        channels = self._shape(in_)[1]
+        if len(_order(order)) != channels or max(order) >= channels:
+            raise ArrayError(f"{len(order)} channels to swap, but {channels} there are: {order}")
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
         """Set the factor before the mean: 255 for a mean and a net of values from 0 to 255."""
         self._shape(in_)
-        self.raw_scale[in_] = scale
+        self.raw_scale[in_] = arguments.number(scale, "a scale")
 
     def set_mean(self, in_: str, mean: Array) -> None:
         """Set what is subtracted: (channels,), or an image (channels, height, width).
@@ -291,7 +323,7 @@ class Transformer:
         An image of another size is resized.  Raises ArrayError, a ValueError, for another shape.
         """
         item = self._shape(in_)[1:]
-        mean = np.asarray(mean)
+        mean = arguments.numbers(mean, "a mean")
         if mean.ndim == 1:
             if len(mean) != item[0]:
                 raise ArrayError(f"a mean of {len(mean)} channels for an input of {item[0]}")
@@ -308,7 +340,11 @@ class Transformer:
     def set_input_scale(self, in_: str, scale: float) -> None:
         """Set the factor after the mean."""
         self._shape(in_)
-        self.input_scale[in_] = scale
+        self.input_scale[in_] = arguments.number(scale, "a scale")
+
+
+def _order(order: Any) -> tuple[int, ...]:
+    return arguments.sizes(order, "an order", least=0)
 
 
 def image_transformer(

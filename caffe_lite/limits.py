@@ -12,7 +12,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from caffe_lite.errors import CaffeError, OutOfMemory
+from caffe_lite import arguments
+from caffe_lite.errors import OutOfMemory
 
 _limit: int | None = None
 
@@ -22,15 +23,11 @@ _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.
 def set_memory_limit(limit: int | None) -> None:
     """Set the most bytes that one net may take; None: the machine's memory.
 
-    Raises CaffeError if that is not a positive integer.
+    Raises ArgumentError if that is not a positive integer.
     """
     global _limit
     if limit is not None:
-        if isinstance(limit, bool) or not hasattr(limit, "__index__"):
-            raise CaffeError(f"a memory limit is a number of bytes, or None, not {limit!r}")
-        limit = limit.__index__()
-        if limit < 1:
-            raise CaffeError(f"a memory limit must be at least 1 byte, not {limit}")
+        limit = arguments.integer(limit, "a memory limit in bytes", 1)
     _limit = limit
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.fields import is_repeated
@@ -43,6 +44,10 @@ __all__ = [
     "params",
     "to_proto",
 ]
+
+
+MOST_TOPS = 100_000
+"""How many tops a layer may be given: more are a slip of the pen, and take gigabytes."""
 
 
 class NotATopError(CaffeError, TypeError):
@@ -166,7 +171,7 @@ class Function:
                     f"{type_name} input {index} is not a Top (type is {type(given)})"
                 )
         self.params = dict(params)
-        self.ntop = int(self.params.pop("ntop", 1))
+        self.ntop = arguments.integer(self.params.pop("ntop", 1), "ntop", 0, MOST_TOPS)
         self.in_place = bool(self.params.pop("in_place", False))
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
 

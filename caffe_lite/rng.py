@@ -11,6 +11,8 @@ import zlib
 
 import numpy as np
 
+from caffe_lite import arguments
+
 _process_seed: int | None = None
 
 
@@ -29,6 +31,7 @@ class Streams:
 def set_random_seed(seed: int) -> None:
     """Set the seed of all nets built after this call; a negative seed removes it."""
     global _process_seed
+    seed = arguments.integer(seed, "a random seed")
     _process_seed = seed if seed >= 0 else None
 
 

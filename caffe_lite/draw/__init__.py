@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from caffe_lite import arguments
 from caffe_lite.draw.graph import RANKDIRS, Net, build_graph
 from caffe_lite.draw.graphviz import get_pydot_graph, render
 from caffe_lite.draw.labels import (
@@ -25,7 +26,9 @@ from caffe_lite.draw.picture import draw_picture
 from caffe_lite.draw.png import to_png
 from caffe_lite.draw.svg import to_svg
 from caffe_lite.errors import CaffeError
+from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.atomic import write_atomically
+from caffe_lite.proto.nodes import NetSource
 
 __all__ = [
     "BLOB_STYLE",
@@ -60,6 +63,8 @@ def draw_net(
     output formats of graphviz, such as pdf.  Raises CaffeError for a net that cannot be drawn, and
     if pydot or graphviz is needed but missing.
     """
+    if not isinstance(caffe_net, NetSource):
+        arguments.instance(caffe_net, caffe_pb2.NetParameter, "caffe_net")
     if ext in _OWN:
         graph = build_graph(caffe_net, rankdir, phase, display_lrm)
         return _OWN[ext](draw_picture(graph, rankdir))
@@ -77,6 +82,7 @@ def draw_net_to_file(
 
     The other arguments and the exceptions are those of `draw_net`.
     """
+    filename = arguments.path(filename, "the picture")
     ext = Path(filename).suffix[1:].lower()
     if not ext:
         raise CaffeError(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from caffe_lite import fillers, glog, states
+from caffe_lite import arguments, fillers, glog, states
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
@@ -415,7 +415,7 @@ class MemoryData(Source):
         N is a multiple of batch_size.  Contiguous arrays of the net's type are not copied:
         what is written into them later is what the net sees.  transform_param has no effect.
         """
-        data, labels = np.asarray(data), np.asarray(labels)
+        data, labels = arguments.numbers(data, "the data"), arguments.numbers(labels, "the labels")
         self.require(
             data.ndim == 4 and data.shape[1:] == self._item_shape(),
             None,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from caffe_lite.arguments import ArgumentError, described
 from caffe_lite.errors import LayerError
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.registry import register
@@ -29,6 +30,8 @@ def register_python_layer(cls: type[Layer], module: str | None = None) -> type[L
 
     `module` is what the prototxt calls the class's module, if that is not its real name.
     """
+    if not (isinstance(cls, builtins.type) and issubclass(cls, Layer)):
+        raise ArgumentError(f"a Python layer is a class derived from Layer, not {described(cls)}")
     _registered[module or cls.__module__, cls.__name__] = cls
     return cls
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite import rng
+from caffe_lite import arguments, rng
+from caffe_lite.arguments import ArgumentError
 from caffe_lite.blob import Array, Blob
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
@@ -54,9 +55,15 @@ class Net:
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
             weights, phase, level = phase, level, 0
+        if phase is not None:
+            phase = arguments.integer(phase, "phase", caffe_pb2.TRAIN, caffe_pb2.TEST)
+        level = arguments.integer(level, "level", -(2**31), 2**31 - 1)
+        stages = None if stages is None else arguments.names(stages, "stages")
+        self.dtype = arguments.dtype(dtype)
+        if weights is not None and not isinstance(weights, caffe_pb2.NetParameter):
+            arguments.path(weights, "weights")
         source = _read(network_file)
         self.name = str(source.param.name)
-        self.dtype = np.dtype(dtype)
         self.state = rules.state_of(source.param.state, phase, level, stages)
         self.phase = int(self.state.phase)
         self.debug_info = bool(source.param.debug_info)
@@ -154,7 +161,7 @@ class Net:
 
         `overwritten` then has the names of the blobs whose data a forward overwrites.
         """
-        lasting = [self.blobs[name] for name in self.outputs] + [self._blob(name) for name in keep]
+        lasting = [self._blob(name) for name in [*self.outputs, *self._known(keep, "keep")]]
         if not backward:
             self.runner.forbid_backward()
         fusions = self.runner.fusions
@@ -182,11 +189,11 @@ class Net:
         `start` and `end` are indices in `layers`; for one layer they are equal.  Returns the sum
         of these layers' losses, each times its weight.
         """
-        return self.runner.forward(start, end, self.debug_info)
+        return self.runner.forward(*self._range(start, end), self.debug_info)
 
     def backward_from_to(self, start: int, end: int) -> None:
         """Run layers `start` down to `end` backward, both included: Caffe's BackwardFromTo."""
-        self.runner.backward(start, end, self.debug_info)
+        self.runner.backward(*self._range(start, end), self.debug_info)
 
     def forward(
         self,
@@ -208,7 +215,8 @@ class Net:
             for name, array in kwargs.items():
                 batches.fill(self.blobs[name].data, array, name)
         self.forward_from_to(first, last)
-        return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or ())])}
+        names = [*names, *self._known(blobs, "blobs")]
+        return {name: self._blob(name).data for name in dict.fromkeys(names)}
 
     def backward(
         self,
@@ -232,10 +240,12 @@ class Net:
         self.backward_from_to(first, last)
         if self.debug_info and start is None and end is None:
             log.debug_params(self.learnable)
-        return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or ())])}
+        names = [*names, *self._known(diffs, "diffs")]
+        return {name: self._blob(name).diff for name in dict.fromkeys(names)}
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
         """Run forward over any number of examples, in batches of the net's size."""
+        batches.check_names(kwargs, self.inputs, "inputs")
         return batches.forward_all(
             partial(self.forward, blobs, None, None), self._batch_size, kwargs
         )
@@ -251,7 +261,8 @@ class Net:
         Keyword arguments are values for the net's inputs, and diffs for its outputs under the
         outputs' names.
         """
-        inputs = {name: array for name, array in kwargs.items() if name in self.inputs}
+        inputs = {name: array for name, array in kwargs.items() if name not in self.outputs}
+        batches.check_names(inputs, self.inputs, "inputs")
         top_diffs = {name: array for name, array in kwargs.items() if name in self.outputs}
         forward, backward = (
             partial(self.forward, blobs, None, None),
@@ -296,6 +307,8 @@ class Net:
 
     def share_with(self, other: Net) -> None:
         """Use the weights of another net's layers of the same names, without copying."""
+        if not isinstance(other, Net):
+            raise ArgumentError(f"weights are shared with a Net, not {arguments.described(other)}")
         weights.share(self.layer_dict, other.params)
 
     def to_proto(self, write_diff: bool = False) -> caffe_pb2.NetParameter:
@@ -318,19 +331,19 @@ class Net:
 
     def before_forward(self, hook: Hook) -> None:
         """Call ``hook(layer index)`` before each layer's forward."""
-        self.runner.hooks.before_forward.append(hook)
+        self.runner.hooks.before_forward.append(_callable(hook))
 
     def after_forward(self, hook: Hook) -> None:
         """Call ``hook(layer index)`` after each layer's forward."""
-        self.runner.hooks.after_forward.append(hook)
+        self.runner.hooks.after_forward.append(_callable(hook))
 
     def before_backward(self, hook: Hook) -> None:
         """Call ``hook(layer index)`` before each layer's backward."""
-        self.runner.hooks.before_backward.append(hook)
+        self.runner.hooks.before_backward.append(_callable(hook))
 
     def after_backward(self, hook: Hook) -> None:
         """Call ``hook(layer index)`` after each layer's backward."""
-        self.runner.hooks.after_backward.append(hook)
+        self.runner.hooks.after_backward.append(_callable(hook))
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -381,17 +394,45 @@ class Net:
     def _set_input_arrays(self, data: Array, labels: Array) -> None:
         self.set_input_arrays(data, labels)
 
+    def _range(self, start: int, end: int) -> tuple[int, int]:
+        """Indices of layers, as integers of Python's."""
+        last = len(self.layers) - 1
+        least = min(last, 0)  # a net without layers is run from 0 to -1
+        first, final = (
+            arguments.integer(i, "a layer's index", least, max(last, 0)) for i in (start, end)
+        )
+        return first, final
+
+    def _known(self, names: Iterable[str] | None, what: str) -> list[str]:
+        """A list of names of blobs, checked before anything runs; None is an empty one."""
+        found = [] if names is None else arguments.names(names, what)
+        for name in found:
+            self._blob(name)
+        return found
+
     def _layer_index(self, name: str | None, default: int) -> int:
         if name is None:
             return default
-        if name not in self.layer_dict:
-            raise NetError(f'the net has no layer "{name}"')
+        if not isinstance(name, str) or name not in self.layer_dict:
+            raise NetError(f"the net has no layer {_quoted(name)}")
         return self._layer_names.index(name)
 
     def _blob(self, name: str) -> Blob:
         if name not in self.blobs:
             raise NetError(f'the net has no blob "{name}"')
         return self.blobs[name]
+
+
+def _callable(hook: Hook) -> Hook:
+    if not callable(hook):
+        raise ArgumentError(
+            f"a hook is a function of a layer's index, not {arguments.described(hook)}"
+        )
+    return hook
+
+
+def _quoted(name: object) -> str:
+    return f'"{name}"' if isinstance(name, str) else arguments.described(name)
 
 
 def _read(source: Source) -> nodes.NetSource:

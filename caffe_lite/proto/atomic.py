@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto.temporary import temporary_path
 
@@ -17,7 +18,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
     written.
     """
-    target = Path(os.path.realpath(path))  # behind a link, the file that it names
+    # behind a link, the file that it names
+    target = Path(os.path.realpath(arguments.path(path, "the file to write")))
     temporary = temporary_path(target)
     try:
         write(temporary)
@@ -29,7 +31,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
         reason = error.strerror or str(error).partition("\n")[0]
         if not target.parent.is_dir():
             reason = f'there is no folder "{target.parent}"'
-        raise CaffeError(f"{os.fspath(path)}: cannot be written: {reason}") from error
+        raise CaffeError(f"{path}: cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
+from caffe_lite import arguments
 from caffe_lite.errors import (
     CaffeError,
     DataError,
@@ -232,7 +233,7 @@ def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
 
 def _read(path: _Path, error: type[CaffeError], what: str) -> bytes:
     """The bytes of a file that is neither empty nor over 2 GB."""
-    file = os.fspath(path)
+    file = arguments.path(path, what)
     try:
         if os.path.getsize(path) > LARGEST_MESSAGE:
             raise error(f"{file}: over 2 GB, the limit of {what}; use HDF5")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from caffe_lite import arguments
 from caffe_lite.errors import CaffeError, SolverError, WeightsError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.atomic import write_atomically
@@ -26,7 +27,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Whether a file exists and its content is HDF5, whatever its name."""
     try:
-        with open(path, "rb") as file:
+        with open(arguments.path(path, "the file"), "rb") as file:
             return file.read(len(_SIGNATURE)) == _SIGNATURE
     except OSError:
         return False

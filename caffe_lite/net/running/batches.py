@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from caffe_lite import arguments
 from caffe_lite.blob import Array
 from caffe_lite.errors import NetError
 
@@ -25,7 +26,7 @@ def check_names(given: Mapping[str, Any], known: Sequence[str], what: str) -> No
 
 def fill(target: Array, values: Array, name: str) -> None:
     """Copy `values` into the array of blob `name`; NetError if their shapes differ."""
-    values = np.asarray(values)
+    values = arguments.numbers(values, f'"{name}"')
     if values.shape[:1] != target.shape[:1]:
         raise NetError(
             f'"{name}" has {values.shape[0] if values.ndim else "no"} items, the blob '
@@ -39,6 +40,7 @@ def fill(target: Array, values: Array, name: str) -> None:
 
 def batches(size: int, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
     """Cut arrays along axis 0 into batches of `size` items, the last one padded with zeros."""
+    arrays = {name: _items(name, array) for name, array in arrays.items()}
     total = len(next(iter(arrays.values())))
     for start in range(0, total, size):
         batch = {}
@@ -49,6 +51,13 @@ def batches(size: int, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]
                 part = np.concatenate([part, missing])
             batch[name] = part
         yield batch
+
+
+def _items(name: str, array: Array) -> Array:
+    values = arguments.numbers(array, f'"{name}"')
+    if not values.ndim or not len(values):
+        raise NetError(f'"{name}" has no items, but shape {values.shape}')
+    return values
 
 
 def forward_all(forward: Pass, size: int, inputs: Mapping[str, Array]) -> dict[str, Array]:
