@@ -20,6 +20,12 @@ def _small_arrays_are_cut() -> None:
     importlib.import_module("caffe_lite.kernels.parallel.launcher").GRAIN = 8
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiling_is_not_told() -> None:
+    """Whether kernels were compiled before must not change what a test reads on stderr."""
+    importlib.import_module("caffe_lite.kernels.compiling").INTERVAL = 1e9
+
+
 @pytest.fixture(scope="session")
 def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that stays empty."""

@@ -14,15 +14,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType, ModuleType
+from types import ModuleType
 
 from caffe_lite import __version__
-from caffe_lite.cli import streams
+from caffe_lite.cli import interrupt, streams
 from caffe_lite.cli.parser import Parser
 
 GROUPS: dict[str, dict[str, str]] = {
@@ -142,11 +140,12 @@ def _find_command(words: list[str]) -> tuple[int, str]:
 
 
 def _run(command: str, words: list[str]) -> int:
-    parser, module = parser_of(command)
-    from caffe_lite.cli import flags
 
     try:
-        with _terminable():
+        with interrupt.Watch():
+            from caffe_lite.cli import flags
+
+            parser, module = parser_of(command)
             args = parser.parse(flags.expand_files(words))
             with _limited(getattr(args, "memory_limit", None)):
                 return int(module.run(args))
@@ -197,23 +196,6 @@ def _limited(memory: int | None) -> Iterator[None]:
         yield
     finally:
         limits.set_memory_limit(before)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Make SIGTERM raise SystemExit, so that incomplete files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may install a signal handler
-        return
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _fail(message: str, code: int) -> int:

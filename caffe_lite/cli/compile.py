@@ -70,7 +70,7 @@ def _shape(text: str) -> tuple[str, Shape]:
 def run(args: argparse.Namespace) -> int:
     """Run everything once; print the number of kernels compiled, and the cache folder."""
     flags.start_log(args)
-    from caffe_lite.kernels.jit import cache_folder
+    from caffe_lite.kernels.cache import cache_folder
     from caffe_lite.proto import files
 
     shapes = dict(args.shape)

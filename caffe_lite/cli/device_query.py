@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cache() -> str:
-    from caffe_lite.kernels.jit import cache_folder
+    from caffe_lite.kernels.cache import cache_folder
 
     return f"kept in {cache_folder()}"
 

@@ -15,7 +15,10 @@ import time
 from collections import deque
 from typing import IO, TYPE_CHECKING
 
+from caffe_lite import glog
+from caffe_lite.errors import one_line
 from caffe_lite.glog import GlogFormatter, level_of
+from caffe_lite.kernels import compiling
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[IO[str]]
@@ -54,6 +57,7 @@ class GlogHandler(_StreamHandler):
         if progress == self._progress:
             return
         width = shutil.get_terminal_size().columns - 1
+        self.acquire()  # it is not only the main thread that shows something
         self._progress = progress
         try:
             self.stream.write("\r\x1b[K" + progress[:width])
@@ -62,6 +66,41 @@ class GlogHandler(_StreamHandler):
             raise
         except OSError:  # a line of it may be lost
             pass
+        finally:
+            self.release()
+
+
+class CompileNotice:
+    """Says that kernels are being compiled, for which layer and for how long.
+
+    On a terminal this is the progress line, elsewhere a line of the log now and then.
+    """
+
+    INTERVAL = 10.0
+    """The least time between two lines of the log, in seconds."""
+
+    def __init__(self, handler: GlogHandler) -> None:
+        self._handler = handler
+        self._told_at = -self.INTERVAL
+
+    def __call__(self, seconds: float | None, purpose: str) -> None:
+        """Show it; None for seconds: it is over."""
+        shown = _shows_progress(self._handler)
+        if seconds is None:
+            if shown:
+                self._handler.show("")
+            return
+        words = f"{purpose}, {duration(seconds)}" if purpose else duration(seconds)
+        words = f"compiling kernels for this machine (first run only): {words}"
+        if shown:
+            self._handler.show(one_line(words))
+        elif time.monotonic() - self._told_at >= self.INTERVAL:
+            self._told_at = time.monotonic()
+            glog.logger("caffe_lite.cli").warning("%s", words)
+
+
+def _shows_progress(handler: GlogHandler) -> bool:
+    return handler.stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Progress:
@@ -80,7 +119,7 @@ class Progress:
         self._first, self._goal = done, goal
         self._seen: deque[tuple[float, int]] = deque(maxlen=self.MEMORY)
         self._shown_at = 0.0
-        self._active = handler.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._active = _shows_progress(handler)
 
     def update(self, done: int) -> None:
         """Show that `done` iterations are done."""
@@ -129,4 +168,5 @@ def start(least: int = 0) -> GlogHandler:
     logger.addHandler(handler)
     logger.setLevel(level_of(least))
     logger.propagate = False
+    compiling.show_with(CompileNotice(handler))
     return handler

@@ -1,6 +1,7 @@
 """Train a net with a solver prototxt, from scratch, from weights, or from a snapshot.
 
-Ctrl-C (SIGINT) stops after the current iteration with a snapshot; SIGHUP writes a snapshot.
+Ctrl-C (SIGINT) stops after the current iteration with a snapshot; a second one quits at once.
+SIGHUP writes a snapshot.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from caffe_lite import glog
-from caffe_lite.cli import UsageError, flags
+from caffe_lite.cli import UsageError, flags, interrupt
 
 EFFECTS = ("snapshot", "stop", "none")
 
@@ -65,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
         del param.weights[:]
     if args.weights:
         param.weights.append(args.weights)
-    signals = SignalHandler(Action(args.sigint_effect), Action(args.sighup_effect))
+    signals = SignalHandler(
+        Action(args.sigint_effect), Action(args.sighup_effect), param.snapshot_after_train
+    )
     with (
         get_solver(
             source,
@@ -74,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             keep_snapshots=args.keep_snapshots,
         ) as solver,
         signals,
+        interrupt.current().answering(signals.answer),
     ):
         solver.net.share_memory()
         for net in solver.test_nets:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from caffe_lite import unfinished
 from caffe_lite.errors import DataError
 from caffe_lite.proto.temporary import remove_leftovers, temporary_path
 
@@ -143,7 +144,8 @@ class Writer:
         remove_leftovers(folder, lambda left: left == name)
         self._temporary = str(temporary_path(Path(folder, name)))
         # covers an interrupt before the `with` block begins
-        self._remove = weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+        unfinished.remember(self._temporary)
+        self._remove = weakref.finalize(self, _remove, self._temporary)
         try:
             self._backend: Backend | None = _new_backend(backend, self._temporary)
         except DataError as error:
@@ -179,6 +181,7 @@ class Writer:
             refuse_existing(self._source)
             os.rename(self._temporary, self._source)
             self._remove.detach()
+            unfinished.forget(self._temporary)
         except OSError as error:
             raise DataError(f'cannot make "{self._source}": {error.strerror}') from None
         finally:
@@ -238,6 +241,11 @@ def create_db(source: str, backend: str) -> Writer:
     _require_known(backend)
     refuse_existing(source)
     return Writer(source, backend)
+
+
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.forget(folder)
 
 
 def _new_backend(backend: str, folder: str) -> Backend:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from caffe_lite import states
+from caffe_lite import states, unfinished
 from caffe_lite.errors import DataError
 from caffe_lite.proto.temporary import temporary_path
 from caffe_lite.states import State
@@ -197,6 +197,7 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
     import h5py
 
     temporary = temporary_path(Path(path))
+    unfinished.remember(temporary)
     try:
         with h5py.File(temporary, "w") as file:
 
@@ -214,6 +215,7 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
         raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
     finally:
         temporary.unlink(missing_ok=True)
+        unfinished.forget(temporary)
 
 
 def _reason(error: OSError) -> str:

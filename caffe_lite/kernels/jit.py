@@ -6,72 +6,32 @@
   that was optimised once and twice; where the compiler may reorder a sum or choose which product
   to fuse, their results differ in the last bits.  Strict arithmetic is the same in both, and costs
   a few hundredths of a training step: the matrix core asks for its fused multiply-adds itself.
-* ``cache``: a kernel is compiled once per machine.  Numba does not notice that a jitted function
-  in *another* file has changed, so the folder's name carries a hash of all kernel sources, of
-  numba's version and of the processor's features: an edit anywhere starts a clean cache, and a
-  package on a read-only disk still has one.
+* A kernel is compiled once per machine (`caffe_lite.kernels.cache`).  Numba does not notice that a
+  jitted function in *another* file has changed, so the cache's folder is named by a hash of all
+  kernel sources: an edit anywhere starts a clean one.
 
 ``NUMBA_DISABLE_JIT=1`` runs every kernel as plain Python.  ``NUMBA_CACHE_DIR`` moves the cache.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numba
 from numba import config
+from numba.core import event, sigutils
+from numba.core.ccallback import CFunc
 
-__all__ = ["cache_folder", "in_cache_folder", "inlined", "jit"]
+from caffe_lite.kernels import compiling
+from caffe_lite.kernels.cache import KernelCache
 
-
-def _user_cache() -> Path:
-    """The folder where this system keeps files that can be made again."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(os.environ["NUMBA_CACHE_DIR"])
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "caffe_lite"
-
-
-def cache_folder() -> Path:
-    """Where the compiled kernels of this version on this processor are kept."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
-    digest.update(numba.__version__.encode())
-    digest.update(llvm.get_host_cpu_name().encode())
-    digest.update(llvm.get_host_cpu_features().flatten().encode())
-    return _user_cache() / f"kernels-{digest.hexdigest()[:16]}"
-
-
-_CACHE_FOLDER = str(cache_folder())
-
-
-@contextmanager
-def in_cache_folder() -> Iterator[None]:
-    """What Numba is told to cache here goes to our folder."""
-    outside, config.CACHE_DIR = config.CACHE_DIR, _CACHE_FOLDER
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = outside
+__all__ = ["callback", "inlined", "jit"]
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a kernel that runs on the calling thread; any thread may call it."""
-    with in_cache_folder():
-        return numba.njit(function, cache=True, nogil=True, error_model="numpy")
+    return _compiled(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,5 +40,34 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     A call costs nothing then, whatever is passed: for steps that take plans and buffers, and that
     are short or called in one place.
     """
-    with in_cache_folder():
-        return numba.njit(function, cache=True, nogil=True, error_model="numpy", forceinline=True)
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    if config.DISABLE_JIT:
+        return function
+    kernel = numba.njit(function, nogil=True, error_model="numpy", **options)
+    kernel._cache = KernelCache(function)  # where `cache=True` would have put Numba's own
+    return kernel
+
+
+class _Listener(event.Listener):
+    """Numba's word that a kernel is compiled, not loaded."""
+
+    def on_start(self, event: Any) -> None:
+        compiling.begin()
+
+    def on_end(self, event: Any) -> None:
+        compiling.end()
+
+
+event.register("numba:compile", _Listener())
+
+
+def callback(signature: str, function: Callable[..., Any]) -> CFunc:
+    """Compile a function of C's calling convention; its `address` is for compiled code."""
+    types = sigutils.normalize_signature(signature)
+    compiled = CFunc(function, types, locals={}, options={})
+    compiled._cache = KernelCache(function)
+    compiled.compile()
+    return compiled

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from caffe_lite import arguments
+from caffe_lite import arguments, unfinished
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto.temporary import temporary_path
 
@@ -21,6 +21,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     # behind a link, the file that it names
     target = Path(os.path.realpath(arguments.path(path, "the file to write")))
     temporary = temporary_path(target)
+    unfinished.remember(temporary)
     try:
         write(temporary)
         _to_disk(temporary, os.O_RDWR)  # Windows flushes no file that is open for reading only
@@ -34,6 +35,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
         raise CaffeError(f"{path}: cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
+        unfinished.forget(temporary)
 
 
 def _to_disk(path: Path, flags: int) -> None:

@@ -23,11 +23,19 @@ class SignalHandler:
     Outside the main thread, where Python cannot handle signals, it has no effect.
     """
 
-    def __init__(self, sigint: Action = Action.STOP, sighup: Action = Action.SNAPSHOT) -> None:
-        self._effects = {signal.SIGINT: sigint}
+    def __init__(
+        self,
+        sigint: Action = Action.STOP,
+        sighup: Action = Action.SNAPSHOT,
+        snapshot_after_train: bool = True,
+    ) -> None:
+        self._effects: dict[int, Action] = {signal.SIGINT: sigint}
         if hasattr(signal, "SIGHUP"):
             self._effects[signal.SIGHUP] = sighup
+        self._snapshot_after_train = snapshot_after_train
         self._received: set[int] = set()
+        self._stopping = False
+        self._told_to_stop = False
         self._before: dict[int, Any] = {}
 
     def action(self) -> Action:
@@ -38,7 +46,30 @@ class SignalHandler:
                 return self._effects[number]
         return Action.NONE
 
+    def answer(self, number: int) -> str | None:
+        """What a signal does that has just come, in words for its sender; any thread may ask.
+
+        "" if it has no effect, None if it ends the program.
+        """
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        effect = self._effects.get(number)
+        if effect is Action.SNAPSHOT:
+            return f"{name}: writing a snapshot after this iteration"
+        if effect is Action.NONE:
+            return ""
+        if effect is None or self._told_to_stop:
+            return None
+        self._told_to_stop = True
+        also = ", with a snapshot" if self._snapshot_after_train else ""
+        again = "once more" if number == signal.SIGINT else "Ctrl-C"
+        return f"{name}: stopping after this iteration{also}; {again} to quit at once"
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        """Record a signal.  SIGINT, where it stops, raises KeyboardInterrupt the second time."""
+        stops = self._effects[number] is Action.STOP
+        if stops and self._stopping and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._stopping |= stops
         self._received.add(number)
 
     def __enter__(self) -> SignalHandler:

@@ -116,3 +116,27 @@ def test_a_log_that_nobody_reads_ends_the_program():
 )
 def test_duration(seconds, text):
     assert log.duration(seconds) == text
+
+
+def test_compiling_is_a_line_of_the_log_now_and_then(logger, capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(log.time, "monotonic", lambda: clock[0])
+    notice = log.CompileNotice(log.start(1))
+    for clock[0], seconds in ((0.0, 1.0), (9.9, 10.9), (10.0, 11.0), (11.0, None)):
+        notice(seconds, 'layer 5 of 12 "conv2"' if seconds == 1.0 else "")
+    lines = [line.partition("] ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        'compiling kernels for this machine (first run only): layer 5 of 12 "conv2", 1s',
+        "compiling kernels for this machine (first run only): 11s",
+    ]
+
+
+def test_compiling_is_the_progress_line_of_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    terminal = Terminal()
+    notice = log.CompileNotice(log.GlogHandler(terminal))
+    notice(14.2, 'layer 5 of 12 "conv2"')
+    assert terminal.getvalue().endswith('(first run only): layer 5 of 12 "conv2", 14s')
+    notice(None, "")
+    assert terminal.getvalue().endswith("\r\x1b[K")

@@ -355,3 +355,20 @@ def test_a_layer_more_moves_no_other_layers_numbers() -> None:
     assert not np.array_equal(two.params["ip0"][0].data, two.params["ip1"][0].data)
     unseeded = caffe.Net(source(SMALL), caffe.TRAIN)
     assert not np.array_equal(unseeded.params["ip1"][0].data, one.params["ip1"][0].data)
+
+
+def test_the_layer_that_runs_is_known_to_who_waits_for_its_kernels(tmp_path):
+    from caffe_lite.kernels import compiling
+
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        'layer { name: "a" type: "Power" bottom: "x" top: "y" power_param { scale: 2 } }'
+        'layer { name: "b" type: "Power" bottom: "y" top: "z" power_param { shift: 1 } }'
+    )
+    seen = []
+    with caffe.Net(str(path), caffe.TEST) as net:
+        net.before_forward(lambda index: seen.append(compiling._purposes[-1]()))
+        net.forward()
+    assert seen == ['layer 1 of 3 "in"', 'layer 2 of 3 "a"', 'layer 3 of 3 "b"']
+    assert not compiling._purposes

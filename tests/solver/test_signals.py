@@ -14,7 +14,6 @@ def test_each_signal_is_told_once():
     with SignalHandler() as handler:
         assert handler.action() is Action.NONE
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
         assert handler.action() is Action.STOP
         assert handler.action() is Action.NONE
     assert signal.getsignal(signal.SIGINT) is before
@@ -41,3 +40,37 @@ def test_other_threads_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [(before, Action.NONE)]
+
+
+def test_a_second_ctrl_c_interrupts_where_the_first_stops():
+    with SignalHandler() as handler:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert handler.action() is Action.STOP
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    with SignalHandler(sigint=Action.SNAPSHOT) as handler:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert handler.action() is Action.SNAPSHOT
+        assert handler.action() is Action.NONE
+
+
+@pytest.mark.parametrize(
+    ("effect", "snapshot", "first", "second"),
+    [
+        (Action.STOP, True, "iteration, with a snapshot; once more to quit at once", None),
+        (Action.STOP, False, "stopping after this iteration; once more to quit at once", None),
+        (Action.SNAPSHOT, True, "a snapshot after this iteration", "a snapshot after this iter"),
+        (Action.NONE, True, "", ""),
+    ],
+)
+def test_what_a_signal_does_is_told_its_sender(effect, snapshot, first, second):
+    handler = SignalHandler(effect, snapshot_after_train=snapshot)
+    for expected in (first, second):
+        answer = handler.answer(signal.SIGINT)
+        if expected:
+            assert answer.startswith("Ctrl-C: ")
+            assert expected in answer
+        else:
+            assert answer == expected
+    assert handler.answer(signal.SIGTERM) is None

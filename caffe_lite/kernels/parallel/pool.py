@@ -21,10 +21,10 @@ import os
 import threading
 
 import numpy as np
-from numba import carray, cfunc, config
+from numba import carray, config
 from numba.cpython.unsafe.numbers import trailing_zeros
 
-from caffe_lite.kernels.jit import in_cache_folder, jit
+from caffe_lite.kernels.jit import callback, jit
 from caffe_lite.kernels.parallel.atomic import (
     add,
     call,
@@ -146,8 +146,7 @@ class Pool:
         whole = np.zeros(_WORDS + LINE, np.int64)
         start = -whole.ctypes.data // whole.itemsize % LINE
         self.state = whole[start : start + _WORDS]
-        with in_cache_folder():
-            share = cfunc("int64(int64, int64, int64, int64, int64)", cache=True)(_share)
+        share = callback("int64(int64, int64, int64, int64, int64)", _share)
         self.state[SHARE] = share.address
         self.state[_ACQUIRE] = _address_of("PyThread_acquire_lock")
         self.state[_ACQUIRE_TIMED] = _address_of("PyThread_acquire_lock_timed")

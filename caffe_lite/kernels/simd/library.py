@@ -6,19 +6,15 @@ LLVM compiles a library to an object file in the cache folder, and kernels call 
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zlib
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import config
 
-from caffe_lite.kernels.jit import cache_folder
+from caffe_lite.kernels import cache, compiling
 from caffe_lite.kernels.simd.processor import CPU, FEATURES
 from caffe_lite.kernels.simd.signature import VectorFunction
 
@@ -39,6 +35,7 @@ class Library:
     def __init__(self, name: str) -> None:
         self.name = name
         self.functions: dict[str, VectorFunction] = {}
+        self.sources: set[str] = set()
         self.engines: dict[int, Any] = {}
 
     def function(
@@ -65,6 +62,7 @@ class Library:
         if name in self.functions:
             raise ValueError(f"{name}: there are two of this name")
         self.functions[name] = function
+        self.sources.add(code.__code__.co_filename)
         if config.DISABLE_JIT:
             return plain or function.run
 
@@ -91,13 +89,13 @@ class Library:
         machine = target.create_target_machine(
             cpu=CPU, features=FEATURES, opt=3, reloc="pic", codemodel="jitdefault", jit=True
         )
-        mark = zlib.crc32((CPU + FEATURES).encode())
-        path = cache_folder() / f"{self.name}{bits}-{mark:08x}.o"
-        try:
-            code = path.read_bytes()
-        except OSError:
-            code = machine.emit_object(self.module(bits))
-            _keep(path, code)
+        name, sources = f"{self.name}{bits}.o", sorted(map(cache.stamp, self.sources))
+        purpose = repr((name, CPU, FEATURES, sources))
+        code = cache.read(name, purpose)
+        if code is None:
+            with compiling.used_for(lambda: "vector code"), compiling.at_work():
+                code = machine.emit_object(self.module(bits))
+            cache.write(name, purpose, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
@@ -122,15 +120,3 @@ class Library:
 if not config.DISABLE_JIT:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """Write a file at once or not at all; a disk that cannot be written to is no error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except OSError:
-        pass

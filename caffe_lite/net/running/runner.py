@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from caffe_lite.errors import CaffeError, NetError
+from caffe_lite.kernels import compiling
 from caffe_lite.limits import Budget
 from caffe_lite.net import log
 from caffe_lite.net.errors import located
@@ -56,6 +57,7 @@ class Runner:
         self._wires = wires
         self._plan = plan
         self._forward_only = False
+        self._layer = 0  # that runs
         self._single = steps.single_steps(links, plan.bottoms)
         self._losses = [
             [top for top, weight in zip(link.top, link.layer.loss_weights, strict=False) if weight]
@@ -83,11 +85,11 @@ class Runner:
         whole = start == 0 and end == len(self._links) - 1
         fused = whole and not (before or after or debug)
         loss = 0.0
-        with self._running:
+        with self._running, compiling.used_for(self._running_layer):
             if not fused:
                 self._unfold()
             for step in self.steps.forward if fused else self._single.forward[start : end + 1]:
-                index = step.layers[-1]
+                index = self._layer = step.layers[-1]
                 for hook in before:
                     hook(index)
                 try:
@@ -101,6 +103,11 @@ class Runner:
                 for hook in after:
                     hook(index)
         return loss
+
+    def _running_layer(self) -> str:
+        """The layer that runs, for whoever waits for its kernels to be compiled."""
+        layer = self._nodes[self._layer]
+        return f'layer {self._layer + 1} of {len(self._nodes)} "{layer.param.name}"'
 
     def _unfold(self) -> None:
         """Before layers run one by one: give them what a fused forward has left out."""
@@ -141,13 +148,13 @@ class Runner:
         whole = start == len(self._links) - 1 and end == 0
         fused = whole and not (before or after or debug)
         chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
-        with self._running:
+        with self._running, compiling.used_for(self._running_layer):
             if self._asked_at != self._budget.changes:
                 self.ask_for_gradients()
             if not fused:
                 self._unfold()
             for step in reversed(chosen):
-                index = step.layers[0]
+                index = self._layer = step.layers[0]
                 for hook in before:
                     hook(index)
                 if self._plan.layers[index]:
