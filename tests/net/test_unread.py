@@ -97,11 +97,11 @@ def test_a_loss_says_what_it_does_not_read() -> None:
         ),
         (
             'type: "Eltwise" eltwise_param { operation: STOCHASTIC_SUM }',
-            r"net:2:77: .* STOCHASTIC_SUM is a value of a fork of Caffe \(yjxiong\) that is",
+            r"net:2:83: .* STOCHASTIC_SUM is a value of a fork of Caffe \(yjxiong\) that is",
         ),
         (
             'type: "EuclideanLoss" bottom: "x" loss_param { normalization: PRE_FIXED }',
-            r"net:2:92: .* PRE_FIXED is a value of a fork of Caffe \(Intel\)",
+            r"net:2:102: .* PRE_FIXED is a value of a fork of Caffe \(Intel\)",
         ),
     ],
 )
