@@ -46,8 +46,8 @@ ROOMS = {"kernels": levels("kernel-rooms"), "net": levels("net-rooms")}
 # Where a level says too much: what else of the package these may import.
 ONLY = {
     "kernels": set(),
-    "proto": {"errors"},
-    "data": {"errors", "rng", "proto", "kernels.image"},
+    "proto": {"errors", "limits", "reading"},
+    "data": {"errors", "limits", "reading", "rng", "proto", "kernels.image"},
 }
 FAMILY = 99  # the level of a family of kernels, above all that setup.cfg names
 KERNELS_OF = {  # the rooms of families whose kernels are more than a file

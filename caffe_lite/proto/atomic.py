@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from caffe_lite.errors import CaffeError
@@ -11,7 +12,14 @@ from caffe_lite.proto.temporary import temporary_path
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
-    """Let `write` make a temporary file, then put it in the place of `path`.
+    """Let `write` make a temporary file, then put it in the place of `path`; see `replacing`."""
+    with replacing(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The name of a temporary file for the block to write, which then takes the place of `path`.
 
     A kill at any moment leaves the old file or the new one, on the disk and not only in the
     system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
@@ -20,7 +28,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     target = Path(os.path.realpath(path))  # behind a link, the file that it names
     temporary = temporary_path(target)
     try:
-        write(temporary)
+        yield temporary
         _to_disk(temporary, os.O_RDWR)  # Windows flushes no file that is open for reading only
         os.replace(temporary, target)
         if os.name == "posix":  # elsewhere a folder cannot be opened
