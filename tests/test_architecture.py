@@ -47,7 +47,7 @@ ROOMS = {"kernels": levels("kernel-rooms"), "net": levels("net-rooms")}
 ONLY = {
     "kernels": set(),
     "proto": {"errors", "limits", "reading"},
-    "data": {"errors", "limits", "reading", "rng", "proto", "kernels.image"},
+    "data": {"errors", "limits", "reading", "rng", "states", "proto", "kernels.image"},
 }
 FAMILY = 99  # the level of a family of kernels, above all that setup.cfg names
 KERNELS_OF = {  # the rooms of families whose kernels are more than a file
