@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))  # behind a link, the file that it names
     temporary = temporary_path(target)
     try:
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise OSError(errno.ENODEV, "it is a device or a pipe, not a file")
         yield temporary
         _to_disk(temporary, os.O_RDWR)  # Windows flushes no file that is open for reading only
         os.replace(temporary, target)
