@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from caffe_lite.as_caffe import install_as_caffe as install_as_caffe
     from caffe_lite.blob import Blob as Blob
     from caffe_lite.classifier import Classifier as Classifier
+    from caffe_lite.data.outputs import allow_any_output as allow_any_output
     from caffe_lite.detector import Detector as Detector
     from caffe_lite.errors import CaffeError as CaffeError
     from caffe_lite.glog import init_log as init_log
@@ -77,6 +78,7 @@ _HOME = {
     "SGDSolver": "solver.solver",
     "Solver": "solver.solver",
     "Timer": "pycaffe.timer",
+    "allow_any_output": "data.outputs",
     "allow_python_layers": "layers.python",
     "classifier": "",
     "coord_map": "",

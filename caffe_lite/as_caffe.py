@@ -58,12 +58,14 @@ class _Finder(MetaPathFinder, Loader):
             module.__spec__ = alias.loader_state
 
 
-def install_as_caffe(python_layers: bool = False) -> None:
+def install_as_caffe(python_layers: bool = False, any_output: bool = False) -> None:
     """Make ``import caffe``, and all its submodules, mean caffe_lite in this process.
 
     `python_layers` permits all nets to import and run the modules that their layers of type
     Python name, as pycaffe does; without it, the modules must be imported, or each net be
-    allowed to.  Raises CaffeError if another ``caffe`` has been imported already.
+    allowed to.  `any_output` permits all nets to write and replace any file, as pycaffe does;
+    without it, they write in the current folder only.  Raises CaffeError if another ``caffe`` has
+    been imported already.
     """
     present = sys.modules.get(THEIRS)
     # a file caffe.py that calls this is still being imported: it is what is to be replaced
@@ -80,6 +82,10 @@ def install_as_caffe(python_layers: bool = False) -> None:
         from caffe_lite.layers.python import allow_python_layers
 
         allow_python_layers()
+    if any_output:
+        from caffe_lite.data.outputs import allow_any_output
+
+        allow_any_output()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -93,11 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="let nets import and run the modules that their Python layers name",
     )
+    parser.add_argument(
+        "--allow-any-output",
+        action="store_true",
+        help="let layers write files outside of the current folder, and replace any file",
+    )
     parser.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     parser.add_argument("program", help="a Python file")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
     given = parser.parse_args(arguments)
-    install_as_caffe(given.allow_python_layers)
+    install_as_caffe(given.allow_python_layers, given.allow_any_output)
     sys.argv = [given.program, *given.arguments]
     if given.module:
         sys.path.insert(0, os.getcwd())

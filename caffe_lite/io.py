@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from caffe_lite import arguments
 from caffe_lite.data import datum as datums
+from caffe_lite.data import images
 from caffe_lite.errors import CaffeError, DataError
 from caffe_lite.limits import check_memory
 from caffe_lite.proto import blobs, caffe_pb2
@@ -124,15 +125,13 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
     grey file is repeated three times for `color`; transparency is dropped; 16 bits keep their
     depth.  Raises DataError for a file that is missing or no image.
     """
-    from PIL import Image
-
-    filename = arguments.path(filename, "the image")
+    name = arguments.path(filename, "the image")
+    encoded = images.read_bytes(name)
     try:
-        with Image.open(filename) as image:
+        with images.opened(encoded) as image:
             pixels = _pixels(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
-        raise DataError(f'cannot read the image "{os.fspath(filename)}": {reason}') from None
+    except DataError as error:
+        raise DataError(f'cannot read the image "{name}": {error.message}') from None
     if color and pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if not color and pixels.shape[2] == 3:

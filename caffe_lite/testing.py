@@ -164,6 +164,7 @@ class Rig:
         if in_place:
             self.top[0] = self.bottom[0]
         self.layer: Layer = cls(param, dtype, np.random.default_rng(7))
+        self.layer.any_output = True  # in the folder of the test
         self.layer.build(self.bottom, self.top)
         self.link = Link(self.layer, self.bottom, self.top)
         if isinstance(case, Case) and case.feed:

@@ -124,8 +124,10 @@ def _channel_means(path: str, channels: int) -> Array:
 
 
 def _labels(path: str) -> list[str]:
+    from caffe_lite import reading
+
     try:
-        return Path(path).read_text("utf-8", "replace").splitlines()
+        return reading.read_text(path, "replace").splitlines()
     except OSError as error:
         raise _error(f'cannot read the labels "{path}": {error.strerror}') from None
 

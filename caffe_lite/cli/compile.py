@@ -149,7 +149,7 @@ def _run_phase(
     state.stage.extend(flags.stages(args))
     _compile_transformers(source.nodes, state)
     stand_ins.replace(source, shapes)
-    with Net(source, python_layers=args.allow_python_layers) as net:
+    with Net(source, **flags.permissions(args)) as net:
         _run_once(net)
 
 
@@ -244,4 +244,4 @@ def _make_solver(
         cls = solver_class(param.type)
     except CaffeError as error:
         raise settings.refuse("type", error.message) from None
-    return cls(settings, python_layers=args.allow_python_layers)
+    return cls(settings, **flags.permissions(args))

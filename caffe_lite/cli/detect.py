@@ -106,10 +106,11 @@ def _read_names(path: str) -> list[str]:
 
 
 def _read(path: str) -> str:
+    from caffe_lite import reading
     from caffe_lite.errors import DataError
 
     try:
-        return Path(path).read_text("utf-8", "surrogateescape")
+        return reading.read_text(path)
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror}') from None
 
@@ -130,13 +131,10 @@ def _write_hdf5(path: str, detections: Sequence[Mapping[str, Any]]) -> None:
     import h5py
     import numpy as np
 
-    from caffe_lite.proto.files import write_atomically
+    from caffe_lite.proto.hdf5_writing import new_hdf5
 
-    def write(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file:
-            names = [each["filename"] for each in detections]
-            file.create_dataset("filename", data=names, dtype=h5py.string_dtype())
-            for name in ("window", "prediction"):
-                file.create_dataset(name, data=np.array([each[name] for each in detections]))
-
-    write_atomically(path, write)
+    with new_hdf5(path) as file:
+        names = [each["filename"] for each in detections]
+        file.create_dataset("filename", data=names, dtype=h5py.string_dtype())
+        for name in ("window", "prediction"):
+            file.create_dataset(name, data=np.array([each[name] for each in detections]))

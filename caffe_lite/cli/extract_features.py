@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "device", metavar="CPU|GPU", nargs="?", choices=("CPU", "GPU"), help="accepted: always CPU"
     )
     parser.add_argument("device_id", metavar="ID", nargs="?", type=flags.size, help="not used")
-    flags.add_python_layers(parser)
+    flags.add_permissions(parser)
     flags.add_memory_limit(parser)
     flags.add_log(parser)
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     for database in databases:
         refuse_existing(database)
     with (
-        Net(args.model, caffe_pb2.TEST, python_layers=args.allow_python_layers) as net,
+        Net(args.model, caffe_pb2.TEST, **flags.permissions(args)) as net,
         ExitStack() as stack,
     ):
         net.copy_from(args.weights)

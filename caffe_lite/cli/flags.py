@@ -6,9 +6,9 @@ import argparse
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from caffe_lite import glog
+from caffe_lite import glog, reading
 from caffe_lite.cli import UsageError
 from caffe_lite.cli.parser import Switch
 
@@ -42,8 +42,7 @@ def expand_files(words: Iterable[str], within: tuple[str, ...] = ()) -> list[str
 
 def _flags_in(path: str) -> Iterator[str]:
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
+        lines = [line.strip() for line in reading.read_text(path, "strict").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UsageError(
@@ -76,7 +75,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add(parser, "level", "the net's level", type=int)
     add(parser, "stage", "the net's stages, separated by commas", default="")
     add(parser, "gpu", "accepted, but has no effect: everything runs on the CPU")
-    add_python_layers(parser)
+    add_permissions(parser)
     add_memory_limit(parser)
     add_log(parser)
 
@@ -90,6 +89,21 @@ def add_memory_limit(parser: argparse.ArgumentParser) -> None:
         type=byte_size,
         metavar="SIZE",
     )
+
+
+def add_permissions(parser: argparse.ArgumentParser) -> None:
+    """Add -allow-python-layers and -allow-any-output."""
+    add_python_layers(parser)
+    add_switch(
+        parser,
+        "allow-any-output",
+        "allow layers to write files outside of the current folder, and to replace any file",
+    )
+
+
+def permissions(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of a Net or Solver for the flags of `add_permissions`."""
+    return {"python_layers": args.allow_python_layers, "any_output": args.allow_any_output}
 
 
 def add_python_layers(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +192,7 @@ def build_net(args: argparse.Namespace) -> Net:
         caffe_pb2.Phase.Value(args.phase),
         args.level or 0,
         stages(args),
-        python_layers=args.allow_python_layers,
+        **permissions(args),
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from caffe_lite.cli import UsageError, flags
 
+LARGEST_ARRAY = 1 << 33  # bytes
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -76,16 +78,21 @@ def read_mean(path: str) -> npt.NDArray[np.float32]:
 
 def read_array(path: str) -> npt.NDArray[Any]:
     """The array in an .npy file.  Raises DataError for any other file."""
+    import io
+
     import numpy as np
 
+    from caffe_lite import reading
     from caffe_lite.errors import DataError
 
     try:
-        array = np.load(path)
+        content = reading.read_bytes(path, LARGEST_ARRAY)
     except OSError as error:
-        raise DataError(f'cannot read "{path}": {error.strerror or error}') from None
-    except (ValueError, EOFError):
-        raise DataError(f'"{path}" is not an .npy file of a numeric array') from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise DataError(f'cannot read "{path}": {error.strerror}') from None
+    try:
+        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except Exception:  # its header is Python, and read as such: every kind is possible
+        array = None
+    if array is None or array.dtype.kind not in "fiu":
         raise DataError(f'"{path}" is not an .npy file of a numeric array')
     return array

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     with (
         get_solver(
             source,
-            python_layers=args.allow_python_layers,
+            **flags.permissions(args),
             continue_on_nan=args.continue_on_nan,
             keep_snapshots=args.keep_snapshots,
         ) as solver,

@@ -6,7 +6,6 @@ OUT may be the same file as IN.  Comments are lost.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from caffe_lite.cli import flags
 from caffe_lite.cli.streams import say
@@ -74,9 +73,10 @@ def _unchanged(same: bool) -> str:
 
 def _content(path: str) -> str:
     """The text of a file; bytes that are not UTF-8 become lone surrogates."""
+    from caffe_lite import reading
     from caffe_lite.errors import CaffeError
 
     try:
-        return Path(path).read_text("utf-8", "surrogateescape")
+        return reading.read_text(path)
     except OSError as error:
         raise CaffeError(f"{path}: cannot be read: {error.strerror}") from None

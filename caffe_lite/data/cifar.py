@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import reading
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.errors import DataError
 
@@ -27,7 +28,7 @@ def read_batch(path: str) -> tuple[Array, Array]:
     that is missing or does not consist of whole records.
     """
     try:
-        content = np.fromfile(path, np.uint8)
+        content = np.frombuffer(reading.read_bytes(path), np.uint8)
     except OSError as error:
         raise DataError(f'cannot read the CIFAR-10 batch "{path}": {error.strerror}') from None
     if not content.size or content.size % RECORD_SIZE:

@@ -226,10 +226,13 @@ def open_db(source: str, backend: str) -> Cursor:
         from caffe_lite.data.db_leveldb import LevelDbCursor
 
         cursor = LevelDbCursor(source)
-    if cursor.read() is None:
+    try:
+        if cursor.read() is None:
+            raise DataError(f'the database "{source}" is empty')
+        cursor.rewind()
+    except BaseException:
         cursor.close()
-        raise DataError(f'the database "{source}" is empty')
-    cursor.rewind()
+        raise
     return cursor
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
+from caffe_lite import reading
 from caffe_lite.data.db import Cursor, Handles, no_record_from
 from caffe_lite.errors import DataError
+
+FOOTER = 48  # bytes at the end of a table: two blocks, by place and size, and the magic number
+MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
+TRAILER = 5  # bytes after a block: how it is packed, and its checksum
 
 _handles = Handles()
 
@@ -30,17 +36,54 @@ def _open_existing(source: str) -> Any:
     if not os.path.isfile(os.path.join(source, "CURRENT")):
         raise DataError(f'"{source}" is not a LevelDB: it has no file CURRENT')
     try:
-        return plyvel.DB(source, create_if_missing=False, max_open_files=100)
-    except plyvel.Error as error:
+        _check_files(source)
+        options = {"create_if_missing": False, "max_open_files": 100, "paranoid_checks": True}
+        return plyvel.DB(source, **options)
+    except (plyvel.Error, OSError) as error:
         raise DataError(f'cannot open the LevelDB "{source}": {_reason(error)}') from None
 
 
+def _check_files(folder: str) -> None:
+    """Refuse what the library trusts: files that are none, and tables without a valid end.
+
+    The library asks for as much memory as the end of a table says that its index has, and ends the
+    process when it gets none.  All else in its files has a checksum.
+    """
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):  # the library leaves it alone
+            continue
+        size = reading.require_regular(path)
+        if not name.endswith((".ldb", ".sst")):
+            continue
+        with reading.open_regular(path) as file:
+            file.seek(max(0, size - FOOTER))
+            footer = file.read(FOOTER)
+        if not footer.endswith(MAGIC) or not _are_inside(footer, size - FOOTER):
+            raise OSError(errno.EINVAL, f"the table {name} is damaged: it has no valid end")
+
+
+def _are_inside(footer: bytes, size: int) -> bool:
+    """Whether the two blocks that a table's end names are in its first `size` bytes."""
+    numbers, value, shift = [], 0, 0
+    for byte in footer[: -len(MAGIC)]:  # numbers in base 128, the lowest digit first
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(value)
+            value = shift = 0
+    blocks = list(zip(numbers[0:4:2], numbers[1:4:2]))
+    return len(blocks) == 2 and all(start + length + TRAILER <= size for start, length in blocks)
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     reason = error.args[0] if error.args else error
     text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
     if "lock" in text.lower():
         text += " (only one process can open it, and that process needs write permission)"
-    return text
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class LevelDbCursor(Cursor):
@@ -50,9 +93,13 @@ class LevelDbCursor(Cursor):
         self.source = source
         self._handle = _handles.acquire(source, _open_existing)
         self._error = _plyvel().Error
-        self._iterator = self._handle.database.raw_iterator(verify_checksums=True)
         self._closed = False
-        self.rewind()
+        try:
+            self._iterator = self._handle.database.raw_iterator(verify_checksums=True)
+            self.rewind()
+        except BaseException:
+            _handles.release(self._handle)
+            raise
 
     def rewind(self) -> None:
         """Go back to the first record."""

@@ -8,13 +8,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite import states
+from caffe_lite import reading, states
+from caffe_lite.data import images
 from caffe_lite.errors import CaffeError, DataError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.files import read_label_map, write_text
@@ -40,7 +40,7 @@ def read_pictures(path: str) -> list[Picture]:
     Raises DataError, with the line number, for any other line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = reading.read_text(path).split("\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     pictures = []
@@ -48,10 +48,10 @@ def read_pictures(path: str) -> list[Picture]:
         words = line.split()
         if not words:
             continue
-        size = words[1:]
-        if len(words) != 3 or not all(word.isdecimal() and int(word) for word in size):
-            raise DataError(f'{path}:{number}: "{line}" is not "name height width"')
-        pictures.append(Picture(words[0], int(size[0]), int(size[1])))
+        sides = [images.integer(word) or 0 for word in words[1:]]
+        if len(words) != 3 or min(sides) < 1:
+            raise DataError(f'{path}:{number}: "{line[:60]}" is not "name height width"')
+        pictures.append(Picture(words[0], *sides))
     if not pictures:
         raise DataError(f"{path}: names no image")
     return pictures
@@ -200,7 +200,15 @@ class DetectionWriter:
         except OSError as error:
             raise CaffeError(f'cannot make the folder "{folder}": {error.strerror}') from None
         for name, content in self._files():
-            write_text(os.path.join(folder, settings.output_name_prefix + name), content)
+            write_text(self._path(name), content)
+
+    def paths(self) -> list[str]:
+        """The files that it will write."""
+        return [self._path(name) for name, _ in self._files()]
+
+    def _path(self, name: str) -> str:
+        settings = self._settings
+        return os.path.join(settings.output_directory, settings.output_name_prefix + name)
 
     def _files(self) -> Iterator[tuple[str, str]]:
         """The ends of the files' names, and the contents."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from caffe_lite import states, unfinished
+from caffe_lite import reading, states
 from caffe_lite.errors import DataError
-from caffe_lite.proto.temporary import temporary_path
+from caffe_lite.limits import check_memory
+from caffe_lite.proto.hdf5_files import (
+    InvalidFileError,
+    check_dataset,
+    dataset_in,
+    is_hdf5,
+    opened,
+)
+from caffe_lite.proto.hdf5_writing import new_hdf5
 from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
@@ -126,19 +133,10 @@ class Hdf5Rows:
 
 def read_datasets(path: str, names: Sequence[str], dtype: npt.DTypeLike) -> list[Array]:
     """The datasets `names`, each (rows, ...), with equal numbers of rows, at least one."""
-    import h5py
-
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise DataError(f'there is no HDF5 file "{path}" (current folder: {os.getcwd()})')
-    try:
-        with h5py.File(path, "r") as file:
-            arrays = [_read_dataset(file, path, name, dtype) for name in names]
-    except OSError as error:
-        raise DataError(f'"{path}" cannot be read as HDF5: {error}') from None
-    except MemoryError:
-        raise DataError(
-            f'"{path}" does not fit in memory as a whole; split it into several files'
-        ) from None
+    with opened(path, DataError, names) as file:
+        arrays = [_read_dataset(file, name, dtype) for name in names]
     rows = {name: len(array) for name, array in zip(names, arrays, strict=True)}
     if len(set(rows.values())) > 1:
         raise DataError(f'"{path}": the datasets differ in their number of rows: {rows}')
@@ -147,45 +145,57 @@ def read_datasets(path: str, names: Sequence[str], dtype: npt.DTypeLike) -> list
     return arrays
 
 
-def _read_dataset(file: Any, path: str, name: str, dtype: npt.DTypeLike) -> Array:
-    import h5py
-
-    dataset = file.get(name)
-    if not isinstance(dataset, h5py.Dataset):
+def _read_dataset(file: Any, name: str, dtype: npt.DTypeLike) -> Array:
+    if name.split("/")[0] not in file:
         existing = ", ".join(sorted(file)) or "nothing"
-        raise DataError(f'"{path}" has no dataset "{name}" for the top; it has {existing}')
-    if dataset.dtype.kind not in "fiu":
-        raise DataError(f'"{path}": the dataset "{name}" is not numeric, but {dataset.dtype}')
-    if dataset.ndim < 1:
-        raise DataError(f'"{path}": the dataset "{name}" is a scalar; it must have rows')
+        raise InvalidFileError(f'has no dataset "{name}" for the top; it has {existing}')
+    dataset = dataset_in(file, name)
+    if dataset.shape == ():
+        raise InvalidFileError(f'the dataset "{name}" is a scalar; it must have rows')
+    check_dataset(dataset)
+    check_memory(
+        dataset.size * (dataset.dtype.itemsize + np.dtype(dtype).itemsize),
+        f'the dataset "{name}" of {dataset.shape}, which is read as a whole,',
+    )
     return np.ascontiguousarray(dataset[()], dtype)
 
 
 def _read_list(source: str) -> list[str]:
     try:
-        with open(source, encoding="utf-8", errors="surrogateescape") as file:
-            paths = file.read().split()
+        paths = reading.read_text(source).split()
     except OSError as error:
         raise DataError(
             f'cannot read the list of HDF5 files "{source}": {error.strerror}'
         ) from None
-    except ValueError as error:
-        raise DataError(f'the list of HDF5 files "{source}" is not text: {error}') from None
     if not paths:
         raise DataError(f'the list of HDF5 files "{source}" is empty')
     return paths
 
 
-def write_datasets(path: str, datasets: Mapping[str, Array]) -> None:
-    """Write an HDF5 file of these datasets, replacing an existing file."""
-    import h5py
+_MARK = "written_by"
+_WRITER = "HDF5Output of caffe_lite"
 
+
+def write_datasets(path: str, datasets: Mapping[str, Array]) -> None:
+    """Write an HDF5 file of these datasets, with the mark that `is_marked` looks for.
+
+    Raises CaffeError if it cannot be written; it is written whole or not at all.
+    """
+    with new_hdf5(path) as file:
+        file.attrs[_MARK] = _WRITER
+        for name, array in datasets.items():
+            file.create_dataset(name, data=array)
+
+
+def is_marked(path: str) -> bool:
+    """Whether this is an HDF5 file that `write_datasets` has written."""
+    if not is_hdf5(path):
+        return False
     try:
-        with h5py.File(path, "w") as file:
-            for name, array in datasets.items():
-                file.create_dataset(name, data=array)
-    except OSError as error:
-        raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
+        with opened(path, DataError, names=()) as file:
+            return bool(file.attrs.get(_MARK) == _WRITER)
+    except DataError:
+        return False
 
 
 @contextmanager
@@ -194,30 +204,14 @@ def growing_dataset(path: str, name: str) -> Iterator[Callable[[Array], None]]:
 
     The file has a temporary name and is renamed to `path` when the block ends without an error.
     """
-    import h5py
+    with new_hdf5(path) as file:
 
-    temporary = temporary_path(Path(path))
-    unfinished.remember(temporary)
-    try:
-        with h5py.File(temporary, "w") as file:
+        def append(rows: Array) -> None:
+            if name not in file:
+                file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+                return
+            start = len(file[name])
+            file[name].resize(start + len(rows), axis=0)
+            file[name][start:] = rows
 
-            def append(rows: Array) -> None:
-                if name not in file:
-                    file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-                    return
-                start = len(file[name])
-                file[name].resize(start + len(rows), axis=0)
-                file[name][start:] = rows
-
-            yield append
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f'cannot write the HDF5 file "{path}": {_reason(error)}') from None
-    finally:
-        temporary.unlink(missing_ok=True)
-        unfinished.forget(temporary)
-
-
-def _reason(error: OSError) -> str:
-    """The reason without the names of HDF5's functions that h5py adds."""
-    return os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        yield append

@@ -7,17 +7,29 @@ red, as in OpenCV and Caffe.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import reading
 from caffe_lite.data import png
-from caffe_lite.errors import DataError
+from caffe_lite.errors import CaffeError, DataError
 from caffe_lite.kernels.image import resize_bilinear, source_positions
 
 Array = npt.NDArray[Any]
+
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of the formats that OpenCV 4 reads, too.  Others may run programs (EPS)."""
+
+MOST_PIXELS = 1 << 26
+"""The most pixels of an image: 8192 x 8192, which take 0.7 GB while they are decoded.  Caffe's
+images have 256 x 256; those of a camera of 60 megapixels still fit."""
+
+LARGEST_PIXEL = 8  # bytes: 16 bits for each of four channels, not compressed
 
 
 def read(path: str, color: bool | None = True) -> Array:
@@ -32,34 +44,90 @@ def read(path: str, color: bool | None = True) -> Array:
 def read_bytes(path: str) -> bytes:
     """The bytes of an image file.  Raises DataError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return reading.read_bytes(path, LARGEST_PIXEL * most_pixels())
     except OSError as error:
         raise DataError(f'cannot read the image "{path}": {error.strerror}') from None
 
 
 def decode(encoded: bytes, color: bool | None = True) -> Array:
-    """Decode the bytes of a JPEG, PNG or other image file: (channels, height, width) uint8.
+    """Decode the bytes of an image file of one of `FORMATS`: (channels, height, width) uint8.
 
     `color` true gives three channels, false one.  Both drop transparency, keep the upper 8 of 16
     bits and apply the EXIF orientation.  None gives the file's own channels, 1, 3 or, with
-    transparency, 4, and ignores the orientation.  Raises DataError if this is not an image.
+    transparency, 4, and ignores the orientation.  Raises DataError if this is not an image, or
+    one of more than `most_pixels`.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
+    with opened(encoded) as image:
+        if color is False:
+            image.draft("L", None)  # JPEG: the stored luma, as in OpenCV
+        if color is not None:
+            ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(image, color)
+
+
+@contextmanager
+def opened(encoded: bytes) -> Iterator[Any]:
+    """The image in the bytes of a file, as Pillow opens it: decoded when its pixels are asked for.
+
+    The format is that of the content, whatever the file's name.  Raises DataError, for what goes
+    wrong in the block, too.
+    """
+    from PIL import Image
+
+    most = most_pixels()
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # Pillow has a limit of its own, above the usual one here
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            if color is False:
-                image.draft("L", None)  # JPEG: the stored luma, as in OpenCV
-            if color is not None:
-                ImageOps.exif_transpose(image, in_place=True)
-            return _pixels(image, color)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        check_pixels(*(webp_size(encoded) or (0, 0)))
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            check_pixels(*image.size)
+            yield image
+    except (CaffeError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large("an image") from None
+    except Exception as error:  # Pillow lets every kind through, also its warnings if they raise
         raise DataError(f"not an image that can be decoded: {_one_line(error)}") from None
 
 
+def most_pixels() -> int:
+    """The most pixels of an image, which OpenCV's OPENCV_IO_MAX_IMAGE_PIXELS sets.
+
+    Raises DataError if that is not a positive number.
+    """
+    given = os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS")
+    if given is None:
+        return MOST_PIXELS
+    if not (given.isascii() and given.isdecimal() and 0 < int(given[:20]) < 2**62):
+        raise DataError(f'OPENCV_IO_MAX_IMAGE_PIXELS must be a number of pixels, not "{given}"')
+    return int(given)
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Raise DataError for an image of more than `most_pixels`, before it is decoded or resized."""
+    if width * height > most_pixels():
+        raise _too_large(f"an image of {width} x {height} pixels")
+
+
+def _too_large(what: str) -> DataError:
+    return DataError(
+        f"{what} has more than the limit of {most_pixels()} pixels; "
+        "set OPENCV_IO_MAX_IMAGE_PIXELS to a higher one"
+    )
+
+
+def webp_size(encoded: bytes) -> tuple[int, int] | None:
+    """The width and height of an extended WebP, whose canvas Pillow makes as it opens the file."""
+    if encoded[:4] != b"RIFF" or encoded[8:16] != b"WEBPVP8X" or len(encoded) < 30:
+        return None
+    width, height = (int.from_bytes(encoded[at : at + 3], "little") for at in (24, 27))
+    return width + 1, height + 1
+
+
 def _one_line(error: Exception) -> str:
-    return str(error).split("\n")[0].split(" <")[0]
+    return str(error).split("\n")[0].split(" <")[0] or type(error).__name__
 
 
 def _pixels(image: Any, color: bool | None) -> Array:
@@ -133,24 +201,31 @@ def _positions(size: int, count: int) -> tuple[Array, Array]:
 def read_list(path: str) -> list[tuple[str, int]]:
     """The (file name, label) pairs of an image list: one per line, split at the last space.
 
-    Raises DataError, with the line number, for a line that does not end in an integer, and for a
-    list that is missing or empty.
+    Raises DataError, with the line number, for a line that does not end in an integer of 32 bits,
+    as a Datum's label, and for a list that is missing or empty.
     """
     items = []
     for number, line in text_lines(path, "image list"):
-        name, _, label = line.rpartition(" ")
-        try:
-            items.append((name.rstrip(), int(label)))
-        except ValueError:
-            name = ""
-        if not name:
+        name, _, digits = line.rpartition(" ")
+        label = integer(digits)
+        if not name or label is None:
             raise DataError(
                 f"{path}:{number}: a line must be a file name, a space and an integer label, "
                 f'not "{_beginning(line)}"'
             )
+        items.append((name.rstrip(), label))
     if not items:
         raise DataError(f'the image list "{path}" is empty')
     return items
+
+
+def integer(word: str) -> int | None:
+    """The integer of 32 bits that a word is, if it is one."""
+    try:
+        value = int(word)
+    except ValueError:
+        return None
+    return value if -(2**31) <= value < 2**31 else None
 
 
 def _beginning(line: str) -> str:
@@ -162,9 +237,9 @@ def _beginning(line: str) -> str:
 def text_lines(path: str, what: str) -> Iterator[tuple[int, str]]:
     """The line number, from 1, and the stripped text of each line that is not blank."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.strip()
+        lines = reading.read_text(path).split("\n")
     except OSError as error:
         raise DataError(f'cannot read the {what} "{path}": {error.strerror}') from None
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield number, line.strip()

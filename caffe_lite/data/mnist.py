@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
+import math
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import reading
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.errors import DataError
 from caffe_lite.rng import Streams
@@ -71,19 +75,28 @@ def siamese_records(pixels: Array, classes: Array, seed: int = 0) -> Iterator[tu
 def _read(path: str, magic: int, axes: int, what: str) -> Array:
     """The array in one IDX file: a magic number and the sizes, big-endian, then the bytes."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = reading.read_bytes(path)
         if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
+            content = _unpacked(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f'cannot read the {what} "{path}": {error}') from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f'cannot read the {what} "{path}": {reason}') from None
     header = np.frombuffer(content[: 4 * (1 + axes)], ">u4", min(len(content) // 4, 1 + axes))
     if len(header) < 1 + axes or header[0] != magic:
         raise DataError(f'"{path}" is not an IDX file of {what}, which starts with {magic}')
     shape = tuple(int(size) for size in header[1:])
     values = np.frombuffer(content, np.uint8, offset=4 * (1 + axes))
-    if values.size != np.prod(shape, dtype=np.int64):
+    if values.size != math.prod(shape):
         raise DataError(
             f'"{path}" should hold {what} of shape {shape}, but has {values.size} bytes'
         )
     return values.reshape(shape)
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What gzip has packed; at most as much as a file that is not packed may have."""
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        unpacked = file.read(reading.LARGEST_TEXT + 1)
+    if len(unpacked) > reading.LARGEST_TEXT:
+        raise OSError(errno.EFBIG, "it unpacks to more than 1 GB")
+    return unpacked

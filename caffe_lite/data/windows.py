@@ -81,10 +81,10 @@ class _WordReader:
             raise self._error('"#", which begins an image,')
 
     def integer(self, expected: str) -> int:
-        try:
-            return int(self.word(expected))
-        except ValueError:
-            raise self._error(expected) from None
+        value = images.integer(self.word(expected))
+        if value is None:
+            raise self._error(expected)
+        return value
 
     def real(self, expected: str) -> float:
         """A value rounded to float32, because Caffe compares it with float32 thresholds."""
@@ -95,7 +95,7 @@ class _WordReader:
 
     def _error(self, expected: str) -> DataError:
         number, word = self._words[self._at - 1]
-        return DataError(f'{self._path}:{number}: {expected} should be here, not "{word}"')
+        return DataError(f'{self._path}:{number}: {expected} should be here, not "{word[:60]}"')
 
 
 @dataclass(frozen=True)

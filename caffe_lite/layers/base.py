@@ -122,6 +122,8 @@ class Layer:
     """Set to False by the net if no backward follows forward: keep nothing for it."""
     lasting: ClassVar[tuple[str, ...]] = ()
     """Attributes, numbers and arrays, that a forward leaves for the next: part of the state."""
+    any_output: bool = False
+    """Set by the net: may it write outside of the current folder, and replace any file?"""
     heeds: ClassVar[frozenset[str]] = frozenset()
     """Fields that BVLC's type of this name does not read, but this layer does, those of its base
     classes included: parameter messages of other types, and what other Caffes added to its own and

@@ -11,8 +11,9 @@ import numpy as np
 
 from caffe_lite import arguments, fillers, glog, states
 from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.data import images, outputs
 from caffe_lite.data.datum import datum_to_array
-from caffe_lite.data.hdf5 import Hdf5Rows, write_datasets
+from caffe_lite.data.hdf5 import Hdf5Rows, is_marked, write_datasets
 from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
 from caffe_lite.data.transformer import DataTransformer, read_mean
@@ -21,7 +22,6 @@ from caffe_lite.errors import DataError, LayerError, OutOfMemory
 from caffe_lite.layers.base import Count, Layer, Source
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
-from caffe_lite.limits import check_memory
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
 
@@ -214,7 +214,7 @@ class ImageData(Prefetching):
             "new_width" if size[0] else "new_height",
             f"new_height {size[0]} and new_width {size[1]} must both be given, or neither",
         )
-        check_memory(3 * math.prod(size), f"an image of {size[0]} x {size[1]} pixels")
+        images.check_pixels(size[1], size[0])
         return ImageReader(self.config, self._transformer(), self.dtype, self.rng)
 
 
@@ -309,8 +309,9 @@ class HDF5Output(Layer):
     """Write two bottoms to an HDF5 file, as the datasets "data" and "label".
 
     bottom[0]: (N, ...), bottom[1]: (N, ...), at most four axes each; they are written with four,
-    as Caffe writes them.  The file is made by the first forward, replacing one of its name; a
-    second forward is refused, as in Caffe.
+    as Caffe writes them.  The file is made by the first forward; a second forward is refused, as
+    in Caffe.  It is in the current folder or below it, and replaces only a file that such a layer
+    has written; the net's `any_output` permits any file.
     """
 
     config_field = "hdf5_output_param"
@@ -329,6 +330,7 @@ class HDF5Output(Layer):
         """There is a file name in a folder that exists, and the bottoms have as many items."""
         name = self.config.file_name
         self.require(bool(name), "file_name", "names no file to write to")
+        self._require_place(name)
         folder = os.path.dirname(name) or "."
         self.require(os.path.isdir(folder), "file_name", f'there is no folder "{folder}"')
         for i, shape in enumerate(bottom):
@@ -340,6 +342,17 @@ class HDF5Output(Layer):
             data[0] == label[0],
             ".bottom[1]",
             f"has {label[0]} items, but the first bottom {data[0]}",
+        )
+
+    def _require_place(self, name: str) -> None:
+        problem = outputs.problem_with(name, self.any_output)
+        self.require(problem is None, "file_name", problem or "")
+        replaces = os.path.lexists(name) and not (self._written or is_marked(name))
+        self.require(
+            outputs.any_allowed(self.any_output) or not replaces,
+            "file_name",
+            f'"{name}" exists, and no HDF5Output has written it; remove it, choose another name, '
+            f"or allow it with {outputs.HOW}",
         )
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
@@ -354,6 +367,7 @@ class HDF5Output(Layer):
             "file_name",
             f'"{name}" is written already; as in Caffe, one net writes one batch',
         )
+        self._require_place(name)
         arrays = [blob.data.reshape(_four_axes(blob.shape)) for blob in bottom]
         write_datasets(name, dict(zip(("data", "label"), arrays, strict=True)))
         self._written = True

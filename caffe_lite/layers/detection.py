@@ -10,6 +10,7 @@ import numpy as np
 
 from caffe_lite import glog, states
 from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.data import outputs
 from caffe_lite.data.detections import FORMATS, DetectionWriter, read_names, read_pictures
 from caffe_lite.errors import CaffeError, LayerError
 from caffe_lite.kernels.boxes import decode
@@ -126,7 +127,11 @@ class DetectionOutput(Layer):
             raise LayerError(str(error), f"save_output_param.{field}") from None
         self._check_lists(names, len(pictures))
         labels = self._labels()
-        self._writer = DetectionWriter(settings, pictures, {i: names[i] for i in labels})
+        writer = DetectionWriter(settings, pictures, {i: names[i] for i in labels})
+        for path in writer.paths():
+            outside = outputs.problem_with(path, self.any_output)
+            self.require(outside is None, "save_output_param.output_directory", outside or "")
+        self._writer = writer
 
     def _labels(self) -> list[int]:
         """All but the background's."""

@@ -38,7 +38,9 @@ class Net:
     `state`.  Blob values are NumPy views: writing into ``net.blobs["data"].data`` writes into the
     net.
 
-    `python_layers` permits layers of type Python to import and run the modules that they name.
+    `python_layers` permits layers of type Python to import and run the modules that they name;
+    `any_output` permits layers to write files outside of the current folder, and to replace files
+    that no such layer has written.
     Raises PrototxtError, NetError, LayerError or WeightsError, each with its position in the file.
     """
 
@@ -52,6 +54,7 @@ class Net:
         *,
         dtype: npt.DTypeLike = np.float32,
         python_layers: bool = False,
+        any_output: bool = False,
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
             weights, phase, level = phase, level, 0
@@ -71,7 +74,7 @@ class Net:
         self.layers: list[Layer] = []
         self.budget = Budget()
         try:
-            self._build(source, python_layers)
+            self._build(source, python_layers, any_output)
         except BaseException:
             self.close()
             raise
@@ -80,7 +83,7 @@ class Net:
 
     # -- building --------------------------------------------------------------------------
 
-    def _build(self, source: nodes.NetSource, python_layers: bool) -> None:
+    def _build(self, source: nodes.NetSource, python_layers: bool, any_output: bool) -> None:
         selected = rules.select(source.nodes, self.state)
         left_out = rules.left_out(source.nodes, self.state)
         self.nodes = splits.insert_splits(selected, left_out)
@@ -95,6 +98,7 @@ class Net:
         streams = rng.streams()
         for index, (node, cls) in enumerate(zip(self.nodes, classes, strict=True)):
             layer = cls(node.param, self.dtype, streams.stream(node.name))
+            layer.any_output = any_output
             bottom = [self.blob_list[i] for i in self.wires.bottoms[index]]
             top = [self.blob_list[i] for i in self.wires.tops[index]]
             self.layers.append(layer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from caffe_lite import arguments, unfinished
@@ -12,7 +14,14 @@ from caffe_lite.proto.temporary import temporary_path
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
-    """Let `write` make a temporary file, then put it in the place of `path`.
+    """Let `write` make a temporary file, then put it in the place of `path`; see `replacing`."""
+    with replacing(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The name of a temporary file for the block to write, which then takes the place of `path`.
 
     A kill at any moment leaves the old file or the new one, on the disk and not only in the
     system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
@@ -23,7 +32,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     temporary = temporary_path(target)
     unfinished.remember(temporary)
     try:
-        write(temporary)
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise OSError(errno.ENODEV, "it is a device or a pipe, not a file")
+        yield temporary
         _to_disk(temporary, os.O_RDWR)  # Windows flushes no file that is open for reading only
         os.replace(temporary, target)
         if os.name == "posix":  # elsewhere a folder cannot be opened

@@ -11,6 +11,7 @@ A file's format is recognised by its content, never by its name.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from caffe_lite import arguments
+from caffe_lite import arguments, reading
 from caffe_lite.errors import (
     CaffeError,
     DataError,
@@ -39,12 +40,12 @@ from caffe_lite.proto.blobs import (
     same_legacy_shape,
 )
 from caffe_lite.proto.hdf5 import (
-    is_hdf5,
     read_state_hdf5,
     read_weights_hdf5,
     write_state_hdf5,
     write_weights_hdf5,
 )
+from caffe_lite.proto.hdf5_files import is_hdf5
 from caffe_lite.proto.nodes import NetSource, from_message
 from caffe_lite.proto.upgrade import upgrade_in_place, upgrade_solver
 from caffe_lite.proto.where import Where
@@ -201,7 +202,7 @@ def write_text(path: _Path, content: str) -> None:
 
 
 def _parse(path: _Path, message: Message) -> Where:
-    content = _read(path, PrototxtError, "a prototxt")
+    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT)
     head = content[:_HEAD]
     kind = _recognise(head)
     binary = _NOT_TEXT.search(head)
@@ -216,7 +217,7 @@ def _parse(path: _Path, message: Message) -> Where:
 
 
 def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
-    content = _read(path, error, what)
+    content = _read(path, error, what, LARGEST_MESSAGE)
     kind = _recognise(content[:_HEAD])
     if kind is None and not _NOT_TEXT.search(content[:_HEAD]):
         kind = "text (a prototxt?)"
@@ -231,19 +232,20 @@ def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
     return message
 
 
-def _read(path: _Path, error: type[CaffeError], what: str) -> bytes:
-    """The bytes of a file that is neither empty nor over 2 GB."""
+def _read(path: _Path, error: type[CaffeError], what: str, limit: int) -> bytes:
+    """The bytes of a file that is neither empty nor over the limit."""
     file = arguments.path(path, what)
     try:
-        if os.path.getsize(path) > LARGEST_MESSAGE:
-            raise error(f"{file}: over 2 GB, the limit of {what}; use HDF5")
-        content = Path(path).read_bytes()
+        content = reading.read_bytes(path, limit)
     except FileNotFoundError:
         raise error(f"{file}: no such file") from None
     except IsADirectoryError:
         raise error(f"{file}: is a folder; expected {what}") from None
     except OSError as problem:
-        raise error(f"{file}: cannot be read: {problem.strerror}") from None
+        too_large = problem.errno == errno.EFBIG and limit == LARGEST_MESSAGE
+        reason = f"over 2 GB, the limit of {what}; use HDF5"
+        message = reason if too_large else f"cannot be read: {problem.strerror}"
+        raise error(f"{file}: {message}") from None
     if not content:
         raise error(f"{file}: is empty; expected {what}")
     return content

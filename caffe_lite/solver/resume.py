@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from caffe_lite import glog, states
+from caffe_lite import glog, reading, states
 from caffe_lite.blob import Array
 from caffe_lite.errors import CaffeError, DataError, SolverError
 from caffe_lite.layers.base import Layer
@@ -76,7 +76,7 @@ def digest(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file.  Raises SolverError if it cannot be read."""
     found = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with reading.open_regular(path) as file:
             while chunk := file.read(1 << 20):
                 found.update(chunk)
     except OSError as error:
@@ -233,7 +233,7 @@ def read(path: str, largest: int) -> Run:
 def _parse(path: str, largest: int) -> State:
     """The member "run", whose text has the digest that the file names."""
     try:
-        with open(path, "rb") as file:
+        with reading.open_regular(path) as file:
             content = file.read(largest + 1)
     except OSError as error:
         raise SolverError(f"{path}: cannot be read: {error.strerror}") from None

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ class Solver:
         *,
         dtype: npt.DTypeLike = np.float32,
         python_layers: bool = False,
+        any_output: bool = False,
         continue_on_nan: bool = False,
         keep_snapshots: int | None = None,
     ) -> None:
@@ -78,12 +80,12 @@ class Solver:
         self.rule.check(self.param, self._settings.refuse)
         if self.param.snapshot:
             self._check_prefix()
-        self._build(dtype, python_layers)
+        self._build(dtype, python_layers, any_output)
         self._ask_for_memory()
         self._rule = self.rule(self.param, self.net.learnable)
         _log.info("Solver scaffolding done.")
 
-    def _build(self, dtype: npt.DTypeLike, python_layers: bool) -> None:
+    def _build(self, dtype: npt.DTypeLike, python_layers: bool, any_output: bool) -> None:
         param = self.param
         _log.info("Initializing solver from parameters:\n%s", param)
         self._settings.report_unread()
@@ -91,13 +93,14 @@ class Solver:
             modes.set_mode_gpu()
         if param.random_seed >= 0:
             rng.set_random_seed(param.random_seed)
-        self.net = Net(self._settings.train_net(), dtype=dtype, python_layers=python_layers)
+        build = partial(Net, dtype=dtype, python_layers=python_layers, any_output=any_output)
+        self.net = build(self._settings.train_net())
         try:
             for path in _split(param.weights):
                 _log.info("Finetuning from %s", path)
                 self.net.copy_from(path)
             for source in self._settings.test_nets():
-                test_net = Net(source, dtype=dtype, python_layers=python_layers)
+                test_net = build(source)
                 test_net.debug_info = param.debug_info
                 self.test_nets.append(test_net)
         except BaseException:

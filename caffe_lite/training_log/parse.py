@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from caffe_lite import reading
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto.atomic import write_atomically
 
@@ -34,7 +35,7 @@ _LINE = re.compile(
 )
 _CREATED = re.compile(r"Log file created at: (\d{4})/")
 _NAMED = re.compile(r"\.(\d{4})\d{4}-\d{6}\.")
-_NUMBER = r"([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)\b)"
+_NUMBER = r"([-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)\b)"
 _ITERATION = re.compile(r"Iteration (\d+)")
 _LOSS = re.compile(rf"Iteration \d+\b.*, loss = {_NUMBER}", re.IGNORECASE)
 _RATE = re.compile(rf"\blr = {_NUMBER}", re.IGNORECASE)
@@ -78,7 +79,7 @@ def read_lines(path: _PathLike) -> list[Line]:
     December to January.  Raises CaffeError for a file that is not a log.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = reading.read_text(path, "replace")
     except FileNotFoundError:
         raise CaffeError(f"{os.fspath(path)}: no such file") from None
     except OSError as error:
@@ -208,6 +209,7 @@ class _Reader:
             self._add(line.seconds, *output.groups())
 
     def _add(self, seconds: float, phase: str, number: str, name: str, value: str) -> None:
+        phase = phase.title()
         rows = self._log.train if phase == "Train" else self._log.test
         net = self._test_net if phase == "Test" else 0
         seen = self._seen[phase]

@@ -89,7 +89,7 @@ def test_hdf5(folder):
         (["ip", "db", "1", "lmdb"], 1, '"db" already exists'),
         (["ip", "db", "1", "hdf5"], 1, '"db" already exists'),
         (["ip", "no/f", "1", "lmdb"], 1, "there is no folder"),
-        (["ip", "no/f", "1", "hdf5"], 1, 'cannot write the HDF5 file "no/f": No such file'),
+        (["ip", "no/f", "1", "hdf5"], 1, "no/f: cannot be written: there is no folder"),
         (["ip,pool", "a,no/f", "1", "lmdb"], 1, "there is no folder"),
     ],
 )

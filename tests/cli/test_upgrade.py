@@ -75,7 +75,7 @@ def test_binary(folder, capsys):
         ("upgrade_net_proto_binary", "bad", "expected a caffemodel, but this is text"),
         ("upgrade_solver_proto_text", "nowhere", "nowhere: cannot be read: No such file"),
         ("upgrade_solver_proto_text", "bad", "bad:2:1: "),
-        ("upgrade_solver_proto_text", ".", ".: cannot be read: Is a directory"),
+        ("upgrade_solver_proto_text", ".", ".: cannot be read: it is a folder"),
     ],
 )
 def test_refusals(folder, capsys, command, source, says):

@@ -262,23 +262,58 @@ def test_lmdb_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         (tmp_path / "db").chmod(0o755)
 
 
-def test_lmdb_without_its_lock(
-    tmp_path: Path, source: str, backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if backend != "lmdb":
-        pytest.skip("LevelDB has no such mode")
-    import lmdb
-
-    real = lmdb.open
-
-    def fake(path: str, **options: Any) -> Any:
-        if options["lock"]:
-            raise lmdb.ReadonlyError(f"{path}: Permission denied")
-        return real(path, **options)
-
-    monkeypatch.setattr(lmdb, "open", fake)
-    with open_db(source, backend) as cursor:
+def test_reading_an_lmdb_leaves_nothing_in_its_folder(tmp_path: Path) -> None:
+    write_all(str(tmp_path / "db"), "lmdb", RECORDS)
+    (tmp_path / "db" / "lock.mdb").unlink()
+    with open_db(str(tmp_path / "db"), "lmdb") as cursor:
         assert list(cursor) == RECORDS
+        assert [path.name for path in (tmp_path / "db").iterdir()] == ["data.mdb"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such limit")
+@pytest.mark.parametrize("size", [0, 20_000, 150_000])
+def test_a_full_disk(tmp_path: Path, backend: str, size: int) -> None:
+    import resource
+
+    records = [(b"%04d" % index, os.urandom(3000)) for index in range(100)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(DataError) as error:
+            write_all(str(tmp_path / "db"), backend, records)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_leveldb_whose_tables_have_no_valid_end(tmp_path: Path) -> None:
+    plyvel = pytest.importorskip("plyvel")
+    source = tmp_path / "db"
+    write_all(str(source), "leveldb", RECORDS)
+    with closing(plyvel.DB(str(source))) as database:
+        database.compact_range()
+    (table,) = source.glob("*.ldb")
+    content = table.read_bytes()
+    sizes = b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+    for end in (sizes + content[-48 + len(sizes) :], content[-48:-1] + b"\0", b"short"):
+        table.write_bytes(content[:-48] + end)
+        with pytest.raises(DataError, match=f"the table {table.name} is damaged"):
+            open_db(str(source), "leveldb")
+    table.write_bytes(content)
+    with open_db(str(source), "leveldb") as cursor:
+        assert list(cursor) == RECORDS
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no named pipes")
+def test_a_leveldb_with_a_pipe(tmp_path: Path) -> None:
+    pytest.importorskip("plyvel")
+    write_all(str(tmp_path / "db"), "leveldb", RECORDS)
+    current = tmp_path / "db" / "CURRENT"
+    current.unlink()
+    os.mkfifo(current)
+    with pytest.raises(DataError, match=r"CURRENT|named pipe"):
+        open_db(str(tmp_path / "db"), "leveldb")
 
 
 def test_a_position_is_found_again(source: str) -> None:

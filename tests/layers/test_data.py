@@ -107,7 +107,8 @@ def test_input_without_a_shape() -> None:
     assert tops[0].shape == (4,)
 
 
-def test_hdf5_output_has_four_axes(tmp_path: Path) -> None:
+def test_hdf5_output_has_four_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "out.h5"
     bottoms = [Blob((2, 3)), Blob((2,))]
     bottoms[0].data[...] = [[1, 2, 3], [4, 5, 6]]

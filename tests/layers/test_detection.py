@@ -32,7 +32,8 @@ SAVED = """output_directory: "{folder}/out" output_name_prefix: "found_" output_
 
 
 @pytest.fixture
-def lists(tmp_path: Path) -> Path:
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "map.prototxt").write_text(MAP, encoding="utf-8")
     sizes = "a 40 60\nb 50 20\nc 30 30\n"
     (tmp_path / "sizes.txt").write_text(sizes, encoding="utf-8")
