@@ -1,12 +1,15 @@
 """Try the oldest and the newest versions of the dependencies that setup.cfg allows.
 
-    python tools/check_versions.py            both
-    python tools/check_versions.py oldest     each at its lower bound, on the oldest Python
-    python tools/check_versions.py newest     each as new as pip finds it, on the newest Python
+    python tools/check_versions.py                  all that follows
+    python tools/check_versions.py oldest           each at its lower bound, on the oldest Python
+    python tools/check_versions.py newest           each as new as pip finds it, on every Python
+    python tools/check_versions.py -pythons 3.12    on these Pythons only
+    python tools/check_versions.py -quick           a few tests as plain Python, in a minute or two
 
 Each gets a new virtual environment and a copy of the project, in which .ci/slice runs: the
-README's first command and a slice of the tests.  It takes some minutes, most of them to compile,
-and needs a package index, so it is not part of CI.
+README's first command and a slice of the tests.  A table at the end says what passed.  It takes
+some minutes for each, most of them to compile, and needs a package index, so it is not part of CI.
+Pythons are those that tools/pythons.py finds.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -28,6 +32,15 @@ from tools import pythons
 ROOT = pythons.ROOT
 EXTRAS = ["draw", "leveldb", "plot"]
 """The extras whose bounds are tried too."""
+QUICK = [
+    "tests/proto",
+    "tests/net/test_fuse.py",
+    "tests/solver/test_solver.py",
+    "tests/data/test_db.py",
+    "tests/data/test_hdf5.py",
+    "tests/data/test_images.py",
+]
+"""Tests of all that a dependency gives us."""
 BOUND = re.compile(r"^([\w.-]+)\s*>=\s*([\d.]+)")
 FOLDER = "Scripts" if sys.platform == "win32" else "bin"
 
@@ -53,18 +66,16 @@ def run(words: list[str], folder: Path, **variables: str) -> None:
         raise SystemExit(f"failed: {' '.join(words)}")
 
 
-def check(which: str, folder: Path) -> None:
+def check(which: str, version: str, folder: Path, quick: bool) -> None:
     """Make an environment with the oldest or the newest versions and run the slice in it."""
-    version = pythons.supported()[0 if which == "oldest" else -1]
     python = pythons.find(version)
     if python is None:
         raise SystemExit(f"this machine has no Python {version}")
-    start = time.monotonic()
-    environment = folder / which
+    environment = folder / f"{which}-{version}"
     run([python, "-m", "venv", str(environment)], folder)
     programs = environment / FOLDER
     own = str(programs / "python")
-    tree = folder / f"{which}-tree"
+    tree = folder / f"{which}-{version}-tree"
     run(["bash", str(ROOT / ".ci" / "fresh_tree"), str(tree)], ROOT)
     wanted = lower_bounds() if which == "oldest" else []
     constraints = folder / f"{which}.txt"
@@ -76,19 +87,41 @@ def check(which: str, folder: Path) -> None:
     # old packages use what new ones have deprecated; with the newest a warning is an error
     quiet = "-W ignore::DeprecationWarning" if which == "oldest" else ""
     settings = {"PATH": path, "VIRTUAL_ENV": str(environment), "PYTEST_ADDOPTS": quiet}
-    run(["bash", ".ci/slice"], tree, **settings)
-    print(f"{which} versions on Python {version}: {time.monotonic() - start:.0f} s", flush=True)
+    if quick:
+        run([own, "-m", "pip", "install", "-q", "pytest>=8.2"], tree)
+        run([own, "-m", "pytest", "-q", *QUICK], tree, NUMBA_DISABLE_JIT="1", **settings)
+    else:
+        run(["bash", ".ci/slice"], tree, **settings)
+
+
+def chosen(which: str | None, versions: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of oldest or newest and a Python: the oldest versions are for the oldest Python."""
+    at_hand = [version for version in pythons.supported() if pythons.find(version)]
+    wanted = list(versions) or at_hand
+    pairs = [("oldest", version) for version in (versions or pythons.supported()[:1])]
+    pairs += [("newest", version) for version in wanted]
+    return [pair for pair in pairs if which in (None, pair[0])]
 
 
 def main() -> int:
-    """Check what the command line names."""
+    """Check what the command line names; returns 1 if something failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("which", nargs="?", choices=["oldest", "newest"])
-    which = parser.parse_args().which
-    with tempfile.TemporaryDirectory() as folder:
-        for each in [which] if which else ["oldest", "newest"]:
-            check(each, Path(folder))
-    return 0
+    parser.add_argument("-pythons", nargs="+", default=[], choices=pythons.supported())
+    parser.add_argument("-quick", action="store_true", help="a few tests, as plain Python")
+    args = parser.parse_args()
+    table = []
+    for which, version in chosen(args.which, args.pythons):
+        start, result = time.monotonic(), "passed"
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                check(which, version, Path(folder), args.quick)
+            except SystemExit as error:
+                result = str(error)
+        seconds = time.monotonic() - start
+        table.append(f"{which:7s} Python {version:5s} {seconds:6.0f} s  {result}")
+    print("\n".join(table), flush=True)
+    return int(not all(line.endswith("passed") for line in table))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from caffe_lite.layers.registry import layer_class, layer_types
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.schema import if_unread, own_fork
 from caffe_lite.testing import Rig
-from tests.layers.test_every_layer import CASES
+from tests.every_case import CASES
 
 IGNORED = {
     "engine": "chooses between Caffe's own kernels and cuDNN's; there is one kind here",

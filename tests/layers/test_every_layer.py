@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 from numba.core.config import NUMBA_NUM_THREADS
 
-import tests.cases
 from caffe_lite.kernels.parallel import set_num_threads
 from caffe_lite.layers.registry import layer_types
 from caffe_lite.testing import (
@@ -25,13 +22,7 @@ from caffe_lite.testing import (
     results,
     run_check,
 )
-
-MODULES = [
-    importlib.import_module(f"tests.cases.{module.name}")
-    for module in pkgutil.iter_modules(tests.cases.__path__)
-]
-CASES: list[Case] = [case for module in MODULES for case in module.CASES]
-REFUSALS: list[Refusal] = [refusal for module in MODULES for refusal in module.REFUSALS]
+from tests.every_case import CASES, REFUSALS, SOME, label
 
 SOURCES = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
 NO_GRADIENT = SOURCES | {
@@ -70,12 +61,6 @@ SOMETIMES = {
 COMPUTES_NOTHING = {"HDF5Output"}  # it has neither a top nor a gradient
 
 
-def label(value: Case | Refusal | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value.type}-{' '.join(value.config.split())[:60]}"
-
-
 def checks_of(case: Case) -> list[str]:
     """The checks to run; every one for a case that cannot be built, so that each says why."""
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +84,7 @@ def test_every_case_has_checks() -> None:
     assert few == []
 
 
+@pytest.mark.skipif(SOME, reason="some families are left out")
 @pytest.mark.parametrize("check", CHECKS)
 def test_every_check_has_its_layer_types(check: str) -> None:
     types = {case.type for case, name in PAIRS if name == check}
@@ -141,6 +127,7 @@ def test_threads_do_not_change_a_bit(case: Case, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.skipif(SOME, reason="some families are left out")
 def test_every_type_has_a_case() -> None:
     covered = {case.type for case in CASES} | {"Python"}  # that has test_python.py
     assert sorted(set(layer_types()) - covered) == []

@@ -12,7 +12,7 @@ from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Buffer, Layer, Reads
 from caffe_lite.net.passes.memory import Life, place, share_workspaces
 from caffe_lite.testing import Case, Rig
-from tests.layers.test_every_layer import CASES, label
+from tests.every_case import CASES, label
 from tests.net import source
 
 # Every way in which blobs depend on each other: in place, splits, shared shapes, two branches,

@@ -13,7 +13,7 @@ from caffe_lite.layers._forks import FORK_OF
 from caffe_lite.layers.registry import layer_class
 from caffe_lite.net.passes.unread import unread_in_layer
 from caffe_lite.proto import caffe_pb2, text
-from tests.layers.test_every_layer import CASES
+from tests.every_case import CASES
 from tests.net import source
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }\n'

@@ -1,0 +1,1 @@
+"""Mutation testing: `__main__` runs it, `operators` makes the mutants."""

@@ -1,0 +1,105 @@
+"""Which tests belong to a module: first its own, then the wider ones of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Tests(NamedTuple):
+    """Files for pytest, and the families of cases that they are about; no family means all."""
+
+    paths: tuple[str, ...]
+    families: tuple[str, ...] = ()
+    compiled: bool = False
+    """Whether the kernels run compiled: for long tests, of modules that hold no kernels."""
+
+
+BATTERY = ("tests/layers/test_every_layer.py", "tests/layers/test_values.py")
+SHARED = {
+    "base": ("neuron", "linear", "shape", "batch_norm", "loss"),
+    "class_loss": ("softmax_loss", "loss", "focal_loss"),
+    "elementwise": ("neuron", "piecewise", "selu"),
+    "fusion": ("batch_norm", "arithmetic", "linear"),
+    "labels": ("classify", "softmax_loss", "margin", "ohem"),
+    "registry": ("neuron", "classify"),
+    "_matching": ("multibox",),
+    "description": ("neuron",),
+    "python": ("neuron",),
+}
+"""The families that show what the modules without cases of their own do."""
+ALSO = {
+    "layers/base": ("tests/net/test_net.py", "tests/net/test_chains.py"),
+    "layers/fusion": ("tests/net/test_fuse.py", "tests/net/test_chains.py"),
+    "layers/batch_norm": ("tests/net/test_fuse.py", "tests/net/test_chains.py",
+                          "tests/net/test_fork_norms.py"),
+    "layers/registry": ("tests/net/test_net.py",),
+    "layers/description": ("tests/layers/test_description.py",),
+    "layers/python": ("tests/layers/test_python.py",),
+    "layers/data": ("tests/layers/test_data.py", "tests/data/test_readers.py"),
+    "layers/detection": ("tests/layers/test_detection.py",),
+    "net/passes/unread": ("tests/proto/test_unread.py",),
+    "net/running/runner": ("tests/net/test_net.py", "tests/net/test_chains.py",
+                           "tests/net/test_fuse.py"),
+    "net/running/steps": ("tests/net/test_chains.py", "tests/net/test_fuse.py"),
+    "net/running/batches": ("tests/pycaffe/test_net.py",),
+    "net/net": ("tests/pycaffe/test_net.py", "tests/net/test_memory.py"),
+    "net/link": ("tests/net/test_plan.py", "tests/net/test_net.py"),
+    "net/weights": ("tests/net/test_net.py", "tests/pycaffe/test_net.py"),
+    "net/log": ("tests/net/test_net.py",),
+    "net/errors": ("tests/net/test_net.py",),
+    "solver/solver": ("tests/solver/test_edge_values.py",),
+    "solver/updates": ("tests/solver/test_solver.py", "tests/solver/test_edge_values.py"),
+    "solver/report": ("tests/solver/test_solver.py",),
+    "solver/snapshot": ("tests/solver/test_solver.py",),
+    "data/hdf5": ("tests/layers/test_data.py",),
+    "data/transformer": ("tests/layers/test_data.py",),
+    "data/readers": ("tests/layers/test_data.py",),
+    "data/db_lmdb": ("tests/data/test_db.py",),
+    "data/db_leveldb": ("tests/data/test_db.py",),
+    "data/png": ("tests/data/test_images.py",),
+    "proto/upgrade_v0": ("tests/proto/test_upgrade.py",),
+    "proto/where": ("tests/proto/test_text.py", "tests/proto/test_nodes.py"),
+    "proto/fields": ("tests/proto/test_text.py",),
+    "proto/literals": ("tests/proto/test_text.py",),
+    "proto/atomic": ("tests/proto/test_files.py",),
+    "proto/blobs": ("tests/proto/test_files.py", "tests/net/test_net.py"),
+    "proto/hdf5": ("tests/proto/test_files.py", "tests/net/test_net.py",
+                   "tests/solver/test_snapshot.py"),
+}  # fmt: skip
+"""More tests of a module's own."""
+WIDER = {
+    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py",
+               "tests/layers/test_every_field.py"),
+    "net": ("tests/net/test_chains.py", "tests/net/test_fuse.py", "tests/net/test_learnable.py",
+            "tests/net/test_memory.py", "tests/net/test_net.py", "tests/net/test_plan.py",
+            "tests/net/test_rules.py", "tests/net/test_splits.py", "tests/net/test_unread.py",
+            "tests/net/test_wiring.py", "tests/pycaffe/test_net.py"),
+    "solver": ("tests/solver", "tests/pycaffe/test_solver.py"),
+    "proto": ("tests/proto", "tests/net/test_net.py", "tests/net/test_unread.py",
+              "tests/solver/test_snapshot.py"),
+    "data": ("tests/data", "tests/layers/test_data.py", "tests/pycaffe/test_io.py"),
+}  # fmt: skip
+
+
+def tests_of(module: Path) -> Iterator[Tests]:
+    """The tests to run, the quickest first.  `module` is a path below ``caffe_lite/``."""
+    folder, name = module.parts[0], module.stem
+    key = module.with_suffix("").as_posix()
+    own: list[str] = []
+    families: tuple[str, ...] = ()
+    if folder == "layers":
+        families = SHARED.get(name, (name,))
+        own += BATTERY
+    mirror = f"tests/{folder}/test_{name}.py"
+    own += [path for path in (mirror, *ALSO.get(key, ())) if path not in own]
+    own = [path for path in own if (ROOT / path).exists()]
+    if own:
+        yield Tests(tuple(own), families)
+    wider = tuple(path for path in WIDER[folder] if path not in own)
+    yield Tests(wider, families)
+    if folder == "net":
+        yield Tests(("tests/net/test_random_nets.py",), compiled=True)
