@@ -8,6 +8,7 @@ from caffe_lite import cli
 from caffe_lite.cli import stand_ins
 from caffe_lite.cli.compilation import compilation
 from caffe_lite.errors import CaffeError
+from caffe_lite.kernels import cache
 from caffe_lite.kernels import jit as _jit
 from caffe_lite.proto import caffe_pb2, files
 from tests.project import MODELS, copy
@@ -35,7 +36,7 @@ def test_a_net_in_both_phases(folder, capsys):
     assert compile_("net.prototxt") == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(LINE.format("net.prototxt", "TRAIN, TEST"), lines[0])
-    assert lines[1] == f"compiled kernels are kept in {_jit.cache_folder()}"
+    assert lines[1] == f"compiled kernels are kept in {cache.cache_folder()}"
 
 
 def test_a_net_in_one_phase(folder, capsys):
