@@ -61,6 +61,15 @@ def test_shuffle_draws_files_and_rows_anew(tmp_path: Path) -> None:
     assert first != second
 
 
+def test_shuffle_draws_the_order_of_the_files_anew(tmp_path: Path) -> None:
+    """With a row for each file the order of the rows is that of the files."""
+    source = write(tmp_path, [1] * 5)
+    rounds = [tuple(found) for found in batches(source, 5, 12, shuffle=True)]
+    assert all(sorted(found) == list(range(5)) for found in rounds)
+    assert len(set(rounds)) > 6
+    assert batches(source, 5, 2) == [list(range(5))] * 2
+
+
 def failing(source: Any, says: str) -> None:
     with pytest.raises(DataError, match=says):
         Hdf5Rows(str(source), ["n", "x"], False, np.random.default_rng(1), np.float32)

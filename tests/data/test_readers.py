@@ -180,6 +180,20 @@ def test_rand_skip(make: Make) -> None:
         make(IMAGES % "rand_skip: 4000")
 
 
+def test_a_skip_as_long_as_the_list_is_refused(make: Make) -> None:
+    """rand_skip 5 draws 0 to 4, and Caffe refuses 4 of 4."""
+    write_images([(2, 3)] * 4)
+    starts, refused = set(), 0
+    for seed in range(30):
+        try:
+            starts.add(labels(make(IMAGES % "rand_skip: 5", seed=seed), 1)[0][0])
+        except DataError as error:
+            assert "rand_skip drew 4 images to skip, but the list has 4" in str(error)
+            refused += 1
+    assert starts == {0, 1, 2, 3}
+    assert 0 < refused < 30
+
+
 def test_more_than_the_memory_holds(make: Make) -> None:
     write_images([(2, 3)])
     with pytest.raises(

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ class Run:
             "NUMBA_DISABLE_JIT": str(int(not tests.compiled)),
             "CAFFE_LITE_FAMILIES": ",".join(tests.families),
         }
-        words = ["-x", "-q", "-p", "no:cacheprovider", "-p", "tools.mutation.loader"]
+        words = ["-x", "-q", "-p", "no:cacheprovider"]
         words += [f"--basetemp={self._folder.name}/temporary", *tests.paths]
         self._end = time.monotonic() + SECONDS
         self._forked = 0
@@ -112,7 +113,7 @@ class Run:
                 _run_tests(words, settings)
         else:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *words],
+                [sys.executable, "-m", "pytest", "-p", "tools.mutation.loader", *words],
                 cwd=ROOT,
                 env=os.environ | settings,
                 stdout=subprocess.DEVNULL,
@@ -155,6 +156,8 @@ def _run_tests(words: list[str], settings: dict[str, str]) -> NoReturn:
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         code = int(pytest.main(words))
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -184,14 +187,17 @@ def try_all(trials: Sequence[Trial], processes: int, end: float) -> Iterator[Tri
                 running.append((trial, source, stages, Run(trial.path, source, tests)))
 
 
-def check_unchanged(trials: Sequence[Trial]) -> None:
-    """SystemExit unless the tests pass without a mutant: else each would be killed."""
+def check_unchanged(trials: Sequence[Trial], all_of_them: bool) -> None:
+    """SystemExit unless the tests pass without a mutant: else each would be killed.
+
+    Without `all_of_them` only the first trial's are run, to see that tests can pass at all.
+    """
     chosen = {
         tests: trial.path
         for trial in trials
         for tests in tests_of(trial.path.relative_to(ROOT / "caffe_lite"))
     }
-    for tests, path in chosen.items():
+    for tests, path in list(chosen.items())[: None if all_of_them else 1]:
         run = Run(path, path.read_text(encoding="utf-8"), tests)
         while (verdict := run.verdict()) is None:
             time.sleep(0.2)
@@ -218,11 +224,10 @@ def main() -> int:
     parser.add_argument("-processes", type=int, default=2, help="how many at a time (2)")
     parser.add_argument("-seconds", type=float, help="begin no new mutant after so long")
     parser.add_argument("-report", type=Path, help="a file for all lines")
-    parser.add_argument("-check", action="store_true", help="first run the tests unchanged")
+    parser.add_argument("-check", action="store_true", help="first run all tests unchanged")
     args = parser.parse_args()
     trials = drawn(args.folders, args.count, args.seed)
-    if args.check:
-        check_unchanged(trials)
+    check_unchanged(trials, args.check)
     end = time.monotonic() + (args.seconds or float("inf"))
     done: list[Trial] = []
     for tried in try_all(trials, args.processes, end):
