@@ -49,10 +49,11 @@ class GlogFormatter(logging.Formatter):
         level = "F" if record.levelno >= logging.CRITICAL else record.levelname[0]
         thread = record.thread if record.thread is None else threading.get_native_id()
         position = f"{record.filename}:{record.lineno}"
-        line = f"{level}{date}.{micros:06d} {thread:5d} {position}] {record.getMessage()}"
+        text = record.getMessage()
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
+            text += "\n" + self.formatException(record.exc_info)
+        safe = "\n".join(map(one_line, text.split("\n")))
+        return f"{level}{date}.{micros:06d} {thread:5d} {position}] {safe}"
 
 
 def level_of(least: int) -> int:

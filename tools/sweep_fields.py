@@ -239,37 +239,48 @@ def _cases() -> list[Any]:
 
 def sweep(kind: str, most: int, timeout: float, every: int = 1) -> tuple[int, list[str]]:
     """How many nets of a type were tried, and what those that misbehaved did."""
-    after, tried = -1, 0
+    after, tried, finished = -1, 0, False
     wrong: list[str] = []
-    while True:
+    while not finished:
         words = [sys.executable, __file__, "--work", kind, str(most), str(after), str(every)]
-        child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert child.stdout is not None
-        what = "starting"
-        while True:
-            patience = 600 if what == "starting" else timeout
-            ready, _, _ = select.select([child.stdout], [], [], patience)
-            line = child.stdout.readline() if ready else b""
-            if not line:
-                break
-            message = json.loads(line)
-            if not message:
-                child.wait()
-                return tried, wrong
-            if len(message) == 2:
-                after, what = message
-                tried += 1
-            else:
-                _, verdict, seconds = message
-                if verdict:
-                    wrong.append(f"{kind} {what}: {verdict} ({seconds} s)")
-        child.kill()
-        code = child.wait()
-        said = child.stderr.read().decode(errors="replace").strip() if child.stderr else ""
-        reason = f"longer than {patience:g} s" if ready == [] else f"process ended, {code}"
-        wrong.append(f"{kind} {what}: {reason} {said[-200:]!r}")
-        if what == "starting":
-            return tried, wrong
+        with subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as child:
+            what, end = "starting", ""
+            for message in _messages(child, timeout):
+                if isinstance(message, str):
+                    end = message
+                elif not message:
+                    finished = True
+                elif len(message) == 2:
+                    after, what = message
+                    tried += 1
+                elif message[1]:
+                    wrong.append(f"{kind} {what}: {message[1]} ({message[2]} s)")
+        if not finished:
+            wrong.append(f"{kind} {what}: {end}")
+            finished = what == "starting"
+    return tried, wrong
+
+
+def _messages(child: subprocess.Popen[bytes], timeout: float) -> Iterator[Any]:
+    """What `work` prints; at last, unless it has finished, how it ended."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    patience = 600.0  # to start
+    while True:
+        ready, _, _ = select.select([child.stdout], [], [], patience)
+        line = child.stdout.readline() if ready else b""
+        if not line:
+            break
+        message = json.loads(line)
+        yield message
+        if not message:
+            return
+        patience = timeout
+    child.kill()
+    said = child.stderr.read().decode(errors="replace").strip()[-200:]
+    yield f"the process ended, {child.wait()}: {said}" if ready else f"over {patience:g} s"
 
 
 def main() -> int:
