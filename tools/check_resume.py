@@ -27,7 +27,7 @@ from tests.solver.resuming import CONFIGS, Config, write_data, write_solver  # n
 
 END = 100
 STOPS = (1, 37, 50)
-KILLED = {"binary": "snapshot_format: BINARYPROTO", "HDF5": "snapshot_format: HDF5"}
+KILLED = ("BINARYPROTO", "HDF5")
 SPEED = re.compile(r" \([^)]*iters\)")
 
 
@@ -71,6 +71,12 @@ def end_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files}
 
 
+def remove_snapshots(folder: Path) -> None:
+    """Remove those of an earlier run."""
+    for path in folder.glob("run_iter_*"):
+        path.unlink()
+
+
 def stops(name: str, config: Config, folder: Path) -> Iterator[str]:
     """A line for each stop: whether the continued run equals the whole one."""
     write_solver(config, folder, "run", max_iter=END, snapshot=1)
@@ -89,13 +95,13 @@ def kills(kind: str, folder: Path, count: int, seed: int) -> Iterator[str]:
     """A line for each run that was killed several times and ended, `count` kills in all."""
     chance = random.Random(seed)
     config = CONFIGS["shuffled"]
-    settings = {"max_iter": END, "snapshot": 2, "snapshot_format": KILLED[kind].split()[1]}
+    settings = {"max_iter": END, "snapshot": 2, "snapshot_format": kind}
     write_solver(config, folder, "run", **settings)
+    remove_snapshots(folder)
     train(folder)
     whole, done = end_of(folder), 0
     while done < count:
-        for path in folder.glob("run_iter_*"):
-            path.unlink()
+        remove_snapshots(folder)
         killed = 0
         while not finished(folder, chance, killed < min(8, count - done)):
             killed += 1
@@ -138,7 +144,7 @@ def main() -> int:
     """Run the checks; returns 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("stops", "kills"))
-    parser.add_argument("--only", help="stops: the name of one configuration")
+    parser.add_argument("--only", help="the name of one configuration, or format to kill")
     parser.add_argument("--count", type=int, default=20, help="kills: how many for each format")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -158,13 +164,13 @@ def checks(args: argparse.Namespace, folder: Path) -> Iterator[str]:
     """The lines of what was asked for."""
     if args.what == "kills":
         for kind in KILLED:
-            yield from kills(kind, folder, args.count, args.seed)
+            if args.only in (None, kind):
+                yield from kills(kind, folder, args.count, args.seed)
         return
     for name, config in CONFIGS.items():
         if not config.by_program and args.only in (None, name):
             yield from stops(name, config, folder)
-            for path in folder.glob("run_iter_*"):
-                path.unlink()
+            remove_snapshots(folder)
 
 
 if __name__ == "__main__":
