@@ -91,6 +91,8 @@ def tests_of(module: Path) -> Iterator[Tests]:
     key = module.with_suffix("").as_posix()
     own: list[str] = []
     families: tuple[str, ...] = ()
+    if folder == "net":
+        families = ("neuron", "pooling")  # whose cases test_memory.py runs
     if folder == "layers":
         families = SHARED.get(name, (name,))
         own += BATTERY
