@@ -108,7 +108,7 @@ def is_default(field: FieldDescriptor, value: Any) -> bool:
 
 def _changes_nothing(message: Message) -> bool:
     """Whether all values of a message are defaults, or its every probability is 0."""
-    names = message.DESCRIPTOR.fields_by_name
+    names = [field.name for field in message.DESCRIPTOR.fields]
     chances = [getattr(message, name) for name in names if name.endswith("prob")]
     never = bool(chances) and not any(chances)
     return never or all(is_default(*each) for each in message.ListFields())

@@ -353,7 +353,7 @@ def test_types_of_2014_that_rare_forks_added_are_read():
 
 def test_every_field_of_2014_has_a_place_today():
     old, new = (
-        getattr(caffe_pb2, name).DESCRIPTOR.fields_by_name
+        [field.name for field in getattr(caffe_pb2, name).DESCRIPTOR.fields]
         for name in ("V1LayerParameter", "LayerParameter")
     )
     moved = {"layer", "blobs_lr", "weight_decay", "blob_share_mode"}

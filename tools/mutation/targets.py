@@ -81,7 +81,8 @@ WIDER = {
     "solver": ("tests/solver", "tests/pycaffe/test_solver.py"),
     "proto": ("tests/proto", "tests/net/test_net.py", "tests/net/test_unread.py",
               "tests/solver/test_snapshot.py"),
-    "data": ("tests/data", "tests/layers/test_data.py", "tests/pycaffe/test_io.py"),
+    "data": ("tests/data", "tests/layers/test_data.py", "tests/pycaffe/test_io.py",
+             "tests/layers/test_every_layer.py"),
 }  # fmt: skip
 
 
@@ -91,6 +92,10 @@ def tests_of(module: Path) -> Iterator[Tests]:
     key = module.with_suffix("").as_posix()
     own: list[str] = []
     families: tuple[str, ...] = ()
+    if folder == "net":
+        families = ("neuron", "pooling")  # whose cases test_memory.py runs
+    if folder == "data":
+        families = ("data",)
     if folder == "layers":
         families = SHARED.get(name, (name,))
         own += BATTERY
