@@ -115,8 +115,9 @@ class LmdbBackend:
     def __init__(self, folder: str) -> None:
         try:
             os.mkdir(folder)
+            # nobody else knows this folder; the lock's file is mapped, which a full disk punishes
             self._environment = lmdb.open(
-                folder, map_size=FIRST_MAP_SIZE, create=True, mode=FILE_MODE
+                folder, map_size=FIRST_MAP_SIZE, create=True, mode=FILE_MODE, lock=False
             )
         except OSError as error:
             raise DataError(error.strerror or str(error)) from None

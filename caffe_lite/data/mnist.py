@@ -16,6 +16,7 @@ import numpy.typing as npt
 from caffe_lite import reading
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.errors import DataError
+from caffe_lite.limits import memory_limit
 from caffe_lite.rng import Streams
 
 Array = npt.NDArray[Any]
@@ -94,9 +95,10 @@ def _read(path: str, magic: int, axes: int, what: str) -> Array:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """What gzip has packed; at most as much as a file that is not packed may have."""
+    """What gzip has packed; at most as much as the memory limit, or an unpacked file, may have."""
+    limit = min(reading.LARGEST_TEXT, memory_limit() or reading.LARGEST_TEXT)
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        unpacked = file.read(reading.LARGEST_TEXT + 1)
-    if len(unpacked) > reading.LARGEST_TEXT:
-        raise OSError(errno.EFBIG, "it unpacks to more than 1 GB")
+        unpacked = file.read(limit + 1)
+    if len(unpacked) > limit:
+        raise OSError(errno.EFBIG, f"it unpacks to more than {limit / 1e6:.0f} MB")
     return unpacked

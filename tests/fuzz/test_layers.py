@@ -1,4 +1,4 @@
-"""Any fields of any layer type on bottoms of any shape: it builds, or it is refused where it is."""
+"""Any fields of any layer type, on bottoms of any shape: it builds, or says where it does not."""
 
 from __future__ import annotations
 

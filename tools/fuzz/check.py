@@ -1,7 +1,7 @@
 """The property that every input of somebody else's must have.
 
-A result, or a `CaffeError` of one line without control characters; never another exception, never a
-warning; within bounds of memory and time; the files that were read unchanged, and no other written.
+A result, or a `CaffeError` of one line without control characters; never another exception, never
+a warning; within bounds of memory and time; what was read is unchanged, and nothing is written.
 """
 
 from __future__ import annotations

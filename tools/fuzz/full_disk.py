@@ -1,10 +1,10 @@
 """Each command that writes, on a disk that is full at each of its writes in turn.
 
-The disk is a small file system in memory, with one more page free each time; mounting it takes root.
-Without, or with ``-limit``, the largest size of a file is limited instead.
+The disk is a small file system in memory, with one more page free each time; to mount it takes
+root.  Without, or with ``-limit``, the largest size of a file is limited instead.
 
-A run must end with exit code 0 and a whole output, or with exit code 1, one line, the old file as it
-was, and nothing else left.
+A run must end with exit code 0 and a whole output, or with exit code 1, one line, the old file as
+it was, and nothing else left.
 """
 
 from __future__ import annotations

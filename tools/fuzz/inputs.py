@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-keep",
         type=Path,
-        help="a folder for the inputs that misbehaved and the counts; a second run with it goes on",
+        help="a folder for the inputs that misbehaved and the counts; a second run goes on",
     )
     parser.add_argument("-list", action="store_true", help="list the targets")
 

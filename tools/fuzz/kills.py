@@ -1,7 +1,7 @@
 """Each command that writes, killed at random moments (SIGKILL).
 
-After each kill every output must be whole under its name, or absent, or as it was before.  Then the
-command runs again to its end: it must give the whole output, and leave nothing else behind.
+After each kill every output must be whole under its name, or absent, or as it was before.  Then
+the command runs again to its end: it must give the whole output, and leave nothing else behind.
 """
 
 from __future__ import annotations

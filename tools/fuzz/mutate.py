@@ -1,7 +1,7 @@
 """Mutations of bytes, of text and of protobuf's wire format, drawn from a seeded generator.
 
-A mutation is ``f(rng, content, others)``: a damaged copy of `content`, perhaps with parts of one of
-`others`.  The same generator state gives the same bytes.
+A mutation is ``f(rng, content, others)``: a damaged copy of `content`, perhaps with parts of one
+of `others`.  The same generator state gives the same bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ LONGEST = 1 << 16
 """Bytes after which a mutated file is cut: a fuzzer that only grows its files learns nothing."""
 
 NUMBERS = (
-    0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256, 257, 1000, 4095, 4096, 32767,
-    32768, 65535, 65536, 10**6, 2**24, 10**9, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 10**18,
-    2**63 - 1, 2**63, 2**64 - 1,
+    0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256, 257, 1000, 4095, 4096,
+    32767, 32768, 65535, 65536, 10**6, 2**24, 10**9, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53,
+    10**18, 2**63 - 1, 2**63, 2**64 - 1,
 )  # fmt: skip
 
 _TOKEN = re.compile(rb"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|[\w.+-]+|[ \t]+|\s|.", re.DOTALL)
@@ -30,14 +30,17 @@ TOKENS = (
     b"0x10", b"0777", b"08", b"1e400", b"-1e400", b"1e-400", b"nan", b"-nan", b"inf", b"-inf",
     b"1.", b".5", b"1..2", b"--1", b"+1", b"1f", b"0.1.2", b"9" * 400, b"1e" + b"9" * 40,
     b"{", b"}", b"<", b">", b"[", b"]", b":", b";", b",", b"#", b"#\n", b"\n", b"\r", b"\r\n",
-    b'"', b"'", b"\\", b'""', b"''", b'"\\', b'"\\x', b'"\\777"', b'"\\xff"', b'"\\u0000"', b'"\\"',
-    b'"\x1b]0;title\x07"', b'"\x1b[2J"', b'"\\033[31m"', b'"\\n"', b'"\\r"', b'"a\\nb"', b'"\\000"',
+    b'"', b"'", b"\\", b'""', b"''", b'"\\', b'"\\x', b'"\\777"', b'"\\xff"', b'"\\u0000"',
+    b'"\\"',
+    b'"\x1b]0;title\x07"', b'"\x1b[2J"', b'"\\033[31m"', b'"\\n"', b'"\\r"', b'"a\\nb"',
+    b'"\\000"',
     b'"\xe2\x80\xae"', b'"\xc2\x9b31m"', b'"\xe2\x80\xa8"', b"\xff", b"\x00", b"\xef\xbb\xbf",
     b"\xc2\xa0", b"\xe2\x80\x9c", b'"' + b"n" * 5000 + b'"', b"n" * 5000, b"\x1b[2J", b"\x7f",
     b"true", b"false", b"True", b"maybe", b"TRAIN", b"TEST", b"MAX", b"AVE", b"STOCHASTIC",
     b"layer", b"layers", b"name", b"type", b"bottom", b"top", b"param", b"input", b"input_dim",
     b"layer {", b"layers {", b"shape {", b"dim:", b"blobs {", b"include {", b"- ", b" ",
-    b'"data"', b'"../seed"', b'"/proc/self/status"', b'"."', b'"/"', b'"pipe"', b"Infinity", b"NaN",
+    b'"data"', b'"../seed"', b'"/proc/self/status"', b'"."', b'"/"', b'"pipe"',
+    b"Infinity", b"NaN",
 )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def _data() -> list[Files]:
 
 
 def hdf5_mutation(rng: Random, content: bytes, others: Any = ()) -> bytes:
-    """Bytes, half of the time those of headers: in small files the values are mostly at the end."""
+    """Bytes, half of the time those of headers, which are at the beginning of a small file."""
     if rng.random() < 0.5:
         head = bytes_mutation(rng, content[:2048], [other[:2048] for other in others])
         return head + content[2048:]
