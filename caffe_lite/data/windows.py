@@ -89,7 +89,8 @@ class _WordReader:
     def real(self, expected: str) -> float:
         """A value rounded to float32, because Caffe compares it with float32 thresholds."""
         try:
-            return float(np.float32(self.word(expected)))
+            with np.errstate(over="ignore"):
+                return float(np.float32(self.word(expected)))
         except ValueError:
             raise self._error(expected) from None
 

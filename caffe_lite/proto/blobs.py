@@ -47,7 +47,10 @@ def blob_to_array(blob: caffe_pb2.BlobProto, diff: bool = False) -> Array:
         return values
     if values.size != math.prod(shape) or min(shape, default=0) < 0:
         raise WeightsError(f"a blob of shape {shape} holds {values.size} values")
-    return values.reshape(shape)
+    try:
+        return values.reshape(shape)
+    except ValueError:  # NumPy has a limit
+        raise WeightsError(f"a blob has {len(shape)} axes, more than any array") from None
 
 
 def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...] | None:

@@ -126,6 +126,8 @@ def read_weights(path: _Path) -> caffe_pb2.NetParameter:
         upgrade_in_place(net)
     except PrototxtError as error:
         raise WeightsError(f"{os.fspath(path)}: {error}") from error
+    except UnicodeDecodeError:
+        raise WeightsError(f"{os.fspath(path)}: holds a name that is not UTF-8") from None
     return net
 
 

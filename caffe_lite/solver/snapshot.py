@@ -238,7 +238,7 @@ def find_weights(path: str, state: caffe_pb2.SolverState) -> str:
     if os.path.exists(named):
         return named
     for candidate in (beside, renamed):
-        if candidate.exists() and candidate != Path(path):
+        if os.path.exists(candidate) and candidate != Path(path):  # False for a name too long
             _log.info("%s does not exist; using %s", named, candidate)
             return str(candidate)
     raise SolverError(

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from caffe_lite.errors import DataError
-from tools.fuzz.check import LONGEST_MESSAGE, Finding, Meter, check, shrink
+from tools.fuzz.check import LONGEST_MESSAGE, SHORT, Finding, Meter, check, shrink
 from tools.fuzz.targets import Target
+
+
+class RawError(Exception):
+    """A refusal that shows its message as it is; a CaffeError would make it safe."""
 
 
 def refuse(message: str) -> Callable[[], None]:
     def run() -> None:
-        raise DataError(message)
+        raise RawError(message)
 
     return run
 
 
 def planted(run: Callable[[], None], **settings: object) -> Target:
-    return Target("planted", lambda: [{"a": b"1", "b/c": b"2"}], run, **settings)  # type: ignore[arg-type]
+    return Target(
+        "planted", lambda: [{"a": b"1", "b/c": b"2"}], run, refusals=(RawError,), **settings
+    )  # type: ignore[arg-type]
 
 
 def outcome(target: Target, tmp_path: Path) -> object:
@@ -89,7 +95,7 @@ def test_what_a_library_always_writes_is_no_finding(tmp_path: Path) -> None:
 def test_bounds_of_memory_and_time(
     memory: int, seconds: float, kind: str | None, tmp_path: Path
 ) -> None:
-    target = planted(lambda: None, megabytes=8, seconds=5)
+    target = planted(lambda: time.sleep(2 * SHORT), megabytes=8, seconds=5)
     used = Used(memory << 20, seconds)
     found = check(target, target.seeds()[0], tmp_path / "case", used)
     assert getattr(found, "kind", None) == kind

@@ -22,8 +22,8 @@ from pathlib import Path
 from caffe_lite.errors import CaffeError
 from tools.fuzz.targets import Files, Target
 
-LONGEST_MESSAGE = 2000
-"""Characters; a longer message hides what it says."""
+LONGEST_MESSAGE = 20_000
+"""Characters, escapes included; a longer message hides what it says."""
 
 SHORT = 0.01
 """Seconds in which no bound of memory or time can be passed; to ask the system takes longer."""

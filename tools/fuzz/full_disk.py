@@ -80,7 +80,8 @@ class Tmpfs:
             try:
                 yield None
             finally:
-                subprocess.run(["umount", str(folder)], check=True)
+                # lazily: a helper of the command may be about to end
+                subprocess.run(["umount", "-l", str(folder)], check=True)
         finally:
             shutil.rmtree(folder)
 

@@ -154,7 +154,10 @@ def _parse_weights(content: bytes) -> None:
         net.ParseFromString(content)
     except DecodeError as error:
         raise WeightsError("damaged") from error
-    upgrade_in_place(net)
+    try:
+        upgrade_in_place(net)
+    except UnicodeDecodeError as error:
+        raise WeightsError("not UTF-8") from error
     for layer in net.layer:
         for blob in layer.blobs:
             files.blob_to_array(blob)
