@@ -40,15 +40,19 @@ def one_line(text: str) -> str:
     direction of writing, halves of surrogate pairs) become the escapes of Python's literals.
     Names are cut in the middle if longer than `LONGEST_NAME`.
     """
+    text = _shortened(text)
+    if not text.isprintable():
+        escapes = (
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+        )
+        text = _shortened("".join(escapes))  # an escape is up to ten characters for one
+    return text
+
+
+def _shortened(text: str) -> str:
     if len(text) > LONGEST_NAME:
         text = _LONG.sub(lambda name: f"{name[0][:_HEAD]}...{name[0][-_TAIL:]}", text)
-        if len(text) > LONGEST_MESSAGE:
-            text = text[: LONGEST_MESSAGE - 3] + "..."
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
 
 
 @dataclass(frozen=True, slots=True)

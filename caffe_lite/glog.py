@@ -7,12 +7,12 @@ in one line, without control characters.  Only a whole message, of a solver, has
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
 from numbers import Number
 
-from caffe_lite import arguments
 from caffe_lite.errors import one_line
 
 
@@ -52,7 +52,7 @@ class GlogFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        safe = "\n".join(map(one_line, text.split("\n")))
+        safe = re.sub(r"[^\n\t]+", lambda part: one_line(part[0]), text)  # arguments have neither
         return f"{level}{date}.{micros:06d} {thread:5d} {position}] {safe}"
 
 
@@ -67,6 +67,8 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     Without this call the log goes to the handlers of Python's `logging`, which by default shows
     only warnings.
     """
+    from caffe_lite import arguments  # which imports NumPy: a help text must not wait for it
+
     level = arguments.integer(level, "a level of the log")
     for old in list(_log.handlers):
         if isinstance(old.formatter, GlogFormatter):

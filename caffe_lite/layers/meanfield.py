@@ -24,8 +24,8 @@ class _Filter:
 
     def __init__(self, features: Array) -> None:
         points, d = features.shape
-        keys, share = np.empty((points, d + 1, d), np.int32), np.empty((points, d + 1))
-        share = share.astype(features.dtype)
+        keys = np.empty((points, d + 1, d), np.int32)
+        share = np.empty((points, d + 1), features.dtype)
         kernels.embed(features, keys, share)
         keys = keys.reshape(-1, d)
         own, vertex = np.empty((2, len(keys)), np.int32)

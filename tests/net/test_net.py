@@ -222,7 +222,7 @@ def test_more_memory_than_the_machine_has_is_said_before_it_is_taken() -> None:
     net = """layer { name: "in" type: "Input" top: "x"
       input_param { shape { dim: 1000000 dim: 1000 dim: 1000 dim: 10 } } }"""
     with pytest.raises(
-        CaffeError, match=r'^net:1:1: layer "in" \(Input\): .*would take 4e\+04 GB'
+        CaffeError, match=r'^net:2:34: layer "in" \(Input\): .*would take 4e\+04 GB'
     ):
         caffe.Net(source(net), caffe.TEST)
 

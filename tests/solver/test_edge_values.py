@@ -132,6 +132,7 @@ def test_max_iter_of_zero_tests_and_saves_once(
     assert said[-1] == "Optimization Done."
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "run_iter_0.caffemodel",
+        "run_iter_0.resume",
         "run_iter_0.solverstate",
     ]
 

@@ -273,7 +273,7 @@ def test_snapshot_files(make, tmp_path):
     make("max_iter: 5 snapshot: 2 snapshot_diff: true").solve()
     names = {path.name for path in tmp_path.glob("run*")}
     assert names == {
-        f"run_iter_{n}.{end}" for n in (2, 4, 5) for end in ("caffemodel", "solverstate")
+        f"run_iter_{n}.{end}" for n in (2, 4, 5) for end in ("caffemodel", "resume", "solverstate")
     }
     state = files.read_state("run_iter_4.solverstate")
     assert (state.iter, state.learned_net) == (4, "run_iter_4.caffemodel")
