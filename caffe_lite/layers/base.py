@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.descriptor import FieldDescriptor
 
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
@@ -31,6 +30,7 @@ from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawi
 from caffe_lite.limits import Budget
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
+from caffe_lite.proto.fields import largest_integer
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
 from caffe_lite.states import State
 
@@ -457,7 +457,7 @@ class Layer:
             yield
         except OutOfMemory as error:
             if error.field is None and self.config is not None:
-                largest, path = _largest_number(self.config)
+                largest, path = largest_integer(self.config)
                 if largest > max((size for shape in bottom for size in shape), default=1):
                     error.field = path
             raise
@@ -637,33 +637,6 @@ class Layer:
 
 def _shapes(blobs: Sequence[Blob]) -> list[Shape]:
     return [blob.shape for blob in blobs]
-
-
-_INTEGERS = {
-    FieldDescriptor.CPPTYPE_INT32,
-    FieldDescriptor.CPPTYPE_INT64,
-    FieldDescriptor.CPPTYPE_UINT32,
-    FieldDescriptor.CPPTYPE_UINT64,
-}
-
-
-def _largest_number(message: Any) -> tuple[int, str | None]:
-    """The largest integer that a message and those in it set, and the path of its field."""
-    largest: tuple[int, str | None] = (0, None)
-    for field, given in message.ListFields():
-        values = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-        for index, value in enumerate(values):
-            path = field.name if values[0] is given else f"{field.name}[{index}]"
-            if field.message_type is not None:
-                number, below = _largest_number(value)
-                found = number, f"{path}.{below}"
-            elif field.cpp_type in _INTEGERS:
-                found = int(value), path
-            else:
-                continue
-            if found[0] > largest[0]:
-                largest = found
-    return largest
 
 
 class KeepsBottom(Layer):

@@ -34,3 +34,32 @@ def put(message: Message, name: str, value: Any) -> None:
             setattr(message, name, value)
     except UnicodeDecodeError:
         raise PrototxtError(f"{name} holds {value!r}, which is not UTF-8") from None
+
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32,
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_UINT64,
+}
+
+
+def largest_integer(message: Message) -> tuple[int, str | None]:
+    """The largest integer that a message and those in it set, and the path of its field.
+
+    (0, None) if none is above 0.
+    """
+    largest: tuple[int, str | None] = (0, None)
+    for field, given in message.ListFields():
+        for index, value in enumerate(given if is_repeated(field) else [given]):
+            path = f"{field.name}[{index}]" if is_repeated(field) else field.name
+            if field.message_type is not None:
+                number, below = largest_integer(value)
+                found = number, f"{path}.{below}"
+            elif field.cpp_type in _INTEGERS:
+                found = int(value), path
+            else:
+                continue
+            if found[0] > largest[0]:
+                largest = found
+    return largest
