@@ -59,6 +59,11 @@ class Storage:
         return self.array
 
 
+def _integers(shape: Iterable[int]) -> Shape:
+    """A shape of Python's integers.  Raises ArgumentError for sizes that are none."""
+    return tuple(arguments.integer(size, "a blob's size", 0) for size in shape)
+
+
 class Blob:
     """A shape and two arrays of that shape, `data` and `diff`, C-contiguous and initially zero.
 
@@ -75,7 +80,7 @@ class Blob:
         self._diff_view: Array | None = None
         self._data_of = self._diff_of = self._data.array  # the arrays that the views belong to
         arguments.instance(shape, Iterable, "a blob's shape")
-        self._shape = self._checked(shape)  # no change to note: no net has it yet
+        self._shape = self._checked(_integers(shape))  # no change to note: no net has it yet
 
     @classmethod
     def over(cls, data: Array) -> Blob:
@@ -137,14 +142,14 @@ class Blob:
 
         Raises CaffeError for more than 32 axes, a negative size, or more memory than there is.
         """
+        shape = _integers(shape)
         if shape != self._shape:
             self._shape = self._checked(shape)
             self._data_view = self._diff_view = None
             CHANGES.note()
 
     def _checked(self, shape: Shape) -> Shape:
-        """The shape itself, of Python's integers, if a blob may have it."""
-        shape = tuple(arguments.integer(size, "a blob's size", 0) for size in shape)
+        """The shape itself, if a blob may have it."""
         if len(shape) > MAX_AXES:
             raise CaffeError(f"a blob has at most {MAX_AXES} axes, not {len(shape)}")
         check_memory(math.prod(shape) * self.dtype.itemsize, f"a blob of shape {shape}")

@@ -146,6 +146,7 @@ class LevelDbCursor(Cursor):
         if not self._closed:
             self._closed = True
             self._iterator.close()
+            del self._iterator  # an iterator that outlives its database complains when it goes
             _handles.release(self._handle)
 
 

@@ -39,8 +39,6 @@ class PriorBox(Layer):
         """Sizes are positive and go together; two image-like bottoms."""
         for i, shape in enumerate((grid, image)):
             self.require(len(shape) == 4, f".bottom[{i}]", f"must have 4 axes, not {shape}")
-        cells = f"the grid {grid[2]} x {grid[3]} has no cells"
-        self.require(bool(grid[2] and grid[3]), ".bottom[0]", cells)
         self._check_sizes()
         for field in ("min_size", "aspect_ratio", "variance", "width", "height"):
             self._check_positive(field)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -80,6 +81,7 @@ def _running() -> subprocess.Popen[bytes] | None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process; the file is not damaged
         )
     except OSError:
         return None
@@ -99,6 +101,7 @@ def _stop() -> None:
 
 def serve() -> None:
     """Read the files that are asked for; in the helper process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows sends it to new sessions too
     for line in sys.stdin.buffer:
         question = json.loads(line)
         set_memory_limit(question["limit"])

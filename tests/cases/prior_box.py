@@ -60,7 +60,6 @@ def refused(config, at, says, bottoms=(GRID, IMAGE)):
 
 REFUSALS = [
     refused("min_size: 9", ".bottom[1]", "must have 4 axes, not", (GRID, (1, 3))),
-    refused("min_size: 9", ".bottom[0]", "has no cells", ((2, 3, 0, 4), IMAGE)),
     refused("max_size: 20", "min_size", "at least one min_size"),
     refused("min_size: -1", "min_size[0]", "must be positive, not -1"),
     refused("min_size: 9 max_size: [12, 13]", "max_size", "2 max_size for 1 min_size"),

@@ -26,7 +26,7 @@ LEFT_OUT = {
     "pytest": "this is a test",
     "python -m tools.bench": "measures for minutes; tests/tools/test_bench.py runs it in small",
     "python -m caffe_lite.as_caffe program.py": "tests/pycaffe/test_docs.py runs it",
-    "python -m tools.fuzz": "mutates, kills and fills disks for minutes; tests/fuzz is its small form",
+    "python -m tools.fuzz": "mutates and kills for minutes; tests/fuzz is its small form",
     "tools/check": "CI runs it",
     "python -m pdoc": "test_reference.py builds it",
 }
