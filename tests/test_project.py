@@ -116,7 +116,7 @@ def test_the_tests_pass_in_a_tree_that_was_used(tmp_path: Path) -> None:
     copy_tree(tmp_path)
     plant(tmp_path)
     settings = {"NUMBA_DISABLE_JIT": "1", "DECOYS_PLANTED": "1"}
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
+    words = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *TESTS]
     done = subprocess.run(
         words,
         cwd=tmp_path,

@@ -35,4 +35,4 @@ def test_the_corpus_has_its_targets() -> None:
     for entry in entries():
         case = entry.case()
         seed = entry.target.seeds()[0]
-        assert set(case) >= {damaged_file(entry.target, seed)} or entry.path.is_dir(), entry.name
+        assert entry.path.is_dir() or damaged_file(entry.target, seed) in case, entry.name

@@ -185,7 +185,7 @@ TARGETS = [
     ),
     Target(
         "image_list",
-        lambda: [{"list.txt": b"a/b c.jpg 0\nd.png 17\n\n  e.jpg   -3\nf 2147483648\n"}],
+        lambda: [{"list.txt": b"a/b c.jpg 0\nd.png 17\n\n  e.jpg   -3\nf 2147483647\n"}],
         _read_list,
         text_mutation,
     ),
