@@ -50,14 +50,22 @@ def show_with(show: Show) -> None:
     _show = show
 
 
-@contextmanager
-def used_for(purpose: Callable[[], str]) -> Iterator[None]:
-    """A block that runs kernels; `purpose` is asked, by another thread, while one compiles."""
-    _purposes.append(purpose)
-    try:
-        yield
-    finally:
-        _purposes.remove(purpose)
+class Use:
+    """A context that runs kernels; `purpose` is asked, by another thread, while one compiles.
+
+    A class, and entered again and again, as every forward of a net enters it.
+    """
+
+    __slots__ = ("_purpose",)
+
+    def __init__(self, purpose: Callable[[], str]) -> None:
+        self._purpose = purpose
+
+    def __enter__(self) -> None:
+        _purposes.append(self._purpose)
+
+    def __exit__(self, *error: object) -> None:
+        _purposes.remove(self._purpose)
 
 
 @contextmanager

@@ -179,11 +179,11 @@ class Net:
 
     def compute_loss(self) -> float:
         """Run all layers forward; the sum of the losses, each times its weight."""
-        return self.forward_from_to(0, len(self.layers) - 1)
+        return self.runner.forward(0, len(self.layers) - 1, self.debug_info)
 
     def compute_gradients(self) -> None:
         """Run all layers backward, adding to the parameters' diffs."""
-        self.backward_from_to(len(self.layers) - 1, 0)
+        self.runner.backward(len(self.layers) - 1, 0, self.debug_info)
         if self.debug_info:
             log.debug_params(self.learnable)
 
@@ -218,7 +218,7 @@ class Net:
             batches.check_names(kwargs, self.inputs, "inputs")
             for name, array in kwargs.items():
                 batches.fill(self.blobs[name].data, array, name)
-        self.forward_from_to(first, last)
+        self.runner.forward(first, last, self.debug_info)
         names = [*names, *self._known(blobs, "blobs")]
         return {name: self._blob(name).data for name in dict.fromkeys(names)}
 
@@ -241,7 +241,7 @@ class Net:
             batches.check_names(kwargs, self.outputs, "outputs")
             for name, array in kwargs.items():
                 batches.fill(self.blobs[name].diff, array, name)
-        self.backward_from_to(first, last)
+        self.runner.backward(first, last, self.debug_info)
         if self.debug_info and start is None and end is None:
             log.debug_params(self.learnable)
         names = [*names, *self._known(diffs, "diffs")]

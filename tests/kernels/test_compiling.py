@@ -31,8 +31,8 @@ def until(condition: object) -> None:
 def test_it_is_shown_what_is_compiled_and_when_it_is_over(
     shown: list[tuple[float | None, str]],
 ) -> None:
-    layer = compiling.used_for(lambda: "layer 2 of 5")
-    with compiling.used_for(lambda: "a net"), layer, compiling.at_work():
+    layer = compiling.Use(lambda: "layer 2 of 5")
+    with compiling.Use(lambda: "a net"), layer, compiling.at_work():
         with compiling.at_work():
             until(lambda: len(shown) > 1)
         until(lambda: len(shown) > 3)

@@ -38,10 +38,16 @@ __all__ = [
 
 
 @lru_cache(maxsize=1024)
+def _choose(window: Window, group: int, x: Sizes, y: Sizes) -> tuple[Algorithm, Window]:
+    """The algorithm, and the window with no stride that leads beyond the padded array."""
+    window = window.within(x[2:])
+    return algorithm(window, group, x, y), window
+
+
+@lru_cache(maxsize=1024)
 def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
     """How many elements the `work` argument of the functions below must have, from the shapes."""
-    window = window.within(x[2:])
-    chosen = algorithm(window, group, x, y)
+    chosen, window = _choose(window, group, x, y)
     if chosen is Algorithm.POINTWISE:
         return x[0] * x[1] * math.prod(y[2:])
     if chosen is not Algorithm.WINOGRAD:
@@ -52,7 +58,7 @@ def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
 
 def matrix_size(window: Window, group: int, x: Sizes, y: Sizes) -> int:
     """How many elements the im2col matrix has that the functions below make; 0 if none."""
-    if algorithm(window.within(x[2:]), group, x, y) is not Algorithm.EXPLICIT_GEMM:
+    if _choose(window, group, x, y)[0] is not Algorithm.EXPLICIT_GEMM:
         return 0
     return x[1] * math.prod(window.kernel) * math.prod(y[2:])
 
@@ -77,8 +83,7 @@ def convolution_forward(
     """
     if y.size == 0:
         return
-    window = window.within(x.shape[2:])
-    chosen = algorithm(window, group, x.shape, y.shape)
+    chosen, window = _choose(window, group, x.shape, y.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
         explicit_gemm.forward(x, w, b, group, window, y)
         explicit_gemm.apply_epilogue(y, epilogue)
@@ -115,8 +120,7 @@ def convolution_backward(
     """
     if dx.size == 0:
         return
-    window = window.within(dx.shape[2:])
-    chosen = algorithm(window, group, dx.shape, dy.shape)
+    chosen, window = _choose(window, group, dx.shape, dy.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
         explicit_gemm.backward(dy, w, b, group, window, dx)
         explicit_gemm.apply_epilogue(dx, epilogue)
@@ -147,8 +151,7 @@ def convolution_backward_params(
     """
     if dw.size == 0 or dy.size == 0:
         return
-    window = window.within(x.shape[2:])
-    chosen = algorithm(window, group, x.shape, dy.shape)
+    chosen, window = _choose(window, group, x.shape, dy.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
         explicit_gemm.backward_params(x, dy, group, window, dw)
         return

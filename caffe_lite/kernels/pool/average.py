@@ -27,7 +27,7 @@ def average_pool_forward(x: Any, window: Window, y: Any) -> None:
     if _is_whole(window, x, y):
         launch(_mean_of_planes, planes, x.size, x.reshape(planes, -1), y.reshape(-1))
         return
-    plan = _forward_plan(window.within(x.shape[2:]), x.shape[2:], y.shape[2:], x.dtype)
+    plan = _forward_plan(window, x.shape[2:], y.shape[2:], x.dtype)
     launch(_mean_planes, planes, x.size + y.size, x.reshape(-1), *plan, y.reshape(-1))
 
 
@@ -42,7 +42,7 @@ def average_pool_backward(dy: Any, window: Window, dx: Any) -> None:
     if _is_whole(window, dx, dy):
         launch(_spread_mean, planes, dx.size, dy.reshape(-1), dx.reshape(planes, -1))
         return
-    plan = _backward_plan(window.within(dx.shape[2:]), dx.shape[2:], dy.shape[2:], dx.dtype)
+    plan = _backward_plan(window, dx.shape[2:], dy.shape[2:], dx.dtype)
     launch(_spread_means, planes, dx.size + dy.size, dy.reshape(-1), *plan, dx.reshape(-1))
 
 
@@ -89,6 +89,7 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def _forward_plan(window: Window, size: Sizes, out: Sizes, dtype: Any) -> tuple[np.ndarray, ...]:
     """`Plan`, `Frame` and `Windows`, packed; the heights of the windows, then their widths."""
+    window = window.within(size)
     w, (height, width), (rows, columns) = window.planar(), size, out
     lanes = VECTOR_BYTES // dtype.itemsize
     reach = frame_reach(columns, lanes, width, w.kernel_w, w.stride_w, w.pad_w)
@@ -150,6 +151,7 @@ class SpreadPlan(NamedTuple):
 @lru_cache(maxsize=1024)
 def _backward_plan(window: Window, size: Sizes, out: Sizes, dtype: Any) -> tuple[np.ndarray, ...]:
     """`SpreadPlan` and `Windows`, packed; the heights of the windows, then their widths."""
+    window = window.within(size)
     w, (height, width), (rows, columns) = window.planar(), size, out
     lanes = VECTOR_BYTES // dtype.itemsize
     pitch = -(-width // lanes) * lanes

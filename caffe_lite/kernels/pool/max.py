@@ -54,7 +54,7 @@ def _plan(
     window: Window, size: Sizes, out: Sizes, itemsize: int, with_argmax: bool
 ) -> tuple[np.ndarray, ...]:
     """`Plan`, `Frame` and `Windows`, packed."""
-    w, (height, width), (rows, columns) = window.planar(), size, out
+    w, (height, width), (rows, columns) = window.within(size).planar(), size, out
     lanes = VECTOR_BYTES // itemsize
     square = w.kernel_h == w.kernel_w and w.stride_h == w.stride_w
     few = square and (w.kernel_h, w.stride_h) in FEW and rows >= BAND
@@ -81,7 +81,7 @@ def max_pool_forward(x: Any, window: Window, y: Any, argmax: Any) -> None:
     """
     if x.size == 0:
         return
-    plan = _plan(window.within(x.shape[2:]), x.shape[2:], y.shape[2:], x.itemsize, argmax.size > 0)
+    plan = _plan(window, x.shape[2:], y.shape[2:], x.itemsize, argmax.size > 0)
     flat = x.reshape(-1)
     planes = x.shape[0] * x.shape[1]
     launch(_max_planes, planes, x.size, flat, *plan, y.reshape(-1), argmax.reshape(-1))

@@ -93,7 +93,7 @@ class Library:
         purpose = repr((name, CPU, FEATURES, sources))
         code = cache.read(name, purpose)
         if code is None:
-            with compiling.used_for(lambda: "vector code"), compiling.at_work():
+            with compiling.Use(lambda: "vector code"), compiling.at_work():
                 code = machine.emit_object(self.module(bits))
             cache.write(name, purpose, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)

@@ -58,6 +58,7 @@ class Runner:
         self._plan = plan
         self._forward_only = False
         self._layer = 0  # that runs
+        self._in_use = compiling.Use(self._running_layer)
         self._single = steps.single_steps(links, plan.bottoms)
         self._losses = [
             [top for top, weight in zip(link.top, link.layer.loss_weights, strict=False) if weight]
@@ -85,7 +86,7 @@ class Runner:
         whole = start == 0 and end == len(self._links) - 1
         fused = whole and not (before or after or debug)
         loss = 0.0
-        with self._running, compiling.used_for(self._running_layer):
+        with self._running, self._in_use:
             if not fused:
                 self._unfold()
             for step in self.steps.forward if fused else self._single.forward[start : end + 1]:
@@ -148,7 +149,7 @@ class Runner:
         whole = start == len(self._links) - 1 and end == 0
         fused = whole and not (before or after or debug)
         chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
-        with self._running, compiling.used_for(self._running_layer):
+        with self._running, self._in_use:
             if self._asked_at != self._budget.changes:
                 self.ask_for_gradients()
             if not fused:
