@@ -490,9 +490,9 @@ def check_counts(case: Case, folder: Path) -> int:
     return refused
 
 
-def results(case: Case, folder: Path) -> list[Array]:
-    """Every array that a case computes in float32, forward and backward: to compare runs."""
-    rig = Rig(case, np.float32, folder)
+def results(case: Case, folder: Path, dtype: npt.DTypeLike = np.float32) -> list[Array]:
+    """Every array that a case computes, forward and backward: to compare runs."""
+    rig = Rig(case, dtype, folder)
     found = rig.forward()
     if rig.layer.differentiable:
         rig.backward()

@@ -39,7 +39,7 @@ import tests.cases
 from caffe_lite.blob import Array, Storage
 from caffe_lite.kernels.parallel import set_num_threads
 from caffe_lite.layers.base import Buffers
-from caffe_lite.testing import Case, Rig
+from caffe_lite.testing import Case, results
 
 CASES: list[Case] = [
     case
@@ -130,14 +130,7 @@ class Job:
 def _results(case: Case, dtype: str) -> list[Array]:
     """Every array that a case computes."""
     with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(case, dtype, Path(folder))
-        found = rig.forward()
-        if rig.layer.differentiable:
-            rig.backward()
-            found += [rig.bottom[i].diff.copy() for i in rig.differentiable()]
-            found += [blob.diff.copy() for blob in rig.layer.blobs]
-        rig.layer.close()
-        return found
+        return results(case, Path(folder), dtype)
 
 
 @dataclass

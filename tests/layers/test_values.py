@@ -12,7 +12,7 @@ import pytest
 
 from caffe_lite.errors import CaffeError
 from caffe_lite.layers.base import Loss
-from caffe_lite.testing import Case, Draw, Rig, given, integers, normal
+from caffe_lite.testing import Case, Draw, Rig, given, integers, normal, results
 from tests.every_case import CASES, label
 
 WHOLE = integers(1).__qualname__
@@ -33,17 +33,6 @@ LABELLED = [
     for index, draw in case.draw.items()
     if getattr(draw, "__qualname__", "") == WHOLE and isinstance(index, int)
 ]
-
-
-def results(case: Case, folder: Path) -> list[np.ndarray]:
-    """The tops and the gradients."""
-    rig = Rig(case, np.float32, folder)
-    found = rig.forward()
-    if rig.differentiable():
-        rig.backward()
-        found += [rig.bottom[index].diff for index in rig.differentiable()]
-        found += [blob.diff for blob in rig.layer.blobs]
-    return found
 
 
 def drawn_with(case: Case, index: int, change: Callable[[np.ndarray], np.ndarray]) -> Case:
