@@ -22,7 +22,7 @@ from caffe_lite.errors import SolverError
 from caffe_lite.proto import temporary
 from caffe_lite.solver import get_solver, resume
 from caffe_lite.solver.signals import Action
-from tests.solver.resuming import CONFIGS, Config, write_data, write_solver
+from tests.solver.resuming import CONFIGS, HAS_LEVELDB, Config, write_data, write_solver
 
 END = 8
 
@@ -90,6 +90,8 @@ APART = ("lmdb", "lstm", "norms", "memory")
     ("name", "share"), [*((name, True) for name in CONFIGS), *((name, False) for name in APART)]
 )
 def test_a_continued_run_equals_the_whole_one(name, share, folder, caplog):
+    if name == "leveldb" and not HAS_LEVELDB:
+        pytest.skip("LevelDB needs plyvel")
     caplog.set_level(logging.INFO, "caffe_lite.solver")
     with start(CONFIGS[name], folder, share) as solver:
         solver.solve()
