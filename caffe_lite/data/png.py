@@ -59,7 +59,13 @@ def file_gamma(info: Mapping[Any, Any]) -> int | None:
     if "srgb" in info or (profile and zlib.adler32(profile) in SRGB_PROFILES):
         return SRGB_GAMMA
     gamma = round(info.get("gamma", 1) * 100000)
-    return gamma if gamma > 0 and abs(gamma - 100000) > INSIGNIFICANT else None
+    if gamma <= 0:
+        return None
+    return gamma if _significant(gamma) or _significant(_reciprocal(gamma)) else None
+
+
+def _significant(gamma: int) -> bool:
+    return abs(gamma - 100000) > INSIGNIFICANT
 
 
 def _reciprocal(gamma: int) -> int:
@@ -68,5 +74,7 @@ def _reciprocal(gamma: int) -> int:
 
 @lru_cache(maxsize=8)
 def _table(gamma: int) -> Array:
+    if not _significant(gamma):  # one way only: the reciprocal of 0.95 is above 1.05
+        return np.arange(256, dtype=np.int32)
     values = np.arange(256) / 255
     return np.floor(255 * values ** (gamma * 1e-5) + 0.5).astype(np.int32)

@@ -18,6 +18,12 @@ from caffe_lite.errors import DataError
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
 RGB = Image.fromarray(PIXELS)
 RGBA = Image.fromarray(np.dstack([PIXELS, PIXELS[:, :, :1]]))
+ALL_GREENS = Image.fromarray(
+    np.stack(np.meshgrid(np.arange(0, 256, 5), np.arange(256), np.arange(0, 256, 17)), -1)
+    .astype(np.uint8)
+    .reshape(256, -1, 3)
+)
+"""So many colours that a weight of grey that is off by 1/2^15 shows."""
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -44,6 +50,19 @@ FILES = {
     "png, gamma 1/2.2": with_chunk(PNG, b"gAMA", struct.pack(">I", 45455)),
     "png, gamma 0.6": with_chunk(PNG, b"gAMA", struct.pack(">I", 60000)),
     "png, gamma 1": with_chunk(PNG, b"gAMA", struct.pack(">I", 100000)),
+    **{
+        f"png, gamma {gamma / 100000}": with_chunk(PNG, b"gAMA", struct.pack(">I", gamma))
+        for gamma in (
+            94999,
+            95000,
+            95238,
+            95239,
+            105000,
+            105001,
+            105263,
+        )  # around what counts as 1
+    },
+    "png, many colours": encoded(ALL_GREENS, "PNG"),
     "png, sRGB": with_chunk(PNG, b"sRGB", b"\0"),
     "png, transparent": encoded(RGBA, "PNG"),
     "png, palette": encoded(RGB.quantize(64), "PNG"),

@@ -69,6 +69,13 @@ ALSO = {
     "proto/blobs": ("tests/proto/test_files.py", "tests/net/test_net.py"),
     "proto/hdf5": ("tests/proto/test_files.py", "tests/net/test_net.py",
                    "tests/solver/test_snapshot.py"),
+    "proto/hdf5_files": ("tests/data/test_hdf5_policy.py", "tests/proto/test_files.py"),
+    "proto/hdf5_trial": ("tests/data/test_hdf5_policy.py",),
+    "proto/hdf5_writing": ("tests/data/test_hdf5_policy.py", "tests/proto/test_files.py",
+                           "tests/solver/test_snapshot.py"),
+    "data/lmdb_tree": ("tests/data/test_lmdb_tree.py", "tests/data/test_db.py"),
+    "solver/resume": ("tests/solver/test_resume.py",),
+    "solver/states": ("tests/solver/test_resume.py",),
 }  # fmt: skip
 """More tests of a module's own."""
 WIDER = {
