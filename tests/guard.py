@@ -6,6 +6,7 @@ parameters and buffers, lies flush against a protected page, the one after it or
     python -m tests.guard                  all cases: float32 and float64, 1 and 2 threads
     python -m tests.guard --quick          all cases in float32, as in the test suite
     python -m tests.guard Pooling LRN      these types only
+    python -m tests.guard --nets 1000      nets drawn at random, fused and layer by layer
 
 The cases run in a child, which says what it is doing: where a signal ends it, the parent knows the
 case, and goes on with the next.  POSIX only: it takes `fork` and `mprotect`.
@@ -18,6 +19,7 @@ import ctypes
 import faulthandler
 import importlib
 import json
+import logging
 import math
 import mmap
 import os
@@ -40,6 +42,8 @@ from caffe_lite.blob import Array, Storage
 from caffe_lite.kernels.parallel import set_num_threads
 from caffe_lite.layers.base import Buffers
 from caffe_lite.testing import Case, results
+from tests.net import agreement
+from tests.net.random_nets import draw_net
 
 CASES: list[Case] = [
     case
@@ -127,6 +131,30 @@ class Job:
         return count[0]
 
 
+@dataclass(frozen=True)
+class DrawnJob:
+    """A net drawn at random, in guarded memory: its layers fused where they can be, or single."""
+
+    seed: int
+    place: str
+    single: bool
+
+    def __str__(self) -> str:
+        return f"the net of seed {self.seed} (page {self.place}, single: {self.single})"
+
+    def run(self) -> int:
+        """Two iterations; how many arrays were guarded.  AssertionError as for a `Job`."""
+        prepare = agreement.single if self.single else lambda net: None
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = draw_net(self.seed, Path(folder))
+            wanted = agreement.run(drawn, prepare=prepare)
+            with guarded_memory(self.place) as count:
+                found = agreement.run(drawn, prepare=prepare)
+        for name, want in wanted.items():
+            np.testing.assert_array_equal(found[name], want, name)
+        return count[0]
+
+
 def _results(case: Case, dtype: str) -> list[Array]:
     """Every array that a case computes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -202,10 +230,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.guard", description=__doc__)
     parser.add_argument("types", nargs="*", help="layer types; default: all")
     parser.add_argument("--quick", action="store_true", help="float32 only")
+    parser.add_argument("--nets", type=int, default=0, help="so many nets instead of the cases")
     args = parser.parse_args()
     cases = [case for case in CASES if not args.types or case.type in args.types]
-    outcome = run_all(jobs_of(cases, args.quick), lambda line: print(line, flush=True))  # noqa: T201
-    print(f"{outcome.jobs} layers, {outcome.arrays} arrays guarded, {len(outcome.wrong)} bad")  # noqa: T201
+    jobs: Sequence[Any] = jobs_of(cases, args.quick)
+    if args.nets:
+        logging.disable(logging.CRITICAL)
+        launcher: Any = importlib.import_module("caffe_lite.kernels.parallel.launcher")
+        launcher.GRAIN = 8  # the arrays are so small that one thread would work on each
+        jobs = [
+            DrawnJob(seed, place, single)
+            for seed in range(args.nets)
+            for place in PLACES
+            for single in (False, True)
+        ]
+    outcome = run_all(jobs, lambda line: print(line, flush=True))  # noqa: T201
+    print(f"{outcome.jobs} runs, {outcome.arrays} arrays guarded, {len(outcome.wrong)} bad")  # noqa: T201
     return bool(outcome.wrong)
 
 

@@ -158,10 +158,11 @@ class Net:
     def share_memory(self, backward: bool = True, keep: Iterable[str] = ()) -> None:
         """Let blobs between the layers share memory; call it once, before the first forward.
 
-        From then on only whole runs, of forward or of forward and backward, give right results,
-        and of the blobs only inputs, outputs, losses and those named in `keep` hold their values
-        afterwards.  Parameters do not share memory.  Without `backward` the net refuses to go
-        backward, keeps nothing for it, and fuses more layers.
+        From then on a run begins at the first layer, and one backward of all layers may follow a
+        whole forward: everything else is refused.  Of the blobs only inputs, outputs, losses and
+        those named in `keep` hold their values afterwards.  Parameters do not share memory.
+        Without `backward` the net refuses to go backward, keeps nothing for it, and fuses more
+        layers.
 
         `overwritten` then has the names of the blobs whose data a forward overwrites.
         """
@@ -172,6 +173,7 @@ class Net:
         memories = memory.share(
             self.links, self.plan, fusions, lasting, self.dtype, backward, self.budget
         )
+        self.runner.share_memory()
         shown = self.blobs.items()
         self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
 

@@ -124,6 +124,27 @@ def test_forward_only_takes_less_and_refuses_to_go_backward() -> None:
         ahead.backward()
 
 
+def test_shared_memory_refuses_what_would_read_overwritten_values() -> None:
+    net = build()
+    last = len(net.layers) - 1
+    net.compute_loss()
+    net.forward_from_to(1, last)  # nothing is shared yet
+    net.share_memory()
+    with pytest.raises(NetError, match="cannot start at layer 2: this net's blobs share memory"):
+        net.forward_from_to(2, last)
+    net.forward_from_to(0, last - 1)
+    with pytest.raises(NetError, match="once after each whole forward"):
+        net.compute_gradients()  # part of a forward is not enough
+    net.compute_loss()
+    with pytest.raises(NetError, match="must run all layers"):
+        net.backward_from_to(last - 1, 0)
+    net.compute_gradients()
+    with pytest.raises(NetError, match="once after each whole forward"):
+        net.compute_gradients()
+    net.compute_loss()
+    net.compute_gradients()
+
+
 COPYING = """layer { name: "x" type: "Input" top: "x"
   input_param { shape { dim: 2 dim: 6 dim: 5 dim: 7 } } }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "y"

@@ -57,6 +57,11 @@ class Runner:
         self._wires = wires
         self._plan = plan
         self._forward_only = False
+        self._shares_memory = False
+        self._ready = False  # a forward has run to the end, and no backward after it
+        self._sources = next(
+            (index for index, link in enumerate(links) if link.bottom), len(links)
+        )  # how many layers come before the first that has bottoms
         self._layer = 0  # that runs
         self._in_use = compiling.Use(self._running_layer)
         self._single = steps.single_steps(links, plan.bottoms)
@@ -77,15 +82,27 @@ class Runner:
             link.layer.goes_backward = False
         self._fuse()
 
+    def share_memory(self) -> None:
+        """Refuse from now on to go on from values that a run has overwritten."""
+        self._shares_memory = True
+
     def forward(self, start: int, end: int, debug: bool = False) -> float:
         """Run layers `start` to `end`, both included; the weighted loss of these.
 
         Layers are fused in a whole run without hooks.  `debug` logs what each layer computes.
+        Raises NetError for a run from the middle after `share_memory`; the layers that only bring
+        data may be left out.
         """
+        if start > self._sources and self._shares_memory:
+            raise NetError(
+                f"forward cannot start at layer {start}: this net's blobs share memory "
+                "(share_memory), so what is before it was overwritten; run all layers"
+            )
         before, after = self.hooks.before_forward, self.hooks.after_forward
         whole = start == 0 and end == len(self._links) - 1
         fused = whole and not (before or after or debug)
         loss = 0.0
+        self._ready = False
         with self._running, self._in_use:
             if not fused:
                 self._unfold()
@@ -103,6 +120,7 @@ class Runner:
                     log.debug_forward(self._links[index], self._wires.top_names(index))
                 for hook in after:
                     hook(index)
+        self._ready = start <= self._sources and end == len(self._links) - 1
         return loss
 
     def _running_layer(self) -> str:
@@ -141,13 +159,20 @@ class Runner:
     def backward(self, start: int, end: int, debug: bool = False) -> None:
         """Run layers `start` down to `end`, both included, where the plan has a gradient.
 
-        Layers are fused as in `forward`.  Raises NetError after `forbid_backward`.
+        Layers are fused as in `forward`.  Raises NetError after `forbid_backward`; and after
+        `share_memory` unless all layers run, after a whole forward of its own.
         """
         if self._forward_only:
             raise NetError("this net was set to run forward only: share_memory(backward=False)")
         before, after = self.hooks.before_backward, self.hooks.after_backward
         whole = start == len(self._links) - 1 and end == 0
         fused = whole and not (before or after or debug)
+        if self._shares_memory and not (whole and self._ready):
+            raise NetError(
+                "backward must run all layers, and once after each whole forward: this net's "
+                "blobs share memory (share_memory), so a run overwrites what another would read"
+            )
+        self._ready = False
         chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
         with self._running, self._in_use:
             if self._asked_at != self._budget.changes:
