@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from caffe_lite import arguments
 from caffe_lite.data import datum as datums
 from caffe_lite.data import images
-from caffe_lite.errors import CaffeError, DataError
+from caffe_lite.errors import CaffeError, DataError, OutOfMemory
 from caffe_lite.limits import check_memory
 from caffe_lite.proto import blobs, caffe_pb2
 
@@ -123,15 +123,16 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
 
     With `color` false it is (height, width, 1), its brightness 0.2125 R + 0.7154 G + 0.0721 B.  A
     grey file is repeated three times for `color`; transparency is dropped; 16 bits keep their
-    depth.  Raises DataError for a file that is missing or no image.
+    depth.  Raises DataError for a file that is missing or no image, OutOfMemory for one beyond the
+    memory limit.
     """
     name = arguments.path(filename, "the image")
     encoded = images.read_bytes(name)
     try:
         with images.opened(encoded) as image:
             pixels = _pixels(image)
-    except DataError as error:
-        raise DataError(f'cannot read the image "{name}": {error.message}') from None
+    except (DataError, OutOfMemory) as error:
+        raise type(error)(f'cannot read the image "{name}": {error.message}') from None
     if color and pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if not color and pixels.shape[2] == 3:

@@ -48,8 +48,10 @@ def physical_memory() -> int | None:
     return min(sizes, default=None)
 
 
-def check_memory(needed: int, what: str) -> None:
-    """Raise OutOfMemory if `needed` bytes are more than the limit."""
+def check_memory(
+    needed: int, what: str, advice: str = "make the batch or the layer smaller"
+) -> None:
+    """Raise OutOfMemory if `needed` bytes are more than the limit; `advice` ends its message."""
     machine = physical_memory()
     if _limit is not None and (machine is None or _limit < machine):
         available, whose = _limit, "the memory limit is"
@@ -60,7 +62,7 @@ def check_memory(needed: int, what: str) -> None:
     if needed > available:
         raise OutOfMemory(
             f"{what} would take {_gigabytes(needed)} of memory, but {whose} "
-            f"{_gigabytes(available)}; make the batch or the layer smaller"
+            f"{_gigabytes(available)}; {advice}"
         )
 
 

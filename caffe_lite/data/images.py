@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from caffe_lite import reading
 from caffe_lite.data import png
-from caffe_lite.errors import CaffeError, DataError
+from caffe_lite.errors import CaffeError, DataError, OutOfMemory
 from caffe_lite.kernels.image import resize_bilinear, source_positions
+from caffe_lite.limits import check_memory
 
 Array = npt.NDArray[Any]
 
@@ -26,9 +27,10 @@ FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"
 """Pillow's names of the formats that OpenCV 4 reads, too.  Others may run programs (EPS)."""
 
 MOST_PIXELS = 1 << 26
-"""The most pixels of an image: 8192 x 8192, which take 0.7 GB while they are decoded.  Caffe's
+"""The most pixels of an image: 8192 x 8192, which take 0.9 GB while they are decoded.  Caffe's
 images have 256 x 256; those of a camera of 60 megapixels still fit."""
 
+DECODED = 13  # bytes for each pixel, of all the copies while one is decoded, as was measured
 LARGEST_PIXEL = 8  # bytes: 16 bits for each of four channels, not compressed
 
 
@@ -37,8 +39,8 @@ def read(path: str, color: bool | None = True) -> Array:
     encoded = read_bytes(path)
     try:
         return decode(encoded, color)
-    except DataError as error:
-        raise DataError(f'"{path}": {error.message}') from None
+    except (DataError, OutOfMemory) as error:
+        raise type(error)(f'"{path}": {error.message}') from None
 
 
 def read_bytes(path: str) -> bytes:
@@ -55,7 +57,7 @@ def decode(encoded: bytes, color: bool | None = True) -> Array:
     `color` true gives three channels, false one.  Both drop transparency, keep the upper 8 of 16
     bits and apply the EXIF orientation.  None gives the file's own channels, 1, 3 or, with
     transparency, 4, and ignores the orientation.  Raises DataError if this is not an image, or
-    one of more than `most_pixels`.
+    one of more than `most_pixels`; OutOfMemory for one beyond the memory limit.
     """
     from PIL import ImageOps
 
@@ -106,9 +108,14 @@ def most_pixels() -> int:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Raise DataError for an image of more than `most_pixels`, before it is decoded or resized."""
+    """Refuse an image that is too large, before it is decoded or resized.
+
+    Raises DataError for more than `most_pixels`, and OutOfMemory beyond the memory limit.
+    """
+    what = f"an image of {width} x {height} pixels"
     if width * height > most_pixels():
-        raise _too_large(f"an image of {width} x {height} pixels")
+        raise _too_large(what)
+    check_memory(DECODED * width * height, what, "make the image smaller or the limit higher")
 
 
 def _too_large(what: str) -> DataError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 from caffe_lite.limits import memory_limit, set_memory_limit
 
 _PATIENCE = 60.0  # seconds for a file, and as many for each GB of it
+_WORK = 5  # seconds of processor time, and as many for each 0.05 GB: a damaged file can be a loop
 
 _lock = threading.Lock()
 _helper: subprocess.Popen[bytes] | None = None
@@ -105,9 +107,28 @@ def serve() -> None:
     for line in sys.stdin.buffer:
         question = json.loads(line)
         set_memory_limit(question["limit"])
+        _limit_work(question["path"])
         _read(question["path"], question["names"])
         sys.stdout.buffer.write(b"alive\n")
         sys.stdout.buffer.flush()
+
+
+def _limit_work(path: str) -> None:
+    """Let the system end this process if it works on a file for too long, whoever waits or not."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    try:
+        more = _WORK * (1 + os.path.getsize(path) / 5e7)
+    except OSError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = math.ceil(used.ru_utime + used.ru_stime + more)
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
+    )
 
 
 def _read(path: str, names: list[str] | None) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,6 +172,29 @@ def test_a_file_on_which_the_library_ends_its_process(
         read_datasets(path, ["x"], np.float32)
     monkeypatch.undo()
     assert read_datasets(path, ["x"], np.float32)[0].all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="this system limits no process's work")
+def test_a_process_that_works_on_a_file_for_too_long_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"no end")
+    endless = (
+        "from caffe_lite.proto import hdf5_trial\n"
+        "hdf5_trial._WORK = 1\n"
+        "def read(path, names):\n"
+        "    while True: pass\n"
+        "hdf5_trial._read = read\n"
+        "hdf5_trial.serve()\n"
+    )
+    question = {"path": str(path), "names": None, "limit": None}
+    done = subprocess.run(
+        [sys.executable, "-c", endless],
+        input=json.dumps(question).encode() + b"\n",
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGXCPU
+    assert done.stdout == b""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no such limit")

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from caffe_lite import io as pycaffe_io
+from caffe_lite import limits
 from caffe_lite.data import images
 from caffe_lite.data.datum import datum_to_array
-from caffe_lite.errors import CaffeError, DataError
+from caffe_lite.errors import CaffeError, DataError, OutOfMemory
 from caffe_lite.proto import caffe_pb2
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
@@ -97,6 +98,20 @@ def test_the_limit_is_opencvs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", wrong)
         with pytest.raises(DataError, match="must be a number of pixels"):
             images.decode(image)
+
+
+def test_the_memory_limit_holds_for_images(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(encoded("PNG", (70, 60)))
+    limits.set_memory_limit(70 * 60 * 13)
+    try:
+        assert images.read(str(path)).shape == (3, 60, 70)
+        limits.set_memory_limit(70 * 60 * 13 - 1)
+        for read in (images.read, pycaffe_io.load_image):
+            with pytest.raises(OutOfMemory, match=r'image.png".*70 x 60 pixels would take'):
+                read(str(path))
+    finally:
+        limits.set_memory_limit(None)
 
 
 @pytest.mark.parametrize(
