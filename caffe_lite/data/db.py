@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 from caffe_lite import unfinished
+from caffe_lite.data.cursor import Cursor
 from caffe_lite.errors import DataError
 from caffe_lite.proto.temporary import remove_leftovers, temporary_path
 
@@ -27,96 +26,6 @@ COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
 COMMIT_BYTES = 64 << 20  # commit earlier at this size, as pending records are held in memory
 
 BACKENDS = ("lmdb", "leveldb")
-
-
-@dataclass
-class Handle:
-    """An open database, its real path, and the number of cursors that use it."""
-
-    database: Any
-    path: str
-    users: int = 1
-
-
-class Handles:
-    """The open databases of one backend; a process may open each database only once."""
-
-    def __init__(self) -> None:
-        # reentrant: the garbage collector may close a cursor while this thread holds the lock
-        self._lock = threading.RLock()
-        self._handles: dict[str, Handle] = {}
-
-    def acquire(self, source: str, open_new: Callable[[str], Any]) -> Handle:
-        """The handle of `source`, opened with `open_new` if it is not open yet."""
-        path = os.path.realpath(source)
-        with self._lock:
-            try:
-                self._handles[path].users += 1
-            except KeyError:
-                self._handles[path] = Handle(open_new(source), path)
-            return self._handles[path]
-
-    def release(self, handle: Handle) -> None:
-        """Remove one user of the handle; the last one closes the database."""
-        with self._lock:
-            handle.users -= 1
-            if handle.users == 0:
-                del self._handles[handle.path]
-                handle.database.close()
-
-
-class Cursor:
-    """Reads the records of one database in the order of their keys; `rewind` starts again.
-
-    `position` is where it is, and `seek` goes there: the key of the next record, None at the end.
-
-    A context manager.  After the first `close`, later calls have no effect.
-    """
-
-    source: str
-    count: int | None = None
-    """The number of records; None if the database does not store it."""
-
-    def rewind(self) -> None:
-        """Go back to the first record."""
-        raise NotImplementedError
-
-    @property
-    def position(self) -> bytes | None:
-        """The key of the record that `read` returns next; None after the last."""
-        raise NotImplementedError
-
-    def seek(self, position: bytes | None) -> None:
-        """Go to a key, or to the first one after it; None: behind the last record.
-
-        Raises DataError if no key is that great.
-        """
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Close the database if no other cursor uses it."""
-        raise NotImplementedError
-
-    def read(self) -> tuple[bytes, bytes] | None:
-        """The key and value of the next record; None after the last."""
-        raise NotImplementedError
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over all records once, from the first."""
-        self.rewind()
-        while (record := self.read()) is not None:
-            yield record
-
-    def __enter__(self) -> Cursor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Backend(Protocol):
@@ -265,12 +174,6 @@ def refuse_existing(path: str) -> None:
     """Raise DataError if `path` exists, even as a broken link."""
     if os.path.lexists(path):
         raise DataError(f'"{path}" already exists; remove it, or choose another name')
-
-
-def no_record_from(source: str, position: bytes) -> DataError:
-    """The error of `Cursor.seek` for a position behind the last record."""
-    key = position[:80].decode(errors="backslashreplace")
-    return DataError(f'"{source}" has no record from key "{key}" on; has it become smaller?')
 
 
 def _require_known(backend: str) -> None:

@@ -4,15 +4,55 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from caffe_lite import reading
-from caffe_lite.data.db import Cursor, Handles, no_record_from
+from caffe_lite.data.cursor import Cursor, no_record_from
 from caffe_lite.errors import DataError
 
 FOOTER = 48  # bytes at the end of a table: two blocks, by place and size, and the magic number
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 TRAILER = 5  # bytes after a block: how it is packed, and its checksum
+
+
+@dataclass
+class Handle:
+    """An open database, its real path, and the number of cursors that use it."""
+
+    database: Any
+    path: str
+    users: int = 1
+
+
+class Handles:
+    """The open databases; a process may open each of them only once."""
+
+    def __init__(self) -> None:
+        # reentrant: the garbage collector may close a cursor while this thread holds the lock
+        self._lock = threading.RLock()
+        self._handles: dict[str, Handle] = {}
+
+    def acquire(self, source: str, open_new: Callable[[str], Any]) -> Handle:
+        """The handle of `source`, opened with `open_new` if it is not open yet."""
+        path = os.path.realpath(source)
+        with self._lock:
+            try:
+                self._handles[path].users += 1
+            except KeyError:
+                self._handles[path] = Handle(open_new(source), path)
+            return self._handles[path]
+
+    def release(self, handle: Handle) -> None:
+        """Remove one user of the handle; the last one closes the database."""
+        with self._lock:
+            handle.users -= 1
+            if handle.users == 0:
+                del self._handles[handle.path]
+                handle.database.close()
+
 
 _handles = Handles()
 

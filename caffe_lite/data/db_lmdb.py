@@ -8,7 +8,7 @@ from typing import BinaryIO
 import lmdb
 
 from caffe_lite import reading
-from caffe_lite.data.db import Cursor, no_record_from
+from caffe_lite.data.cursor import Cursor, no_record_from
 from caffe_lite.data.lmdb_tree import MAGIC, Tree
 from caffe_lite.errors import DataError
 

@@ -14,12 +14,11 @@ from numpy.random import Generator
 from caffe_lite import reading, states
 from caffe_lite.errors import DataError
 from caffe_lite.limits import check_memory
-from caffe_lite.proto.hdf5_files import (
+from caffe_lite.proto.hdf5_files import is_hdf5, opened
+from caffe_lite.proto.hdf5_policy import (
     InvalidFileError,
     check_dataset,
     dataset_in,
-    is_hdf5,
-    opened,
 )
 from caffe_lite.proto.hdf5_writing import new_hdf5
 from caffe_lite.states import State

@@ -16,7 +16,8 @@ import numpy as np
 from caffe_lite.errors import SolverError, WeightsError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import LARGEST_MESSAGE, array_to_blob, blob_to_array, put_array
-from caffe_lite.proto.hdf5_files import (
+from caffe_lite.proto.hdf5_files import opened
+from caffe_lite.proto.hdf5_policy import (
     DEEPEST,
     MOST_GROUPS,
     InvalidFileError,
@@ -24,7 +25,6 @@ from caffe_lite.proto.hdf5_files import (
     dataset_in,
     is_group,
     names_in,
-    opened,
 )
 from caffe_lite.proto.hdf5_writing import new_hdf5
 

@@ -135,7 +135,7 @@ def _read(path: str, names: list[str] | None) -> None:
     """Read as the other process will; what it will refuse is refused here, too."""
     import h5py
 
-    from caffe_lite.proto import hdf5_files
+    from caffe_lite.proto import hdf5_policy
 
     try:
         with h5py.File(path, "r") as file:
@@ -143,7 +143,7 @@ def _read(path: str, names: list[str] | None) -> None:
                 _read_all(file, [0])
             for name in names or ():
                 try:
-                    hdf5_files.array_in(file, name)
+                    hdf5_policy.array_in(file, name)
                 except Exception:  # the next dataset may end the process all the same
                     continue
     except Exception:
@@ -151,20 +151,20 @@ def _read(path: str, names: list[str] | None) -> None:
 
 
 def _read_all(group: Any, seen: list[int], depth: int = 0) -> None:
-    from caffe_lite.proto import hdf5_files
+    from caffe_lite.proto import hdf5_policy
 
     seen[0] += 1
-    if depth > hdf5_files.DEEPEST:
-        seen[0] = hdf5_files.MOST_GROUPS  # a group in itself, which will be refused
+    if depth > hdf5_policy.DEEPEST:
+        seen[0] = hdf5_policy.MOST_GROUPS  # a group in itself, which will be refused
     for name in list(group):
-        if seen[0] >= hdf5_files.MOST_GROUPS:
+        if seen[0] >= hdf5_policy.MOST_GROUPS:
             return
         try:
             item = group[name] if _is_hard(group, name) else None
-            if hdf5_files.is_group(item):
+            if hdf5_policy.is_group(item):
                 _read_all(item, seen, depth + 1)
             elif item is not None:
-                hdf5_files.array_in(group, name, text=True)
+                hdf5_policy.array_in(group, name, text=True)
         except Exception:
             continue
 

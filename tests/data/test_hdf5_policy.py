@@ -17,7 +17,7 @@ import pytest
 from caffe_lite.data.hdf5 import is_marked, read_datasets, write_datasets
 from caffe_lite.errors import CaffeError, DataError, WeightsError
 from caffe_lite.proto import caffe_pb2, files, hdf5_trial
-from caffe_lite.proto.hdf5_files import MOST_GROUPS
+from caffe_lite.proto.hdf5_policy import MOST_GROUPS
 from caffe_lite.proto.hdf5_writing import new_hdf5
 
 Build = Callable[[h5py.Group, Path], object]
