@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.errors import CaffeError, DataError, NetError
 from caffe_lite.layers import registry
-from caffe_lite.layers.base import Layer, Param, Source
+from caffe_lite.layers.base import Layer, Source
+from caffe_lite.layers.declarations import Param
 from caffe_lite.net.errors import located
 from caffe_lite.net.passes import rules, wiring
 from caffe_lite.net.passes.unread import refuse_unread

@@ -40,7 +40,7 @@ from numba.core.config import NUMBA_NUM_THREADS
 import tests.cases
 from caffe_lite.blob import Array, Storage
 from caffe_lite.kernels.parallel import set_num_threads
-from caffe_lite.layers.base import Buffers
+from caffe_lite.layers.declarations import Buffers
 from caffe_lite.testing import Case, results
 from tests.net import agreement
 from tests.net.random_nets import draw_net

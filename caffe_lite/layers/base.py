@@ -12,12 +12,9 @@ The same class is pycaffe's ``caffe.Layer``: a user's Python layer overrides `se
 from __future__ import annotations
 
 import builtins
-import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +23,8 @@ import numpy.typing as npt
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable, OutOfMemory
+from caffe_lite.layers import _gate
+from caffe_lite.layers.declarations import Buffer, Buffers, Count, Param, Reads
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.limits import Budget
 from caffe_lite.proto import caffe_pb2
@@ -33,62 +32,6 @@ from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.fields import largest_integer
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
 from caffe_lite.states import State
-
-Count = int | tuple[int, int | None]
-"""How many blobs: exactly n, or (least, most) with None for no bound."""
-
-
-class Reads(enum.Flag):
-    """Which values of its own blobs a layer's backward still needs.
-
-    A layer that reads BOTTOM and may overwrite it is a `KeepsBottom`.  TOP_SIGN is less than TOP:
-    ReLU needs to know only where its top is positive, so a layer after it that keeps signs
-    (Dropout in place) does it no harm.
-    """
-
-    NONE = 0
-    BOTTOM = enum.auto()
-    TOP = enum.auto()
-    TOP_SIGN = enum.auto()
-
-
-@dataclass(frozen=True)
-class Param:
-    """A blob that the layer owns and that is saved with the net: a weight, a bias, a statistic.
-
-    `filler` is the field of the layer's configuration that fills it, or a message.  One that is
-    not `learnable` (BatchNorm's statistics) is saved, but no solver may move it.
-    """
-
-    name: str
-    shape: Shape
-    filler: str | caffe_pb2.FillerParameter
-    learnable: bool = True
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """An array that holds its values from forward to backward: ``self.buf.<name>``.
-
-    `dtype` None is the net's.  A buffer that is not `kept` is workspace within one call; other
-    layers may use its memory between calls.  One that is `backward_only` is neither written nor
-    read unless the layer `goes_backward`.  One that is `lasting` is read by the next forward: no
-    other layer uses its memory, and it belongs to the layer's state.
-    """
-
-    shape: Shape
-    dtype: npt.DTypeLike | None = None
-    kept: bool = True
-    backward_only: bool = False
-    lasting: bool = False
-
-
-class Buffers(SimpleNamespace):
-    """A layer's arrays by name; another array under a name is noted as a change."""
-
-    def __setattr__(self, name: str, array: Array) -> None:
-        super().__setattr__(name, array)
-        CHANGES.note()
 
 
 class Layer:
@@ -478,9 +421,10 @@ class Layer:
     def _check_bottoms(self, shapes: list[Shape]) -> None:
         for index, shape in enumerate(shapes):
             if 0 in shape and not self.takes_empty:
+                name = _gate.name_of(index, self.param.bottom)
                 raise LayerError(
-                    f"bottom {self._name(index, self.param.bottom)} has shape {shape}, which is "
-                    "empty; every size must be 1 or more",
+                    f"bottom {name} has shape {shape}, which is empty; "
+                    "every size must be 1 or more",
                     f".bottom[{index}]",
                 )
         builtins.type(self).check(self, *shapes)
@@ -498,10 +442,6 @@ class Layer:
                     f"but the layer was built with one of shape {tuple(param.shape)}",
                     ".bottom[0]",
                 )
-
-    @staticmethod
-    def _name(index: int, names: Sequence[str]) -> str:
-        return f'"{names[index]}"' if index < len(names) else str(index)
 
     def _read_loss_weights(self, tops: int) -> None:
         given = list(self.param.loss_weight)
@@ -550,7 +490,7 @@ class Layer:
         self.declared_buffers = cls.buffers(self, *shapes)
         self._ask_for_buffers(cls.workspace(self, *shapes))
         for name, buffer in self.declared_buffers.items():
-            dtype = self._dtype_of(buffer)
+            dtype = buffer.dtype_in(self.dtype)
             old = getattr(self.buf, name, None)
             if old is None or old.shape != buffer.shape or old.dtype != dtype:
                 setattr(self.buf, name, np.zeros(buffer.shape, dtype))
@@ -565,55 +505,12 @@ class Layer:
     def _look(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Compare everything that kernels get with what the layer is prepared for."""
         latest = CHANGES.latest  # before looking: another thread may change something meanwhile
-        self._check_blobs("bottom", bottom, self._bottom_shapes or [], self.param.bottom)
-        self._check_blobs("top", top, self._top_shapes, self.param.top)
-        self._check_params()
-        for name, buffer in self.declared_buffers.items():
-            array = getattr(self.buf, name)
-            dtype = self._dtype_of(buffer)
-            if array.shape != tuple(buffer.shape) or array.dtype != dtype:
-                raise LayerError(
-                    f"its buffer {name} has shape {array.shape} and {array.dtype}, but the layer "
-                    f"needs {tuple(buffer.shape)} and {dtype}"
-                )
+        dtype, param = self.dtype, self.param
+        _gate.check_blobs("bottom", bottom, self._bottom_shapes or [], param.bottom, dtype)
+        _gate.check_blobs("top", top, self._top_shapes, param.top, dtype)
+        _gate.check_parameters(self.blobs, self._declared, dtype)
+        _gate.check_buffers(self.buf, self.declared_buffers, dtype)
         self._seen = None if self.dynamic else latest
-
-    def _check_blobs(
-        self, what: str, blobs: list[Blob], shapes: list[Shape], names: Sequence[str]
-    ) -> None:
-        for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True)):
-            name, field = self._name(index, names), f".{what}[{index}]"
-            if blob.shape != shape:
-                raise LayerError(
-                    f"{what} {name} has been reshaped from {shape} to {blob.shape} since the last "
-                    "forward; run forward again",
-                    field,
-                )
-            self._check_dtype(blob, f"{what} {name}", field)
-
-    def _check_params(self) -> None:
-        if self._declared and len(self.blobs) != len(self._declared):
-            raise LayerError(
-                f"has {len(self.blobs)} parameters now, but was built with {len(self._declared)}"
-            )
-        for index, (param, blob) in enumerate(self._declared):
-            what = f"its parameter {index} ({param.name})"
-            if self.blobs[index] is not blob:
-                raise LayerError(f"{what} was replaced by another blob; write into its data")
-            if blob.shape != tuple(param.shape):
-                raise LayerError(
-                    f"{what} has been reshaped to {blob.shape}, but the layer needs "
-                    f"{tuple(param.shape)}"
-                )
-            self._check_dtype(blob, what, None)
-
-    def _check_dtype(self, blob: Blob, what: str, field: str | None) -> None:
-        for dtype in (blob.dtype, blob.diff_dtype):
-            if dtype != self.dtype:
-                raise LayerError(f"{what} has elements of {dtype}, not {self.dtype}", field)
-
-    def _dtype_of(self, buffer: Buffer) -> np.dtype[Any]:
-        return np.dtype(buffer.dtype) if buffer.dtype is not None else self.dtype
 
     def _ask_for_buffers(self, passing: int) -> None:
         """Ask for the buffers.  passing: bytes of workspace that is not a buffer.
@@ -623,7 +520,7 @@ class Layer:
         """
         kept, shared = 0, passing
         for buffer in self.declared_buffers.values():
-            size = math.prod(buffer.shape) * self._dtype_of(buffer).itemsize
+            size = math.prod(buffer.shape) * buffer.dtype_in(self.dtype).itemsize
             if buffer.kept:
                 kept += size
             else:

@@ -9,7 +9,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import norm as kernels
-from caffe_lite.layers.base import Buffer, Count, Layer, Param, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogueBack, then
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2

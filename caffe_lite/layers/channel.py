@@ -9,7 +9,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import channel as kernels
-from caffe_lite.layers.base import Layer, Param
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Param
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels.classify import OUTSIDE, class_labels, softmax_forward
-from caffe_lite.layers.base import Buffer, Count, Loss, Reads
+from caffe_lite.layers.base import Loss
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 
 TOTAL = Buffer((1,), np.float64)
 

@@ -17,7 +17,8 @@ from caffe_lite.kernels.classify import (
     softmax_backward,
     softmax_forward,
 )
-from caffe_lite.layers.base import Buffer, Count, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
 
 

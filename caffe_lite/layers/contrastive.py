@@ -12,7 +12,8 @@ import numpy as np
 
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.kernels import contrastive as kernels
-from caffe_lite.layers.base import Buffer, Count, Loss, Reads
+from caffe_lite.layers.base import Loss
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.labels import check_labels, read_labels
 from caffe_lite.layers.registry import register
 

@@ -19,7 +19,8 @@ from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
 from caffe_lite.data.transformer import DataTransformer, read_mean
 from caffe_lite.data.windows import WindowReader, window_settings
 from caffe_lite.errors import DataError, LayerError, OutOfMemory
-from caffe_lite.layers.base import Count, Layer, Source
+from caffe_lite.layers.base import Layer, Source
+from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2

@@ -15,7 +15,8 @@ from caffe_lite.data.detections import FORMATS, DetectionWriter, read_names, rea
 from caffe_lite.errors import CaffeError, LayerError
 from caffe_lite.kernels.boxes import decode
 from caffe_lite.kernels.detection import detect
-from caffe_lite.layers.base import Buffer, Count, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State

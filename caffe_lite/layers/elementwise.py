@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from caffe_lite.blob import Array, Blob
-from caffe_lite.layers.base import KeepsBottom, Neuron, Reads
+from caffe_lite.layers.base import KeepsBottom, Neuron
+from caffe_lite.layers.declarations import Reads
 
 
 class Elementwise(Neuron, KeepsBottom):

@@ -11,7 +11,8 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.data.detections import Picture, in_pixels, read_pictures
 from caffe_lite.errors import CaffeError, LayerError
 from caffe_lite.kernels import evaluate as kernel
-from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.states import State
 

@@ -8,8 +8,9 @@ from caffe_lite.blob import Blob, Shape
 from caffe_lite.kernels.focal_loss import focal_loss_forward, focal_loss_slopes
 from caffe_lite.kernels.loss import softmax_loss_backward
 from caffe_lite.kernels.softmax_loss import own_probabilities, weigh
-from caffe_lite.layers.base import Buffer, Layer
+from caffe_lite.layers.base import Layer
 from caffe_lite.layers.class_loss import ClassLoss
+from caffe_lite.layers.declarations import Buffer
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import linear as kernel
-from caffe_lite.layers.base import KeepsBottom, Layer, Param, Reads
+from caffe_lite.layers.base import KeepsBottom, Layer
+from caffe_lite.layers.declarations import Param, Reads
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogue
 from caffe_lite.layers.registry import register

@@ -27,8 +27,9 @@ from caffe_lite.kernels.loss import (
     sigmoid_cross_entropy_forward,
 )
 from caffe_lite.kernels.neuron import sigmoid_forward
-from caffe_lite.layers.base import Buffer, Count, Loss, Reads
+from caffe_lite.layers.base import Loss
 from caffe_lite.layers.class_loss import TOTAL, ClassLoss, NormalizedLoss, read_labels
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto.files import blob_to_array, read_blob
 

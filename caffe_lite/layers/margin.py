@@ -15,7 +15,8 @@ from caffe_lite.kernels.linear import (
     inner_product_backward_params,
     inner_product_forward,
 )
-from caffe_lite.layers.base import Buffer, Count, Layer, Param, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.labels import check_labels, read_labels
 from caffe_lite.layers.registry import register
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import metric as kernels
-from caffe_lite.layers.base import Buffer, Count, Layer, Loss, Param, Reads
+from caffe_lite.layers.base import Layer, Loss
+from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.labels import check_labels, read_labels
 from caffe_lite.layers.registry import register
 

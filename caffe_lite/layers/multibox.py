@@ -10,7 +10,8 @@ from caffe_lite import glog
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import multibox as kernel
 from caffe_lite.layers._matching import Matcher, Matches, Truths
-from caffe_lite.layers.base import Count, Loss, Reads
+from caffe_lite.layers.base import Loss
+from caffe_lite.layers.declarations import Count, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 

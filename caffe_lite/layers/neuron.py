@@ -8,7 +8,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
-from caffe_lite.layers.base import Neuron, Param, Reads
+from caffe_lite.layers.base import Neuron
+from caffe_lite.layers.declarations import Param, Reads
 from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue
 from caffe_lite.layers.registry import register

@@ -18,8 +18,9 @@ from caffe_lite.kernels.l1_loss import smooth_losses, smooth_slopes
 from caffe_lite.kernels.loss import softmax_loss_backward
 from caffe_lite.kernels.ohem import hardest, sums_over_channels
 from caffe_lite.kernels.softmax_loss import item_losses
-from caffe_lite.layers.base import Buffer, Count, Layer, Reads
+from caffe_lite.layers.base import Layer
 from caffe_lite.layers.class_loss import ClassLoss, NormalizedLoss
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
 
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.kernels import optical_flow as kernels
-from caffe_lite.layers.base import Count, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Count, Reads
 from caffe_lite.layers.registry import register
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from caffe_lite.blob import Blob
 from caffe_lite.kernels import piecewise as kernels
-from caffe_lite.layers.base import Reads
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue
 from caffe_lite.layers.registry import register

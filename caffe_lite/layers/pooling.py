@@ -11,7 +11,8 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import NotDifferentiable
 from caffe_lite.kernels import pool as kernels
 from caffe_lite.kernels.geometry import Window
-from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Reads
 from caffe_lite.layers.description import Drawing, SlidingWindow
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2

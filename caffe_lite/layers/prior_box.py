@@ -9,7 +9,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels.prior_box import prior_boxes
-from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.registry import register
 
 

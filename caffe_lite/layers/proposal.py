@@ -10,7 +10,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import proposal as kernels
-from caffe_lite.layers.base import Buffer, Count, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
 
 

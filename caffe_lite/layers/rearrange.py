@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import rearrange as kernels
-from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.registry import register
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import recurrent as kernels
 from caffe_lite.kernels.gemm import gemm
-from caffe_lite.layers.base import Buffer, Layer, Param, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Param, Reads
 from caffe_lite.layers.registry import register
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import pool as kernels
-from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Reads
 from caffe_lite.layers.registry import register
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import NotDifferentiable
 from caffe_lite.kernels.routing import add_all, take_items, take_items_backward
-from caffe_lite.layers.base import Count, Layer, Param, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Count, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 

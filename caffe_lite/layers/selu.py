@@ -6,7 +6,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import selu as kernels
-from caffe_lite.layers.base import Neuron, Reads
+from caffe_lite.layers.base import Neuron
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.registry import register
 

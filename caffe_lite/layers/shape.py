@@ -24,7 +24,8 @@ from caffe_lite.kernels.shape import (
     tile_backward,
     tile_forward,
 )
-from caffe_lite.layers.base import Count, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Count, Reads
 from caffe_lite.layers.description import CoordinateMap
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2

@@ -11,8 +11,8 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels.loss import softmax_loss_backward, softmax_loss_forward
 from caffe_lite.kernels.softmax_loss import multiply_by_label, weigh, weighted_loss_forward
-from caffe_lite.layers.base import Buffer, Count
 from caffe_lite.layers.class_loss import ClassLoss
+from caffe_lite.layers.declarations import Buffer, Count
 from caffe_lite.layers.registry import register
 
 

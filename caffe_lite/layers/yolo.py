@@ -12,7 +12,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import yolo as kernels
-from caffe_lite.layers.base import Buffer, Loss, Reads
+from caffe_lite.layers.base import Loss
+from caffe_lite.layers.declarations import Buffer, Reads
 from caffe_lite.layers.registry import register
 
 

@@ -8,7 +8,7 @@ import pytest
 import caffe_lite.layers.batch_norm  # noqa: F401  registers the type
 from caffe_lite.kernels.epilogue import Epilogue
 from caffe_lite.kernels.norm import Statistics, batch_norm
-from caffe_lite.layers.base import Reads
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.testing import Case, Rig, normal
 from tests.oracles import batch_norm as oracle
 

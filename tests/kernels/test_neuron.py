@@ -5,7 +5,7 @@ import pytest
 
 import caffe_lite.layers.neuron  # noqa: F401  registers the types
 from caffe_lite.kernels import neuron
-from caffe_lite.layers.base import Reads
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.testing import Case, Rig, given, normal
 from tests.oracles import neuron as oracle
 

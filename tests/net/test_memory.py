@@ -9,7 +9,8 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.errors import NetError
-from caffe_lite.layers.base import Buffer, Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Buffer, Reads
 from caffe_lite.net.passes.memory import Life, place, share_workspaces
 from caffe_lite.testing import Case, Rig
 from tests.every_case import CASES, label

@@ -15,7 +15,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite.blob import Blob
 from caffe_lite.layers import pooling
-from caffe_lite.layers.base import Reads
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.fusion import joined
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes import fuse, memory

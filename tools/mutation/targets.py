@@ -27,12 +27,15 @@ SHARED = {
     "labels": ("classify", "softmax_loss", "margin", "ohem"),
     "registry": ("neuron", "classify"),
     "_matching": ("multibox",),
+    "declarations": ("neuron", "batch_norm"),
     "description": ("neuron",),
+    "_gate": ("neuron", "linear"),
     "python": ("neuron",),
 }
 """The families that show what the modules without cases of their own do."""
 ALSO = {
     "layers/base": ("tests/net/test_net.py", "tests/net/test_chains.py"),
+    "layers/_gate": ("tests/net/test_gate.py", "tests/net/test_net.py"),
     "layers/fusion": ("tests/net/test_fuse.py", "tests/net/test_chains.py"),
     "layers/batch_norm": ("tests/net/test_fuse.py", "tests/net/test_chains.py",
                           "tests/net/test_fork_norms.py"),

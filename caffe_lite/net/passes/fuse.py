@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from caffe_lite.layers.base import Reads
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.fusion import (
     IsEpilogue,
     TakesEpilogue,

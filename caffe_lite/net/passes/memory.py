@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe_lite.blob import Array, Blob, Storage
-from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.limits import Budget
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes.fuse import Fusion

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caffe_lite.errors import NetError
-from caffe_lite.layers.base import Layer, Reads
+from caffe_lite.layers.base import Layer
+from caffe_lite.layers.declarations import Reads
 from caffe_lite.net.errors import net_error
 from caffe_lite.net.passes.wiring import Wires
 from caffe_lite.proto.nodes import Node
