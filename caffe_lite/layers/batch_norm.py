@@ -67,6 +67,12 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         """There must be something to average."""
         (x,) = bottom
         self.require(len(x) >= 1, ".bottom[0]", "needs a bottom of at least 1 axis, not a scalar")
+        eps = self.epsilon
+        self.require(
+            eps >= 0,
+            "eps",
+            f"eps {eps:g} must not be negative, as it is added before the square root",
+        )
         if self.blobs:
             self.require(
                 self._channels(x) == self.blobs[0].count,
@@ -135,17 +141,19 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         """Put the stored mean, variance and deviation into the buffers."""
         factor = float(self.factor.data[0])
         weight = 1 / factor if factor != 0 else 0.0
-        np.multiply(self.mean.data, weight, out=self.buf.mean)
-        np.multiply(self.variance.data, weight, out=self.buf.variance)
-        np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
+        with np.errstate(all="ignore"):  # as in Caffe, statistics that cannot be give NaN
+            np.multiply(self.mean.data, weight, out=self.buf.mean)
+            np.multiply(self.variance.data, weight, out=self.buf.variance)
+            np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
 
     def update_statistics(self, m: int) -> None:
         """Add those of the batch, of m numbers per channel, to the stored ones."""
         fraction = self.config.moving_average_fraction
         correction = m / (m - 1) if m > 1 else 1.0
-        news = (self.buf.mean, self.buf.variance * correction, 1.0)
-        for blob, new in zip(self.blobs, news, strict=True):
-            blob.data[...] = blob.data * fraction + new
+        with np.errstate(all="ignore"):
+            news = (self.buf.mean, self.buf.variance * correction, 1.0)
+            for blob, new in zip(self.blobs, news, strict=True):
+                blob.data[...] = blob.data * fraction + new
 
     def _as_rows(self, a: Array) -> Array:
         n, c = len(a), self._channels(a.shape)
@@ -185,8 +193,9 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         if not self._global:
             return None
         self.read_statistics()
-        scale = 1 / self.buf.deviation
-        return Epilogue(scale, -self.buf.mean * scale, None)
+        with np.errstate(all="ignore"):
+            scale = 1 / self.buf.deviation
+            return Epilogue(scale, -self.buf.mean * scale, None)
 
 
 class WithScale(BatchNorm):
@@ -216,12 +225,14 @@ class WithScale(BatchNorm):
         """Those that are stored, as they are."""
         np.copyto(self.buf.mean, self.mean.data.reshape(-1))
         np.copyto(self.buf.variance, self.variance.data.reshape(-1))
-        np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
+        with np.errstate(all="ignore"):
+            np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
 
     def move_statistics(self, fraction: float, variance: Array) -> None:
         """Take `fraction` of the stored ones and the rest of the batch's, with this variance."""
-        for blob, new in ((self.mean, self.buf.mean), (self.variance, variance)):
-            blob.data[...] = fraction * blob.data + (1 - fraction) * new.reshape(blob.shape)
+        with np.errstate(all="ignore"):
+            for blob, new in ((self.mean, self.buf.mean), (self.variance, variance)):
+                blob.data[...] = fraction * blob.data + (1 - fraction) * new.reshape(blob.shape)
 
     @property
     def _own(self) -> Epilogue:

@@ -179,7 +179,7 @@ class Settings:
             return
         message = f'{field} "{path}" does not exist in the current folder {os.getcwd()}'
         folders = Path(self.file).resolve().parents if self.file else ()
-        home = next((folder for folder in folders if (folder / path).exists()), None)
+        home = next((folder for folder in folders if os.path.exists(folder / path)), None)
         if home is not None:
             message += f"; paths in a solver are relative to it, so run this from {home}"
         raise self.refuse(field, message)

@@ -113,6 +113,7 @@ CASES = [
 
 REFUSALS = [
     Refusal("BatchNorm", [()], "", ".bottom[0]", "at least 1 axis"),
+    Refusal("BatchNorm", [X], "batch_norm_param { eps: -0.01 }", "eps", "-0.01 must not be neg"),
     Refusal("BN", [(6,)], "", ".bottom[0]", r"at least 2 axes .* not \(6,\)"),
     Refusal("BN", [X], "bn_param { bn_mode: INFERENCE }", ".top[1]", "no statistics", tops=2),
     Refusal(

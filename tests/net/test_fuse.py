@@ -260,6 +260,22 @@ def test_gradients_are_those_of_the_single_layers(
     assert fast.params["l1"][0].diff.any()
 
 
+@pytest.mark.parametrize("kind", ["BatchNorm", "BN"])
+def test_a_variance_that_cannot_be_gives_nan_and_no_warning(kind: str) -> None:
+    net = learner(CONV, FROZEN if kind == "BatchNorm" else 'type: "BN" bn_param { frozen: true }')
+    blobs = net.params["l2"]
+    variance = blobs[1] if kind == "BatchNorm" else blobs[3]
+    if kind == "BatchNorm":
+        blobs[2].data[...] = 1
+    variance.data.flat[:2] = -1, 1
+    for _ in range(2):  # fused, then one by one
+        net.compute_loss()
+        net.after_forward(lambda index: None)
+    top = next(link.top[0] for link in net.links if link.layer.name == "l2").data
+    assert np.isnan(top[:, 0]).all()
+    assert np.isfinite(top[:, 1]).all()
+
+
 def test_the_gradient_of_a_fused_net_is_a_slope() -> None:
     net = learner(CONV, FROZEN, BIAS, LEAKY)
     net.compute_loss()

@@ -75,6 +75,11 @@ def test_missing_net_anywhere(solver):
         solver('net: "gone.prototxt"\nlr_policy: "fixed"').train_net()
 
 
+def test_a_name_that_no_file_can_have(solver):
+    with pytest.raises(SolverError, match="does not exist in the current folder"):
+        solver(f'net: "{"n" * 5000}"\nlr_policy: "fixed"').train_net()
+
+
 def test_states_are_merged_over_the_net_s_own(solver, tmp_path):
     (tmp_path / "net.prototxt").write_text(NET + ' state { level: 2 stage: "own" }')
     settings = solver(
