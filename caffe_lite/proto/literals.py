@@ -14,6 +14,7 @@ _FLOAT = re.compile(
     r"-?(?:(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?[fF]?|(?i:inf|infinity|nan))\Z",
     re.ASCII,
 )
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _ESCAPE = re.compile(
     rb"\\(?:([abfnrtv\\'\"?])|([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})"
     rb"|U([0-9a-fA-F]{8})|(.?))",
@@ -44,6 +45,22 @@ def converter(field: FieldDescriptor) -> Callable[[str], Any]:
     if field.cpp_type in _BOUNDS:
         return _integer(*_BOUNDS[field.cpp_type])
     return _float
+
+
+def plain_value(token: str) -> int | float | bool | str:
+    """The value of a token whose field is not known: a number, true or false, or else the word.
+
+    Raises ValueError for a token that is neither.
+    """
+    if token in ("true", "True", "false", "False"):
+        return _BOOLS[token]
+    if _INTEGER.match(token):
+        return _number(token)
+    if _FLOAT.match(token):
+        return _float(token)
+    if not _IDENTIFIER.match(token):
+        raise ValueError(f"expects a number or a word, not {shown(token)}")
+    return token
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

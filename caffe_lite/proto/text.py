@@ -1,8 +1,12 @@
-"""The prototxt parser, which records the line and column of every field; and the writer.
+"""The prototxt parser, which records the line and column of every field.
 
 The grammar is protobuf's text format; the message's descriptor defines the fields.  Most lines are
 ``name: value``, which one regular expression matches in a single step.  All other input, and every
 error, is handled token by token.
+
+A field that the schema does not know is an error, unless `registered` has its name or the caller
+allows it.  Then it is kept as text in the nearest message that has a field for that (`HELD`), and
+its positions are recorded as those of any other field.
 """
 
 from __future__ import annotations
@@ -13,41 +17,29 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
 
-from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from caffe_lite.errors import PrototxtError
+from caffe_lite import glog
+from caffe_lite.proto import registered
 from caffe_lite.proto.fields import is_repeated
-from caffe_lite.proto.literals import converter, nearest, shown, unescape
-from caffe_lite.proto.where import Source, Where
+from caffe_lite.proto.layout import HELD, format  # noqa: A004  (called as text.format)
+from caffe_lite.proto.literals import converter, nearest, shown
+from caffe_lite.proto.tokens import MAX_DEPTH, NAME, QUOTES, SPACE
+from caffe_lite.proto.tree import Tree, TreeReader
+from caffe_lite.proto.where import Where
 
-MAX_DEPTH = 100  # levels of nested messages
+__all__ = ["MAX_DEPTH", "format", "parse", "parse_value"]
 
-# Space and comments.  A comment includes its line's end, so that there is only one way to match.
-_SPACE = r"[ \t\r\n\v\f]*(?:#[^\n]*(?:\n[ \t\r\n\v\f]*|\Z))*"
-_SKIP = re.compile(_SPACE)
 _USUAL = re.compile(
-    rf"""([A-Za-z_]\w*){_SPACE}:{_SPACE}(?:"([^"\\\n]*)"|(-?[.\w][-+.\w]*)){_SPACE}""", re.ASCII
+    rf"""([A-Za-z_]\w*){SPACE}:{SPACE}(?:"([^"\\\n]*)"|(-?[.\w][-+.\w]*)){SPACE}""", re.ASCII
 )
-_NAME = re.compile(rf"([A-Za-z_]\w*){_SPACE}(:?){_SPACE}", re.ASCII)
-_STRING = re.compile(rf"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'){_SPACE}""")
-_WORD = re.compile(rf"(-?)(?:(?<=-){_SPACE})?([.\w][-+.\w]*){_SPACE}", re.ASCII)
 _REST_OF_NAME = re.compile(r"-?\w+", re.ASCII)
+_HOW_TO_ALLOW = (
+    "to read the rest of the file: --allow-unknown-fields (in Python: allow_unknown_fields=True)"
+)
 
-_CLOSING = {"{": "}", "<": ">"}
-_QUOTES = ('"', "'")
-_LOOKALIKES = {
-    "\xa0": "a no-break space",
-    "\u3000": "an ideographic space",
-    "\u200b": "a zero-width space",
-    "\ufeff": "a byte order mark",
-    "\u201c": "a typographic quote",
-    "\u201d": "a typographic quote",
-    "\u2018": "a typographic quote",
-    "\u2019": "a typographic quote",
-    "\uff1a": "a full-width colon",
-}
+_log = glog.logger("caffe_lite.proto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +70,61 @@ def _fields(descriptor: Descriptor) -> _Fields:
     }
 
 
-def parse(text: str, message: Message, file: str) -> Where:
+def parse(text: str, message: Message, file: str, allow_unknown_fields: bool = False) -> Where:
     """Fill `message` from prototxt; returns the positions of its fields.
 
     `file` is the file's name in positions.  Bytes that are not UTF-8 may be in `text` as lone
-    surrogates, which comments may contain.  Raises PrototxtError, with a position, for anything
-    that protobuf's text format does not allow; `message` then has the fields read so far.
+    surrogates, which comments may contain.  `allow_unknown_fields` keeps fields that the schema
+    does not know, and warns of each.  Raises PrototxtError, with a position, for anything that
+    protobuf's text format does not allow; `message` then has the fields read so far.
     """
-    return _Parser(text, file).parse(message)
+    return _Parser(text, file, allow_unknown_fields).parse(message)
 
 
-def format(message: Message) -> str:  # noqa: A001  (called as text.format)
-    """The prototxt of a message in Caffe's layout: one field a line, indented by two spaces."""
-    return str(text_format.MessageToString(message, as_utf8=True))
+def parse_value(text: str, message: Message, file: str) -> None:
+    """Fill `message` from what follows a message's name: ``{ gain: 2 }``, a colon before it or not.
+
+    Raises PrototxtError for anything else.
+    """
+    parser = _Parser(text, file, allow_unknown=False)
+    parser.start()
+    parser.take(":")
+    parser.fill(message, Where(parser.source, 0), str(message.DESCRIPTOR.name))
 
 
-class _Parser:
+@dataclass(slots=True)
+class _Unknown:
+    """An unknown field that is allowed: where it is first, and how often it is there."""
+
+    offset: int
+    hint: str
+    count: int = 1
+
+
+class _Parser(TreeReader):
     """Parses one text; `pos` is always at a token, never at space or a comment."""
 
-    def __init__(self, text: str, file: str) -> None:
-        self.text = text
-        self.source = Source(file, text)
-        self.pos = 0
-        self.open: list[tuple[str, int, _Fields]] = []  # name, brace and outer fields of each
+    def __init__(self, text: str, file: str, allow_unknown: bool) -> None:
+        super().__init__(text, file)
+        self.allow_unknown = allow_unknown
+        self.outer: list[_Fields] = []  # the fields of the messages around the current one
+        self.path: list[tuple[Message, str]] = []  # the messages that are open, with their steps
+        self.unknown: dict[tuple[str, str], _Unknown] = {}
 
     def parse(self, message: Message) -> Where:
-        self.pos = int(self.text.startswith("\ufeff"))
-        self.skip()
+        self.start()
         where = Where(self.source, 0)
+        self.path.append((message, ""))
         self.read_message(message, where, "")
+        for (kind, name), found in self.unknown.items():
+            _log.warning(
+                '%s: %s has no field "%s"%s; it has no effect%s',
+                self.source.location(found.offset),
+                kind,
+                name,
+                found.hint,
+                f" (written {found.count} times)" if found.count > 1 else "",
+            )
         return where
 
     # -- the grammar -----------------------------------------------------------------------
@@ -126,7 +144,7 @@ class _Parser:
             elif (
                 match[2] is not None
                 and field.string
-                and text[match.end() : match.end() + 1] not in _QUOTES
+                and text[match.end() : match.end() + 1] not in QUOTES
             ):
                 self.pos = match.end()
                 self.assign(message, where, field, match[2], match.start(2) - 1)
@@ -139,14 +157,15 @@ class _Parser:
     def read_field(self, message: Message, where: Where, known: _Fields) -> None:
         """Read one field of any kind, or raise the error that describes it."""
         start = self.pos
-        match = _NAME.match(self.text, start)
+        match = NAME.match(self.text, start)
         if match is None:
             self.refuse_start()
         name, colon = match[1], match[2]
         field = known.get(name)
         self.pos = match.end()
         if field is None:
-            self.refuse_name(message, name, start, known)
+            self.read_unknown(message, where, match, known)
+            return
         if field.name in where.fields and not field.repeated:
             first = where.at(name)
             self.fail(f'"{name}" is set twice; first on line {first.line}', start)
@@ -169,63 +188,39 @@ class _Parser:
                 self.read_submessage(message, where, field, self.pos)
             else:
                 self.read_scalar(message, where, field)
-            if self.take("]"):
+            if not self.goes_on(start):
                 return
-            if not self.take(","):
-                line = self.source.location(start).line
-                self.fail(
-                    f'expected "," or "]" in the list on line {line}, found {self.found()}',
-                    self.pos,
-                )
 
     def read_submessage(self, message: Message, where: Where, field: _Field, start: int) -> None:
-        brace, opening = self.pos, self.text[self.pos : self.pos + 1]
-        if opening not in _CLOSING:
-            self.fail(f'"{field.name}" is a message: expected "{{", found {self.found()}', brace)
-        if len(self.open) == MAX_DEPTH:
-            self.fail(f"messages are nested more than {MAX_DEPTH} deep", brace)
-        self.take(opening)
-        if field.repeated:
-            inside = getattr(message, field.name).add()
-        else:
-            inside = getattr(message, field.name)
-            inside.SetInParent()
+        target = getattr(message, field.name)
+        step = f"{field.name}[{len(target)}]" if field.repeated else field.name
+        inside = target.add() if field.repeated else target
+        inside.SetInParent()
         inner = Where(self.source, start)
         where.fields.setdefault(field.name, []).append(inner)
-        self.open.append((field.name, brace, _fields(message.DESCRIPTOR)))
-        self.read_message(inside, inner, _CLOSING[opening])
-        self.open.pop()
+        self.outer.append(_fields(message.DESCRIPTOR))
+        self.fill(inside, inner, field.name, step)
+        self.outer.pop()
+
+    def fill(self, inside: Message, where: Where, name: str, step: str = "") -> None:
+        """Read the braces of the message `name`, and what is between them."""
+        closing = self.open_brace(name)
+        self.path.append((inside, step))
+        self.read_message(inside, where, closing)
+        self.path.pop()
+        self.braces.pop()
 
     def read_scalar(self, message: Message, where: Where, field: _Field) -> None:
         start = self.pos
-        quoted = self.text[start : start + 1] in _QUOTES
-        match = None if quoted else _WORD.match(self.text, start)
-        if quoted:
-            token = self.read_string()
-        elif match is not None:
-            token = match[1] + match[2]
-            self.pos = match.end()
-        else:
+        quoted = self.text[start : start + 1] in QUOTES
+        token = self.read_string() if quoted else self.read_word()
+        if token is None:
             self.fail(f'expected a value for "{field.name}", found {self.found()}', start)
         if quoted and not field.string:
             self.fail(f'"{field.name}" takes a value without quotes, not "{shown(token)}"', start)
         if field.string and not quoted:
             self.fail(f'"{field.name}" takes a string in quotes: "{shown(token)}"', start)
         self.assign(message, where, field, token, start)
-
-    def read_string(self) -> str:
-        """Read a string, or adjacent strings, which are concatenated; escapes are resolved."""
-        pieces = []
-        while self.text[self.pos : self.pos + 1] in _QUOTES:
-            match = _STRING.match(self.text, self.pos)
-            if match is None:
-                self.fail(f"the string has no closing {self.text[self.pos]} on its line", self.pos)
-            try:
-                pieces.append(unescape(match[1][1:-1]))
-            except ValueError as error:
-                self.fail(f"{error}", self.pos)
-            self.pos = match.end()
-        return "".join(pieces)
 
     def assign(
         self, message: Message, where: Where, field: _Field, token: str, offset: int
@@ -240,66 +235,76 @@ class _Parser:
             setattr(message, field.name, value)
         where.fields.setdefault(field.name, []).append(offset)
 
-    # -- tokens ----------------------------------------------------------------------------
+    # -- fields that the schema does not know --------------------------------------------------
 
-    def take(self, token: str) -> bool:
-        """Skip the next token if it is this character; returns whether it was."""
-        if self.text[self.pos : self.pos + 1] != token:
-            return False
-        self.pos += len(token)
-        self.skip()
-        return True
+    def read_unknown(
+        self, message: Message, where: Where, match: re.Match[str], known: _Fields
+    ) -> None:
+        """Keep a field as text where it is registered or allowed; else raise its error."""
+        name, start = match[1], match.start()
+        holder, path = self.holder(name)
+        if holder is None or not (self.allow_unknown or registered.knows(path)):
+            self.refuse_name(message, name, start, known, holder is not None)
+        if self.whole_name(name, known):
+            self.refuse_name(message, name, start, known, allowable=False)
+        cls = registered.message_class(path) if registered.knows(path) else None
+        if cls is not None:
+            self.read_registered(cls(), where, name, start)
+        else:
+            self.read_into(Tree(), where, name, bool(match[2]), start)
+        if not registered.knows(path):
+            self.note(message, name, start, known)
+        written = self.text[match.end(1) : self.end]
+        # bytes that are not UTF-8, which a protobuf string cannot hold, become escapes
+        encoded = "".join(
+            f"\\{ord(letter) & 0xFF:03o}" if "\udc80" <= letter <= "\udcff" else letter
+            for letter in written
+        )
+        getattr(holder, HELD).add(name=path, text=encoded)
 
-    def skip(self) -> None:
-        match = _SKIP.match(self.text, self.pos)
-        assert match is not None  # the pattern also matches the empty string
-        self.pos = match.end()
+    def read_registered(self, inside: Message, where: Where, name: str, start: int) -> None:
+        if name in where.fields:
+            first = where.at(name)
+            self.fail(f'"{name}" is set twice; first on line {first.line}', start)
+        inner = Where(self.source, start)
+        where.fields[name] = [inner]
+        self.outer.append({})
+        self.fill(inside, inner, name)
+        self.outer.pop()
+        if not inside.IsInitialized():
+            missing = ", ".join(inside.FindInitializationErrors())
+            self.fail(f'"{name}" must set {missing}', start)
 
-    def found(self) -> str:
-        """The next token, as a message describes it."""
-        character = self.text[self.pos : self.pos + 1]
-        if not character:
-            return "the end of the file"
-        if character in _QUOTES:
-            return "a string"
-        if character in _LOOKALIKES:
-            return f"{_LOOKALIKES[character]} (U+{ord(character):04X}); use the plain character"
-        if "\udc80" <= character <= "\udcff":
-            return f"byte 0x{ord(character) & 0xFF:02x}, which is not UTF-8"
-        if not character.isprintable():
-            return f"byte 0x{ord(character):02x}; is this a text file?"
-        match = _WORD.match(self.text, self.pos)
-        return f'"{shown(match[1] + match[2]) if match else character}"'
+    def holder(self, name: str) -> tuple[Any, str]:
+        """The message that keeps an unknown field of the current one, and the path from it."""
+        path = name
+        for message, step in reversed(self.path):
+            if HELD in _fields(message.DESCRIPTOR):
+                return message, path
+            path = f"{step}.{path}"
+        return None, path
+
+    def note(self, message: Message, name: str, start: int, known: _Fields) -> None:
+        kind = str(message.DESCRIPTOR.name)
+        found = self.unknown.get((kind, name))
+        if found is not None:
+            found.count += 1
+            return
+        near = nearest(name, known)
+        hint = f' (did you mean "{near}"?)' if near else ""
+        self.unknown[kind, name] = _Unknown(start, hint)
 
     # -- what is wrong ---------------------------------------------------------------------
 
-    def fail(self, message: str, offset: int) -> NoReturn:
-        raise PrototxtError(message, self.source.location(offset)) from None
-
-    def refuse_start(self) -> NoReturn:
-        """Raise the error for a token that is not a field's name."""
-        character = self.text[self.pos : self.pos + 1]
-        if not character:
-            name, brace, _ = self.open[-1]
-            self.fail(f'the "{self.text[brace]}" of "{name}" is never closed', brace)
-        if character in _CLOSING.values():
-            if not self.open:
-                self.fail(f'"{character}" has no opening counterpart; remove it', self.pos)
-            name, brace, _ = self.open[-1]
-            line = self.source.location(brace).line
-            self.fail(
-                f'expected "{_CLOSING[self.text[brace]]}" to close "{name}" of line '
-                f'{line}, found "{character}"',
-                self.pos,
-            )
-        self.fail(f"expected a field's name, found {self.found()}", self.pos)
-
-    def refuse_name(self, message: Message, name: str, start: int, known: _Fields) -> NoReturn:
+    def refuse_name(
+        self, message: Message, name: str, start: int, known: _Fields, allowable: bool
+    ) -> NoReturn:
         kind = message.DESCRIPTOR.name
         whole = self.whole_name(name, known)
         if whole:
             self.fail(f'{kind} has no field "{name}"; did you mean "{whole}"?', start)
-        for outer, brace, outer_fields in reversed(self.open):
+        around = zip(self.braces, self.outer, strict=True)
+        for (outer, brace), outer_fields in reversed(list(around)):
             if name in outer_fields:
                 line = self.source.location(brace).line
                 self.fail(
@@ -309,7 +314,8 @@ class _Parser:
                 )
         near = nearest(name, known)
         hint = f'; did you mean "{near}"?' if near else ""
-        self.fail(f'{kind} has no field "{shown(name)}"{hint}', start)
+        allow = f"; {_HOW_TO_ALLOW}" if allowable else ""
+        self.fail(f'{kind} has no field "{shown(name)}"{hint}{allow}', start)
 
     def refuse_missing_colon(self, name: str, known: _Fields) -> NoReturn:
         whole = self.whole_name(name, known)
