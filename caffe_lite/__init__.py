@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from caffe_lite.net_spec import NetSpec as NetSpec
     from caffe_lite.net_spec import params as params
     from caffe_lite.net_spec import to_proto as to_proto
+    from caffe_lite.proto.private_fields import allow_unknown_fields as allow_unknown_fields
     from caffe_lite.pycaffe.nccl import NCCL as NCCL
     from caffe_lite.pycaffe.nccl import has_nccl as has_nccl
     from caffe_lite.pycaffe.nccl import set_multiprocess as set_multiprocess
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from caffe_lite.pycaffe.nccl import solver_count as solver_count
     from caffe_lite.pycaffe.nccl import solver_rank as solver_rank
     from caffe_lite.pycaffe.timer import Timer as Timer
+    from caffe_lite.registration import register as register
+    from caffe_lite.registration import unregister as unregister
     from caffe_lite.rng import set_random_seed as set_random_seed
     from caffe_lite.solver.solver import AdaDeltaSolver as AdaDeltaSolver
     from caffe_lite.solver.solver import AdaGradSolver as AdaGradSolver
@@ -80,6 +83,7 @@ _HOME = {
     "Timer": "pycaffe.timer",
     "allow_any_output": "data.outputs",
     "allow_python_layers": "layers.python",
+    "allow_unknown_fields": "proto.private_fields",
     "classifier": "",
     "coord_map": "",
     "detector": "",
@@ -96,6 +100,7 @@ _HOME = {
     "params": "net_spec",
     "proto": "",
     "pycaffe": "",
+    "register": "registration",
     "register_python_layer": "layers.python",
     "set_device": "modes",
     "set_memory_limit": "limits",
@@ -108,6 +113,7 @@ _HOME = {
     "solver_count": "pycaffe.nccl",
     "solver_rank": "pycaffe.nccl",
     "to_proto": "net_spec",
+    "unregister": "registration",
 }
 """The module, below this package, where each public name lives; "" for one that is a module."""
 

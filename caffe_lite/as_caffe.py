@@ -58,13 +58,16 @@ class _Finder(MetaPathFinder, Loader):
             module.__spec__ = alias.loader_state
 
 
-def install_as_caffe(python_layers: bool = False, any_output: bool = False) -> None:
+def install_as_caffe(
+    python_layers: bool = False, any_output: bool = False, allow_unknown_fields: bool = False
+) -> None:
     """Make ``import caffe``, and all its submodules, mean caffe_lite in this process.
 
     `python_layers` permits all nets to import and run the modules that their layers of type
     Python name, as pycaffe does; without it, the modules must be imported, or each net be
     allowed to.  `any_output` permits all nets to write and replace any file, as pycaffe does;
-    without it, they write in the current folder only.  Raises CaffeError if another ``caffe`` has
+    without it, they write in the current folder only.  `allow_unknown_fields` permits all files to
+    have fields that the schema does not know.  Raises CaffeError if another ``caffe`` has
     been imported already.
     """
     present = sys.modules.get(THEIRS)
@@ -86,6 +89,10 @@ def install_as_caffe(python_layers: bool = False, any_output: bool = False) -> N
         from caffe_lite.data.outputs import allow_any_output
 
         allow_any_output()
+    if allow_unknown_fields:
+        from caffe_lite.proto import private_fields
+
+        private_fields.allow_unknown_fields()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,11 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="let layers write files outside of the current folder, and replace any file",
     )
+    parser.add_argument(
+        "--allow-unknown-fields",
+        action="store_true",
+        help="report fields that no known fork of Caffe has, and read the rest of the file",
+    )
     parser.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     parser.add_argument("program", help="a Python file")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
     given = parser.parse_args(arguments)
-    install_as_caffe(given.allow_python_layers, given.allow_any_output)
+    install_as_caffe(given.allow_python_layers, given.allow_any_output, given.allow_unknown_fields)
     sys.argv = [given.program, *given.arguments]
     if given.module:
         sys.path.insert(0, os.getcwd())

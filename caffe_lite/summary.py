@@ -6,15 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from caffe_lite import glog
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.errors import CaffeError, DataError, NetError
 from caffe_lite.layers import registry
-from caffe_lite.layers.base import Layer, Source
+from caffe_lite.layers.base import Layer, Loss, Source
 from caffe_lite.layers.declarations import Param
 from caffe_lite.net.errors import located
 from caffe_lite.net.passes import rules, wiring
 from caffe_lite.net.passes.unread import refuse_unread
 from caffe_lite.proto import caffe_pb2, nodes
+
+_log = glog.logger("caffe_lite.summary")
 
 ITEM_SIZE = 4
 """Bytes of an element: nets compute in float32."""
@@ -29,7 +32,8 @@ class Row:
     kind: str
     """The kind of type, as `layers.description.Drawing` has it: what colour it has."""
     tops: tuple[str, ...]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Shape | None, ...]
+    """None for one that is unknown."""
     parameters: int
     """Elements that it owns and that are saved with the net: weights, biases, statistics."""
     shared: int
@@ -38,6 +42,8 @@ class Row:
     """Of convolutions, inner products and recurrences; 0 for all other types."""
     memory: int
     """Bytes of its tops' data; 0 for a top that uses another blob's memory (in place)."""
+    is_known: bool = True
+    """Whether the costs are known: not of a type that is not here, nor of what comes after it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ class Summary:
     rows: tuple[Row, ...]
     items: int
     """The size of the batch: the first axis of the first blob."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The names of the layers whose costs are unknown; all sums are without them."""
+        return tuple(row.name for row in self.rows if not row.is_known)
 
     @property
     def parameters(self) -> int:
@@ -73,7 +84,7 @@ def summarize(
     input_shapes: Mapping[str, Shape] | None = None,
     python_layers: bool = False,
 ) -> Summary:
-    """Summarize the layers that `phase`, `level` and `stages` select.
+    """Summarize the layers that `phase`, `level` and `stages` select, those of unknown types too.
 
     `input_shapes` has shapes of tops of layers without bottoms, by name.  Further tops of such a
     layer may be left out if they are labels, one for each item.  A shape that is not given comes
@@ -88,8 +99,16 @@ def summarize(
     builder = _Builder(selected, dict(input_shapes or {}), python_layers)
     for index in range(len(selected)):
         builder.add(index)
-    first = builder.blobs[0].shape if builder.blobs else ()
+    first = builder.blobs[0].shape if builder.blobs and 0 not in builder.unknown else ()
     return Summary(source.param.name, tuple(builder.rows), first[0] if first else 1)
+
+
+class _UnknownType(Layer):
+    """Stands for a layer of a type that is not here: it may do anything."""
+
+    bottoms = (0, None)
+    tops = (0, None)
+    in_place = True
 
 
 class _Builder:
@@ -102,9 +121,11 @@ class _Builder:
         self._given = given
         self._check_given()
         self._python_layers = python_layers
+        self._warned: set[str] = set()
         self._classes = [self._class_of(node) for node in self.nodes]
         self.wires = wiring.connect(self.nodes, self._classes)
         self.blobs = [Blob() for _ in self.wires.blobs]
+        self.unknown: set[int] = set()  # the blobs whose shapes are unknown
         self.rows: list[Row] = []
         self._owned: set[str] = set()
         self._memories: set[int] = set()
@@ -121,18 +142,37 @@ class _Builder:
         try:
             if self._known_shapes(node.param):  # of any type: none of its code need run
                 return Source
+            if node.type not in registry.layer_types():
+                return self._unknown_type(node)
             cls = registry.layer_class(node.type).resolve(node.param, self._python_layers)
         except CaffeError as error:
             raise located(error, node, None) from None
         refuse_unread(node, cls)
         return cls
 
+    def _unknown_type(self, node: nodes.Node) -> type[Layer]:
+        """Warn of a type that is not here, at the first layer that has it."""
+        if node.type not in self._warned:
+            self._warned.add(node.type)
+            try:
+                registry.layer_class(node.type)
+            except CaffeError as error:
+                _log.warning("%s", located(error, node, None))
+        return _UnknownType
+
     def add(self, index: int) -> None:
         """Shape the tops of a layer and add its row."""
         node = self.nodes[index]
+        cls = self._classes[index]
+        if cls is _UnknownType or not self.unknown.isdisjoint(self.wires.bottoms[index]):
+            self._add_unknown(node, cls, index)
+            return
         bottom = [self.blobs[i] for i in self.wires.bottoms[index]]
         top = [self.blobs[i] for i in self.wires.tops[index]]
-        layer = self._classes[index](node.param)
+        try:
+            layer = cls(node.param)
+        except CaffeError as error:
+            raise located(error, node, cls.config_field) from None
         try:
             if node.param.bottom:
                 _declare(layer, bottom, top)
@@ -141,6 +181,23 @@ class _Builder:
         except CaffeError as error:
             raise located(error, node, layer.config_field) from None
         self.rows.append(self._row(node, layer, bottom, top))
+
+    def _add_unknown(self, node: nodes.Node, cls: type[Layer], index: int) -> None:
+        """Add the row of a layer without running its code: it may be unknown, or its bottoms'.
+
+        Working in place it keeps the shape; a loss is a scalar.
+        """
+        tops = self.wires.tops[index]
+        for number, blob in enumerate(tops):
+            is_scalar = issubclass(cls, Loss) and number == 0
+            if blob not in self.wires.bottoms[index] and not is_scalar:
+                self.unknown.add(blob)
+        shapes = [None if blob in self.unknown else self.blobs[blob].shape for blob in tops]
+        names = tuple(self.wires.blobs[blob] for blob in tops)
+        kind = registry.describing_class(node.type).drawing(node.param).kind
+        self.rows.append(
+            Row(node.name, node.type, kind, names, tuple(shapes), 0, 0, 0, 0, is_known=False)
+        )
 
     def _known_shapes(self, param: caffe_pb2.LayerParameter) -> list[Shape] | None:
         """The shapes of a data layer's tops, where its data need not be opened."""
@@ -218,8 +275,10 @@ def _how_to_give(name: str) -> str:
     return f"give it: --input-shape {name}=N,C,H,W (in Python: input_shapes)"
 
 
-def shape_text(shape: Shape) -> str:
-    """A shape as 64x3x227x227; that of a blob without axes is "scalar"."""
+def shape_text(shape: Shape | None) -> str:
+    """A shape as 64x3x227x227; "scalar" for a blob without axes, "?" for an unknown shape."""
+    if shape is None:
+        return "?"
     return "x".join(map(str, shape)) if shape else "scalar"
 
 

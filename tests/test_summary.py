@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from caffe_lite import cli
 from caffe_lite.errors import CaffeError, DataError, LayerError, NetError
 from caffe_lite.proto import caffe_pb2, files, nodes, text
 from caffe_lite.summary import count_text, shape_text, summarize
@@ -268,13 +269,6 @@ def test_layers_that_cannot_be_run_here_need_only_a_shape(type_):
         ),
         (
             'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
-            'layer { name: "c" type: "Convolutoin" bottom: "x" top: "y" }',
-            {},
-            LayerError,
-            r'net\.prototxt:2:\d+: layer "c" .*did you mean Convolution',
-        ),
-        (
-            'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
             'layer { name: "c" type: "Convolution" bottom: "x" top: "y" convolution_param {} }',
             {},
             LayerError,
@@ -287,6 +281,63 @@ def test_refusals_say_where(content, given, error, says):
         rows_of(content, input_shapes=given)
     assert isinstance(caught.value, error)
     assert "\n" not in str(caught.value)
+
+
+# -- types that are not here ---------------------------------------------------------------
+
+UNKNOWN = """
+    layer { name: "records" type: "PrivateData" top: "records" top: "label" }
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 9 } } }
+    layer { name: "act" type: "PrivateNeuron" bottom: "x" top: "x" }
+    layer { name: "before" type: "Convolution" bottom: "x" top: "a"
+            convolution_param { num_output: 4 kernel_size: 3 } }
+    layer { name: "gate" type: "PrivateGate" bottom: "a" top: "g" }
+    layer { name: "relu" type: "ReLU" bottom: "g" top: "g" }
+    layer { name: "after" type: "Convolution" bottom: "g" top: "b"
+            convolution_param { num_output: 4 kernel_size: 3 } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "b" bottom: "label" }
+    layer { name: "beside" type: "InnerProduct" bottom: "a" top: "c"
+            inner_product_param { num_output: 5 } }
+"""
+
+
+def test_shapes_that_do_not_depend_on_an_unknown_type_are_right():
+    rows = rows_of(UNKNOWN)
+    assert rows["records"].shapes == (None, None)
+    assert rows["act"].shapes == ((2, 3, 8, 9),), "a layer in place keeps its shape"
+    assert (rows["before"].shapes, rows["before"].parameters) == (((2, 4, 6, 7),), 4 * 27 + 4)
+    assert rows["gate"].shapes == rows["relu"].shapes == rows["after"].shapes == (None,)
+    assert rows["loss"].shapes == ((),), "a loss is a scalar, whatever its bottoms are"
+    assert (rows["beside"].shapes, rows["beside"].parameters) == (((2, 5),), 5 * 168 + 5)
+    assert [name for name, row in rows.items() if not row.is_known] == [
+        "records", "act", "gate", "relu", "after", "loss",
+    ]  # fmt: skip
+
+
+def test_a_shape_can_be_given_to_a_source_of_an_unknown_type():
+    rows = rows_of(UNKNOWN, input_shapes={"records": (7, 1)})
+    assert rows["records"].shapes == ((7, 1), (7,))
+
+
+def test_each_unknown_type_is_told_once_with_its_position(caplog):
+    rows_of(UNKNOWN + 'layer { name: "again" type: "PrivateGate" bottom: "c" top: "d" }')
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.split(": ")[1] for line in told] == [
+        'layer "records" (PrivateData)',
+        'layer "act" (PrivateNeuron)',
+        'layer "gate" (PrivateGate)',
+    ]
+    assert all("caffe_lite.register" in line and "net.prototxt:" in line for line in told)
+
+
+def test_the_table_shows_what_is_unknown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(UNKNOWN)
+    assert cli.main(["summarize", "net.prototxt"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    after = next(line.split() for line in out if line.startswith("after"))
+    assert after == ["after", "Convolution", "?", "?", "?", "?"]
+    assert out[-1].startswith("not counted:   6 layers of types that are not here")
 
 
 # -- selection and texts -------------------------------------------------------------------

@@ -147,7 +147,8 @@ def _run(command: str, words: list[str]) -> int:
 
             parser, module = parser_of(command)
             args = parser.parse(flags.expand_files(words))
-            with _limited(getattr(args, "memory_limit", None)):
+            unknown_fields = getattr(args, "allow_unknown_fields", False)
+            with _limited(getattr(args, "memory_limit", None)), _allowing(unknown_fields):
                 return int(module.run(args))
     except UsageError as error:
         parser.print_usage(sys.stderr)
@@ -196,6 +197,21 @@ def _limited(memory: int | None) -> Iterator[None]:
         yield
     finally:
         limits.set_memory_limit(before)
+
+
+@contextmanager
+def _allowing(unknown_fields: bool) -> Iterator[None]:
+    """Let every prototxt have fields that the schema does not know, if so."""
+    if not unknown_fields:
+        yield
+        return
+    from caffe_lite.proto import private_fields
+
+    private_fields.allow_unknown_fields()
+    try:
+        yield
+    finally:
+        private_fields.allow_unknown_fields(False)
 
 
 def _fail(message: str, code: int) -> int:

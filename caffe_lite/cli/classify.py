@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SUFFIX",
     )
     flags.add_memory_limit(parser)
+    flags.add_unknown_fields(parser)
     flags.accept_log(parser)
 
 

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=16,
     )
     flags.add_memory_limit(parser)
+    flags.add_unknown_fields(parser)
     flags.accept_log(parser)
 
 

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ALL",
     )
     flags.add_switch(parser, "display-lrm", "show learning rate multipliers")
+    flags.add_unknown_fields(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -92,8 +92,9 @@ def add_memory_limit(parser: argparse.ArgumentParser) -> None:
 
 
 def add_permissions(parser: argparse.ArgumentParser) -> None:
-    """Add -allow-python-layers and -allow-any-output."""
+    """Add -allow-python-layers, -allow-any-output and -allow-unknown-fields."""
     add_python_layers(parser)
+    add_unknown_fields(parser)
     add_switch(
         parser,
         "allow-any-output",
@@ -112,6 +113,15 @@ def add_python_layers(parser: argparse.ArgumentParser) -> None:
         parser,
         "allow-python-layers",
         "allow layers of type Python to import and run the modules they name",
+    )
+
+
+def add_unknown_fields(parser: argparse.ArgumentParser) -> None:
+    """Add -allow-unknown-fields, which `cli.main` heeds."""
+    add_switch(
+        parser,
+        "allow-unknown-fields",
+        "report fields that no known fork of Caffe has, and read the rest of the file",
     )
 
 

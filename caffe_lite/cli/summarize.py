@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(parser, "level", "the net's level", type=int, default=0)
     flags.add(parser, "stage", "the net's stages, separated by commas", default="")
     flags.add_python_layers(parser)
+    flags.add_unknown_fields(parser)
     flags.add_memory_limit(parser)
 
 
@@ -115,6 +116,11 @@ def totals(summary: Summary) -> str:
     ]
     if items > 1:
         lines[2] += f", {count_text(summary.multiply_adds / items)} for each item"
+    if summary.unknown:
+        layers = f"{len(summary.unknown)} layer{'s' if len(summary.unknown) > 1 else ''}"
+        lines.append(
+            f"not counted:   {layers} of types that are not here, or with bottoms of unknown shape"
+        )
     return "\n".join(lines)
 
 
@@ -122,15 +128,16 @@ def _cells(row: Row) -> tuple[str, ...]:
     from caffe_lite.summary import shape_text
 
     parameters = f"{row.parameters:,}" if row.parameters else "-"
+    unknown = "-" if row.is_known else "?"
     if row.shared:
         parameters = f"{row.shared:,} shared"
     return (
         one_line(row.name),
         one_line(row.type),
         ", ".join(map(shape_text, row.shapes)) or "-",
-        parameters,
-        f"{row.multiply_adds:,}" if row.multiply_adds else "-",
-        _bytes(row.memory) if row.memory else "-",
+        parameters if row.is_known else "?",
+        f"{row.multiply_adds:,}" if row.multiply_adds else unknown,
+        _bytes(row.memory) if row.memory else unknown,
     )
 
 

@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind = KINDS[parser.get_default("command")]
     parser.add_argument("input", metavar="IN", help=f"the {kind} to read")
     parser.add_argument("output", metavar="OUT", help=f"the {kind} to write; it is replaced")
+    if parser.get_default("command") != "upgrade_net_proto_binary":
+        flags.add_unknown_fields(parser)
     flags.add_log(parser)
 
 
@@ -40,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _net_text(source: str, target: str) -> str:
-    from caffe_lite.proto import caffe_pb2, files, text
+    from caffe_lite.proto import caffe_pb2, files, nodes, text
 
-    upgraded = files.read_net(source).to_message()
     written = caffe_pb2.NetParameter()
-    text.parse(_content(source), written, source)
+    where = files.read_text(source, written)
+    upgraded = nodes.from_message(written, where, source).to_message()
     files.write_text(target, text.format(upgraded))
     return f"{len(upgraded.layer)} layers{_unchanged(upgraded == written)}"
 
@@ -61,7 +63,7 @@ def _solver_text(source: str, target: str) -> str:
     from caffe_lite.proto import caffe_pb2, files, text, upgrade
 
     written = caffe_pb2.SolverParameter()
-    where = text.parse(_content(source), written, source)
+    where = files.read_text(source, written)
     upgraded, _ = upgrade.upgrade_solver(written, where)
     files.write_text(target, text.format(upgraded))
     return f"a solver{_unchanged(upgraded == written)}"
@@ -69,14 +71,3 @@ def _solver_text(source: str, target: str) -> str:
 
 def _unchanged(same: bool) -> str:
     return "; the file was up to date" if same else ""
-
-
-def _content(path: str) -> str:
-    """The text of a file; bytes that are not UTF-8 become lone surrogates."""
-    from caffe_lite import reading
-    from caffe_lite.errors import CaffeError
-
-    try:
-        return reading.read_text(path)
-    except OSError as error:
-        raise CaffeError(f"{path}: cannot be read: {error.strerror}") from None

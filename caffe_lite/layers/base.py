@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import Message
 
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
@@ -27,10 +28,11 @@ from caffe_lite.layers import _gate
 from caffe_lite.layers.declarations import Buffer, Buffers, Count, Param, Reads
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.limits import Budget
-from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto import caffe_pb2, unknown
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.fields import largest_integer
 from caffe_lite.proto.files import blob_to_array, same_legacy_shape
+from caffe_lite.proto.tree import Tree
 from caffe_lite.states import State
 
 
@@ -40,7 +42,10 @@ class Layer:
     bottoms: ClassVar[Count] = 1
     tops: ClassVar[Count] = 1
     config_field: ClassVar[str | None] = None
-    """The field of LayerParameter that becomes `self.config`."""
+    """The field of LayerParameter that becomes `self.config`.
+
+    A type that is registered from outside may name one that the schema does not have.
+    """
     in_place: ClassVar[bool] = False
     """May a top be its bottom?"""
     backward_reads: Reads = Reads.BOTTOM
@@ -82,7 +87,9 @@ class Layer:
         self.param = param
         self.dtype = np.dtype(dtype)
         self.rng = rng if rng is not None else np.random.default_rng()
-        self.config: Any = getattr(param, self.config_field) if self.config_field else None
+        self.config: Any = (
+            unknown.config_of(param, self.config_field) if self.config_field else None
+        )
         self.blobs = BlobVec(self.dtype)
         self.learnable: list[bool] = []
         self.param_propagate_down: list[bool] = []
@@ -122,6 +129,11 @@ class Layer:
     def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
         """The class that `param` asks for: this one, but for Python layers, which name theirs."""
         return cls
+
+    @property
+    def unknown(self) -> Tree:
+        """The fields of its LayerParameter that the schema does not have, as plain values."""
+        return unknown.unknown_of(self.param)
 
     @property
     def training(self) -> bool:
@@ -399,7 +411,7 @@ class Layer:
         try:
             yield
         except OutOfMemory as error:
-            if error.field is None and self.config is not None:
+            if error.field is None and isinstance(self.config, Message):
                 largest, path = largest_integer(self.config)
                 if largest > max((size for shape in bottom for size in shape), default=1):
                     error.field = path
@@ -464,7 +476,7 @@ class Layer:
             blob.data[...] = self._given_values(index, param)
             return
         field = param.filler if isinstance(param.filler, str) else None
-        message: Any = getattr(self.config, field) if field else param.filler
+        message: Any = unknown.filler_of(self.config, field) if field else param.filler
         try:
             fillers.fill(blob.data, message, self.rng)
         except LayerError as error:

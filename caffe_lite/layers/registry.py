@@ -16,6 +16,8 @@ from caffe_lite.proto import caffe_pb2
 
 _LAYERS: dict[str, type[Layer]] = {}
 
+_HOW_TO_REGISTER = "a program can bring its class: caffe_lite.register"
+
 L = TypeVar("L", bound=type[Layer])
 
 
@@ -29,6 +31,11 @@ def register(name: str) -> Callable[[L], L]:
         return cls
 
     return add
+
+
+def forget(name: str) -> None:
+    """Undo `register`."""
+    del _LAYERS[name]
 
 
 def layer_types() -> list[str]:
@@ -46,13 +53,13 @@ def layer_class(name: str) -> type[Layer]:
     if name in FORK_OF:
         raise LayerError(
             f'"{name}" is a layer type of a fork of Caffe ({FORK_OF[name]}) that is not supported '
-            "here",
+            f"here; {_HOW_TO_REGISTER}",
             ".type",
         )
     folded = {known.lower(): known for known in _LAYERS}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.7)
-    hint = f"; did you mean {' or '.join(folded[each] for each in near)}?" if near else ""
-    raise LayerError(f'unknown layer type "{name}"{hint}', ".type")
+    hint = f"did you mean {' or '.join(folded[each] for each in near)}? If not, " if near else ""
+    raise LayerError(f'unknown layer type "{name}"; {hint}{_HOW_TO_REGISTER}', ".type")
 
 
 def describing_class(name: str) -> type[Layer]:

@@ -40,7 +40,8 @@ class Net:
 
     `python_layers` permits layers of type Python to import and run the modules that they name;
     `any_output` permits layers to write files outside of the current folder, and to replace files
-    that no such layer has written.
+    that no such layer has written; `allow_unknown_fields` permits the file to have fields that the
+    schema does not know, which are reported once and have no effect.
     Raises PrototxtError, NetError, LayerError or WeightsError, each with its position in the file.
     """
 
@@ -55,6 +56,7 @@ class Net:
         dtype: npt.DTypeLike = np.float32,
         python_layers: bool = False,
         any_output: bool = False,
+        allow_unknown_fields: bool = False,
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
             weights, phase, level = phase, level, 0
@@ -65,7 +67,7 @@ class Net:
         self.dtype = arguments.dtype(dtype)
         if weights is not None and not isinstance(weights, caffe_pb2.NetParameter):
             arguments.path(weights, "weights")
-        source = _read(network_file)
+        source = _read(network_file, allow_unknown_fields)
         self.name = str(source.param.name)
         self.state = rules.state_of(source.param.state, phase, level, stages)
         self.phase = int(self.state.phase)
@@ -97,7 +99,7 @@ class Net:
         self.links: list[Link] = []
         streams = rng.streams()
         for index, (node, cls) in enumerate(zip(self.nodes, classes, strict=True)):
-            layer = cls(node.param, self.dtype, streams.stream(node.name))
+            layer = _make(cls, node, self.dtype, streams.stream(node.name))
             layer.any_output = any_output
             bottom = [self.blob_list[i] for i in self.wires.bottoms[index]]
             top = [self.blob_list[i] for i in self.wires.tops[index]]
@@ -441,12 +443,21 @@ def _quoted(name: object) -> str:
     return f'"{name}"' if isinstance(name, str) else arguments.described(name)
 
 
-def _read(source: Source) -> nodes.NetSource:
+def _read(source: Source, allow_unknown_fields: bool) -> nodes.NetSource:
     if isinstance(source, nodes.NetSource):
         return source
     if isinstance(source, caffe_pb2.NetParameter):
         return nodes.from_message(source)
-    return files.read_net(source)
+    return files.read_net(source, allow_unknown_fields)
+
+
+def _make(
+    cls: type[Layer], node: nodes.Node, dtype: npt.DTypeLike, stream: np.random.Generator
+) -> Layer:
+    try:
+        return cls(node.param, dtype, stream)
+    except CaffeError as error:
+        raise located(error, node, cls.config_field) from None
 
 
 def _class_of(node: nodes.Node, python_layers: bool) -> type[Layer]:

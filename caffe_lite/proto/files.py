@@ -60,6 +60,7 @@ __all__ = [
     "read_net",
     "read_solver",
     "read_state",
+    "read_text",
     "read_weights",
     "same_legacy_shape",
     "write_atomically",
@@ -97,17 +98,23 @@ class SolverSource:
     file: str = ""
 
 
-def read_net(path: _Path) -> NetSource:
-    """Read a net's prototxt of any schema.  Raises PrototxtError with the file position."""
+def read_net(path: _Path, allow_unknown_fields: bool = False) -> NetSource:
+    """Read a net's prototxt of any schema.  Raises PrototxtError with the file position.
+
+    `allow_unknown_fields` keeps fields that the schema does not know; each is reported once.
+    """
     param = caffe_pb2.NetParameter()
-    where = _parse(path, param)
+    where = read_text(path, param, allow_unknown_fields)
     return from_message(param, where, os.fspath(path))
 
 
-def read_solver(path: _Path) -> SolverSource:
-    """Read a solver's prototxt, old or new.  Raises PrototxtError with the file position."""
+def read_solver(path: _Path, allow_unknown_fields: bool = False) -> SolverSource:
+    """Read a solver's prototxt, old or new.  Raises PrototxtError with the file position.
+
+    `allow_unknown_fields` is that of `read_net`.
+    """
     param = caffe_pb2.SolverParameter()
-    where = _parse(path, param)
+    where = read_text(path, param, allow_unknown_fields)
     file = os.fspath(path)
     return SolverSource(*upgrade_solver(param, where, file), file)
 
@@ -152,8 +159,28 @@ def read_blob(path: _Path) -> caffe_pb2.BlobProto:
 def read_label_map(path: _Path) -> caffe_pb2.LabelMap:
     """The label map of a prototxt; raises PrototxtError for any other file."""
     message = caffe_pb2.LabelMap()
-    _parse(path, message)
+    read_text(path, message)
     return message
+
+
+def read_text(path: _Path, message: Message, allow_unknown_fields: bool = False) -> Where:
+    """Read a prototxt into `message`, as it is written; returns the positions of its fields.
+
+    Raises PrototxtError, with the position, for a file that is none.
+    """
+    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT)
+    head = content[:_HEAD]
+    kind = _recognise(head)
+    binary = _NOT_TEXT.search(head)
+    if kind is None and binary and b"\0" in head:
+        kind = "binary, not text; a .caffemodel is passed as weights"
+    if kind is not None:
+        start = binary.start() if binary else 0
+        line = head.count(b"\n", 0, start) + 1
+        column = start - head.rfind(b"\n", 0, start)
+        raise PrototxtError(f"this is {kind}", Location(os.fspath(path), line, column))
+    decoded = content.decode("utf-8", "surrogateescape")
+    return text.parse(decoded, message, os.fspath(path), allow_unknown_fields)
 
 
 def write_message(path: _Path, message: Message) -> None:
@@ -201,21 +228,6 @@ def write_text(path: _Path, content: str) -> None:
         temporary.write_bytes(content.encode())
 
     write_atomically(path, write)
-
-
-def _parse(path: _Path, message: Message) -> Where:
-    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT)
-    head = content[:_HEAD]
-    kind = _recognise(head)
-    binary = _NOT_TEXT.search(head)
-    if kind is None and binary and b"\0" in head:
-        kind = "binary, not text; a .caffemodel is passed as weights"
-    if kind is not None:
-        start = binary.start() if binary else 0
-        line = head.count(b"\n", 0, start) + 1
-        column = start - head.rfind(b"\n", 0, start)
-        raise PrototxtError(f"this is {kind}", Location(os.fspath(path), line, column))
-    return text.parse(content.decode("utf-8", "surrogateescape"), message, os.fspath(path))
 
 
 def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:

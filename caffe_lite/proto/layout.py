@@ -26,8 +26,8 @@ _Held = Sequence[tuple[str, str]]  # paths of fields below a message, and their 
 def format(message: Message) -> str:  # noqa: A001  (called as text.format)
     """The prototxt of a message in Caffe's layout: one field a line, indented by two spaces.
 
-    Fields that the schema does not know are written as they were read, at the end of their message.
-    One whose text is no value, as it can be in a binary file, is written as the string that it is.
+    Fields that the schema does not know are written as they were read, at the end of their
+    message.  One whose text is no value, as it can be in a binary file, is written as a string.
     """
     if not _holds(message):
         return str(text_format.MessageToString(message, as_utf8=True))
@@ -36,29 +36,28 @@ def format(message: Message) -> str:  # noqa: A001  (called as text.format)
     return out.getvalue()
 
 
-def read_held(name: str, written: str, prefix: str = "") -> Tree:
-    """A tree of one field, from the path and the text that are kept of it.
+def read_held(name: str, written: str, tree: Tree) -> None:
+    """Add a field to a tree of its message, from the path and the text that are kept of it.
 
-    prefix: that of the paths of fields in errors.  Raises PrototxtError for another text.
+    Raises PrototxtError for a text that is no value.
     """
     reader = TreeReader(written, f"the text of {name}")
     reader.start()
-    tree, step = Tree(prefix), name.rpartition(".")[2]
+    step = name.rpartition(".")[2]
     if not _PATH.match(name):
         raise PrototxtError(f"an unknown field has the name {name!r}, which no field can have")
     reader.read_into(tree, Where(reader.source, 0), step, reader.take(":"), 0)
     if reader.pos < len(written):
         reader.fail(f"expected the end of the field, found {reader.found()}", reader.pos)
-    return tree
 
 
 def _holds(message: Message) -> bool:
     for field, value in message.ListFields():
         if field.name == HELD:
             return True
-        if field.message_type and field.message_type.name != "BlobProto":
-            if any(map(_holds, value if is_repeated(field) else [value])):
-                return True
+        is_message = field.message_type and field.message_type.name != "BlobProto"
+        if is_message and any(map(_holds, value if is_repeated(field) else [value])):
+            return True
     return False
 
 
@@ -86,16 +85,16 @@ def _write(message: Message, out: io.StringIO, indent: int, held: _Held) -> None
 def _has_place(message: Message, kept: Any) -> bool:
     """Whether a field that a message keeps is one, and in a message that is there."""
     try:
-        read_held(kept.name, kept.text)
+        read_held(kept.name, kept.text, Tree())
     except PrototxtError:
         return False
     for step in kept.name.split(".")[:-1]:
         name, _, index = step.rstrip("]").partition("[")
-        field = message.DESCRIPTOR.fields_by_name.get(name)
+        field: Any = message.DESCRIPTOR.fields_by_name.get(name)
         if field is None or field.message_type is None or is_repeated(field) != bool(index):
             return False
         inside = getattr(message, name)
-        if index and int(index) >= len(inside) or not (index or message.HasField(name)):
+        if int(index) >= len(inside) if index else not message.HasField(name):
             return False
         message = inside[int(index)] if index else inside
     return True

@@ -44,6 +44,15 @@ class NetSource:
     where: Where | None = None
     file: str = ""
 
+    def copy(self) -> NetSource:
+        """A copy to change or to build; positions are shared."""
+        copied = NetSource(caffe_pb2.NetParameter(), [], self.where, self.file)
+        copied.param.CopyFrom(self.param)
+        for node in self.nodes:
+            copied.nodes.append(Node(caffe_pb2.LayerParameter(), node.where))
+            copied.nodes[-1].param.CopyFrom(node.param)
+        return copied
+
     def to_message(self) -> caffe_pb2.NetParameter:
         """The whole net, layers included, as one message."""
         message = caffe_pb2.NetParameter()

@@ -35,13 +35,18 @@ def _load(compiled: bytes) -> FileDescriptor:
     return pool.FindFileByName(file.name)
 
 
-def _message_class(descriptor: Descriptor) -> type[Message]:
+def message_class(descriptor: Descriptor) -> type[Message]:
     """The class of a message; protobuf 4.21 has a different call for this than later releases."""
     if hasattr(message_factory, "GetMessageClass"):
         made: type[Message] = message_factory.GetMessageClass(descriptor)
     else:
         factory: Any = message_factory.MessageFactory(descriptor.file.pool)
         made = factory.GetPrototype(descriptor)
+    return made
+
+
+def _own_class(descriptor: Descriptor) -> type[Message]:
+    made = message_class(descriptor)
     made.__module__ = _MODULE
     return made
 
@@ -50,7 +55,7 @@ FILE = _load(Path(__file__).with_name("caffe.binpb").read_bytes())
 
 # The top-level names of `caffe_pb2`: message classes, enum wrappers, enum values.
 NAMES: dict[str, Any] = {
-    **{name: _message_class(message) for name, message in FILE.message_types_by_name.items()},
+    **{name: _own_class(message) for name, message in FILE.message_types_by_name.items()},
     **{name: EnumTypeWrapper(enum) for name, enum in FILE.enum_types_by_name.items()},
     **{
         value.name: value.number

@@ -4,15 +4,15 @@ The grammar is protobuf's text format; the message's descriptor defines the fiel
 ``name: value``, which one regular expression matches in a single step.  All other input, and every
 error, is handled token by token.
 
-A field that the schema does not know is an error, unless `registered` has its name or the caller
-allows it.  Then it is kept as text in the nearest message that has a field for that (`HELD`), and
-its positions are recorded as those of any other field.
+A field that the schema does not know is an error, unless `private_fields` has its name or the
+caller allows it.  Then it is kept as text in the nearest message that has a field for that
+(`HELD`), and its positions are recorded as those of any other field.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite import glog
-from caffe_lite.proto import registered
+from caffe_lite.proto import private_fields
 from caffe_lite.proto.fields import is_repeated
 from caffe_lite.proto.layout import HELD, format  # noqa: A004  (called as text.format)
 from caffe_lite.proto.literals import converter, nearest, shown
@@ -42,6 +42,14 @@ _HOW_TO_ALLOW = (
 _log = glog.logger("caffe_lite.proto")
 
 
+_FILES = {
+    "NetParameter": ("a net", "a solver"),
+    "SolverParameter": ("a solver", "a net"),
+}
+"""What is expected, and what is often given, by the message that a file is read into."""
+_OTHER = {"NetParameter": "SolverParameter", "SolverParameter": "NetParameter"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Field:
     """The properties of a field that the parser needs, cached for each message type."""
@@ -54,6 +62,12 @@ class _Field:
 
 
 _Fields = dict[str, _Field]
+
+
+def _fields_of_the_other(descriptor: Any) -> Container[str]:
+    """The names of a solver's fields, for a net; of a net's, for a solver; else none."""
+    other = _OTHER.get(descriptor.name)
+    return descriptor.file.message_types_by_name[other].fields_by_name if other else ()
 
 
 @cache
@@ -82,7 +96,7 @@ def parse(text: str, message: Message, file: str, allow_unknown_fields: bool = F
 
 
 def parse_value(text: str, message: Message, file: str) -> None:
-    """Fill `message` from what follows a message's name: ``{ gain: 2 }``, a colon before it or not.
+    """Fill `message` from what follows its name: ``{ gain: 2 }``, with a colon before it or not.
 
     Raises PrototxtError for anything else.
     """
@@ -106,9 +120,10 @@ class _Parser(TreeReader):
 
     def __init__(self, text: str, file: str, allow_unknown: bool) -> None:
         super().__init__(text, file)
-        self.allow_unknown = allow_unknown
+        self.allow_unknown = allow_unknown or private_fields.all_allowed()
         self.outer: list[_Fields] = []  # the fields of the messages around the current one
-        self.path: list[tuple[Message, str]] = []  # the messages that are open, with their steps
+        # the messages that are open, each with its step from the one before; None if registered
+        self.path: list[tuple[Message, str | None]] = []
         self.unknown: dict[tuple[str, str], _Unknown] = {}
 
     def parse(self, message: Message) -> Where:
@@ -202,7 +217,7 @@ class _Parser(TreeReader):
         self.fill(inside, inner, field.name, step)
         self.outer.pop()
 
-    def fill(self, inside: Message, where: Where, name: str, step: str = "") -> None:
+    def fill(self, inside: Message, where: Where, name: str, step: str | None = None) -> None:
         """Read the braces of the message `name`, and what is between them."""
         closing = self.open_brace(name)
         self.path.append((inside, step))
@@ -243,16 +258,18 @@ class _Parser(TreeReader):
         """Keep a field as text where it is registered or allowed; else raise its error."""
         name, start = match[1], match.start()
         holder, path = self.holder(name)
-        if holder is None or not (self.allow_unknown or registered.knows(path)):
+        registered = private_fields.is_registered(path)
+        if holder is None or not (self.allow_unknown or registered):
             self.refuse_name(message, name, start, known, holder is not None)
-        if self.whole_name(name, known):
+        other_file = name in _fields_of_the_other(message.DESCRIPTOR)
+        if other_file or self.whole_name(name, known):
             self.refuse_name(message, name, start, known, allowable=False)
-        cls = registered.message_class(path) if registered.knows(path) else None
+        cls = private_fields.message_class(path) if registered else None
         if cls is not None:
             self.read_registered(cls(), where, name, start)
         else:
             self.read_into(Tree(), where, name, bool(match[2]), start)
-        if not registered.knows(path):
+        if not registered:
             self.note(message, name, start, known)
         written = self.text[match.end(1) : self.end]
         # bytes that are not UTF-8, which a protobuf string cannot hold, become escapes
@@ -262,7 +279,7 @@ class _Parser(TreeReader):
         )
         getattr(holder, HELD).add(name=path, text=encoded)
 
-    def read_registered(self, inside: Message, where: Where, name: str, start: int) -> None:
+    def read_registered(self, inside: Any, where: Where, name: str, start: int) -> None:
         if name in where.fields:
             first = where.at(name)
             self.fail(f'"{name}" is set twice; first on line {first.line}', start)
@@ -281,6 +298,8 @@ class _Parser(TreeReader):
         for message, step in reversed(self.path):
             if HELD in _fields(message.DESCRIPTOR):
                 return message, path
+            if step is None:  # it is kept whole
+                break
             path = f"{step}.{path}"
         return None, path
 
@@ -312,6 +331,9 @@ class _Parser(TreeReader):
                     f"{line}?",
                     start,
                 )
+        if name in _fields_of_the_other(message.DESCRIPTOR):
+            wanted, given = _FILES[kind]
+            self.fail(f'this is {given}, as it has "{name}", where {wanted} is expected', start)
         near = nearest(name, known)
         hint = f'; did you mean "{near}"?' if near else ""
         allow = f"; {_HOW_TO_ALLOW}" if allowable else ""

@@ -24,13 +24,14 @@ class NotSetError(LayerError, AttributeError):
 class Tree:
     """A message whose schema is not known: ``tree.gain`` is the value of the field ``gain``.
 
-    Values are int, float, bool, str (in quotes), `Word` (without quotes) and Tree.  A field that is
-    written once is its value, one that is written more often, or in brackets, is a list of values.
-    ``tree["gain"]`` is always a list, empty if the field is not set.  ``"gain" in tree`` says
-    whether it is set, and ``getattr(tree, "gain", 1.0)`` gives a default.  Any other use of a field
-    that is not set is a LayerError with the position of the message.
+    Values are int, float, bool, str (in quotes), `Word` (without quotes) and Tree.  A field that
+    is written once is its value; one that is written more often, or in brackets, is a list of
+    values.  ``tree["gain"]`` is always a list, empty if the field is not set.  ``"gain" in tree``
+    says whether it is set, and ``getattr(tree, "gain", 1.0)`` gives a default.  Any other use of a
+    field that is not set is a LayerError with the position of the message.
     """
 
+    # no other attribute has a name without an underscore: a field may have any
     __slots__ = ("_lists", "_prefix", "_text", "_values")
 
     def __init__(self, prefix: str = "") -> None:
@@ -44,7 +45,7 @@ class Tree:
             raise AttributeError(name)
         values = self._values.get(name)
         if values is None:
-            raise NotSetError(f"{name} is not set", self._prefix + name)
+            raise NotSetError(f'"{name}" is not set', self._prefix + name)
         return list(values) if name in self._lists or len(values) > 1 else values[0]
 
     def __getitem__(self, name: str) -> list[Any]:
@@ -68,18 +69,6 @@ class Tree:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self)
         return f"Tree({fields})"
 
-    def text(self) -> str:
-        """The fields as they are written, without the braces around them."""
-        return self._text
-
-    def child(self, name: str, index: int = 0) -> Tree:
-        """The message that is value `index` of a field, made if there is none."""
-        values = self._values.setdefault(name, [])
-        while len(values) <= index:
-            values.append(Tree(self._path(name, len(values))))
-        child: Tree = values[index]
-        return child
-
     def _add(self, name: str, values: list[Any], is_list: bool) -> None:
         self._values.setdefault(name, []).extend(values)
         if is_list:
@@ -87,6 +76,20 @@ class Tree:
 
     def _path(self, name: str, index: int) -> str:
         return f"{self._prefix}{name}[{index}]."
+
+
+def text_of(tree: Tree) -> str:
+    """A tree's fields as they are written, without the braces around them."""
+    return tree._text
+
+
+def child_of(tree: Tree, name: str, index: int) -> Tree:
+    """The message that is value `index` of a tree's field, made if there is none."""
+    values = tree._values.setdefault(name, [])
+    while len(values) <= index:
+        values.append(Tree(tree._path(name, len(values))))
+    child: Tree = values[index]
+    return child
 
 
 class TreeReader(Tokens):

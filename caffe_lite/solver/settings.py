@@ -26,14 +26,16 @@ _log = glog.logger("caffe_lite.solver")
 class Settings:
     """A SolverParameter, the positions of its fields, and its file, if any."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, allow_unknown_fields: bool = False) -> None:
         self.where: Where | None = None
         self.file: str | None = None
+        self._allow_unknown_fields = allow_unknown_fields
+        self._nets: dict[str, nodes.NetSource] = {}  # by file: one may have all nets
         if isinstance(source, caffe_pb2.SolverParameter):
             self.param = source
             return
         if not isinstance(source, files.SolverSource):
-            source = files.read_solver(source)
+            source = files.read_solver(source, allow_unknown_fields)
         self.param, self.where = source.param, source.where
         self.file = source.file
 
@@ -166,7 +168,9 @@ class Settings:
             source = nodes.from_message(value, where, self.file or "")
         else:
             self._find(field, value)
-            source = files.read_net(value)
+            if value not in self._nets:
+                self._nets[value] = files.read_net(value, self._allow_unknown_fields)
+            source = self._nets[value].copy()
         state = caffe_pb2.NetState(phase=phase)
         for each in (source.param.state, *states):
             state.MergeFrom(each)

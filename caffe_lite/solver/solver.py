@@ -39,7 +39,8 @@ class Solver:
     made; `param` is the SolverParameter.  `action` is called between iterations and test batches;
     it returns whether to stop or to write a snapshot.  A loss that is not finite ends the run with
     a SolverError, unless `continue_on_nan` is set.  `keep_snapshots` is how many snapshots are
-    left when one has been written, that one included; None: all.
+    left when one has been written, that one included; None: all.  `python_layers`, `any_output`
+    and `allow_unknown_fields` are those of `Net`.
 
     `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
     and every error of building the nets.
@@ -57,10 +58,11 @@ class Solver:
         any_output: bool = False,
         continue_on_nan: bool = False,
         keep_snapshots: int | None = None,
+        allow_unknown_fields: bool = False,
     ) -> None:
-        self._settings = (
-            solver_file if isinstance(solver_file, Settings) else Settings(solver_file)
-        )
+        if not isinstance(solver_file, Settings):
+            solver_file = Settings(solver_file, allow_unknown_fields)
+        self._settings = solver_file
         self.param = self._settings.param
         self.continue_on_nan = continue_on_nan
         if keep_snapshots is not None and keep_snapshots < 1:
@@ -493,7 +495,7 @@ def solver_class(name: str) -> type[Solver]:
 
 def get_solver(solver_file: Source, **options: Any) -> Solver:
     """The solver in a file, of the class for its `type`; `options` are those of `Solver`."""
-    settings = Settings(solver_file)
+    settings = Settings(solver_file, options.get("allow_unknown_fields", False))
     try:
         cls = solver_class(settings.param.type)
     except SolverError as error:

@@ -73,9 +73,9 @@ def test_binary(folder, capsys):
         ("upgrade_net_proto_text", "nowhere", "nowhere: no such file"),
         ("upgrade_net_proto_text", "bad", "bad:2:1: "),
         ("upgrade_net_proto_binary", "bad", "expected a caffemodel, but this is text"),
-        ("upgrade_solver_proto_text", "nowhere", "nowhere: cannot be read: No such file"),
+        ("upgrade_solver_proto_text", "nowhere", "nowhere: no such file"),
         ("upgrade_solver_proto_text", "bad", "bad:2:1: "),
-        ("upgrade_solver_proto_text", ".", ".: cannot be read: it is a folder"),
+        ("upgrade_solver_proto_text", ".", ".: is a folder; expected a prototxt"),
     ],
 )
 def test_refusals(folder, capsys, command, source, says):

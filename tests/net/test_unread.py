@@ -163,14 +163,15 @@ def test_a_type_of_a_fork_says_whose_it_is() -> None:
     layer = 'layer { name: "d" type: "DomainTransform" bottom: "x" top: "y" }'
     assert refusal(layer) == (
         'net:2:25: layer "d" (DomainTransform): "DomainTransform" is a layer type of a fork of '
-        "Caffe (hszhao/PSPNet) that is not supported here"
+        "Caffe (hszhao/PSPNet) that is not supported here; a program can bring its class: "
+        "caffe_lite.register"
     )
 
 
 def test_a_misspelt_type_is_guessed_and_an_unknown_one_is_not() -> None:
     with pytest.raises(LayerError, match=r'unknown layer type "Convolutoin"; did you mean Conv'):
         layer_class("Convolutoin")
-    with pytest.raises(LayerError, match=r'^unknown layer type "Xyzzy"$'):
+    with pytest.raises(LayerError, match=r'^unknown layer type "Xyzzy"; a program can bring'):
         layer_class("Xyzzy")
 
 

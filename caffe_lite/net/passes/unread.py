@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from caffe_lite import glog
 from caffe_lite.errors import LayerError, NetError
 from caffe_lite.layers.base import Layer
-from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto import caffe_pb2, private_fields
+from caffe_lite.proto.layout import HELD
 from caffe_lite.proto.nodes import NetSource, Node
 from caffe_lite.proto.schema import if_unread, is_core
 from caffe_lite.proto.unread import Unread, unread, unread_fields
@@ -51,8 +52,14 @@ def unread_in_layer(param: caffe_pb2.LayerParameter, cls: type[Layer]) -> Iterat
     def read(name: str, path: str) -> bool:
         return name in heeds or path in heeds
 
+    for kept in param.unknown_field:  # the parser has reported those that no type registered
+        own = kept.name == cls.config_field or kept.name in heeds
+        if private_fields.is_registered(kept.name) and not own:
+            yield Unread(kept.name)
     for field, value in param.ListFields():
         name = field.name
+        if name == HELD:
+            continue
         if name == "transform_param" and not _transforms(param):
             continue
         if name == cls.config_field or read(name, name) or name in _COMMON_MESSAGES:
