@@ -38,6 +38,7 @@ EXAMPLES = [
     "examples/filters.py",
     "examples/fine_tuning.py",
     "examples/net_surgery.py",
+    "examples/private_layer.py",
     "examples/siamese.py",
 ]
 PAGES = [

@@ -70,6 +70,15 @@ def filters(out: str) -> None:
     assert "conv1  (20, 1, 5, 5) (20,)" in out
 
 
+def private_layer(out: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
+    assert losses == sorted(losses, reverse=True)
+    assert percentages(out)[0] > 85
+    least, most = map(float, re.search(r"p from (\S+) to (\S+)", out).groups())  # type: ignore[union-attr]
+    assert most - least > 0.05, "p is learnt"
+    assert "loaded again: the same scores" in out
+
+
 def siamese(out: str) -> None:
     losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
     assert losses == sorted(losses, reverse=True)
@@ -83,6 +92,7 @@ CHECKS = {
     "filters": filters,
     "fine_tuning": fine_tuning,
     "net_surgery": net_surgery,
+    "private_layer": private_layer,
     "siamese": siamese,
 }
 
