@@ -1,9 +1,8 @@
 """Bring a layer type of your own: generalised-mean pooling, which retrieval nets have.
 
 "GeM" pools each plane to a number between its mean (p = 1) and its maximum (p = infinity); p is
-learnt, one for each channel (Radenovic et al. 2018, arXiv:1711.02512).  No Caffe that is published
-has the type or its parameter message, `gem_param`: `caffe_lite.register` adds both.  The net is
-trained on digits, saved, and loaded again.
+learnt, for each channel (Radenovic et al. 2018, arXiv:1711.02512).  No published Caffe has it nor
+its message, `gem_param`: `caffe_lite.register` adds both.  The net is trained, saved and loaded.
 
 Output::
 
@@ -34,10 +33,9 @@ layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 100 
   include { phase: TRAIN } }
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
   convolution_param { num_output: 24 kernel_size: 5 stride: 2 weight_filler { type: "msra" } } }
-layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
 layer { name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
   convolution_param { num_output: 48 kernel_size: 5 weight_filler { type: "msra" } } }
-layer { name: "relu2" type: "ReLU" bottom: "conv2" top: "conv2" }
+layer { name: "relu" type: "ReLU" bottom: "conv2" top: "conv2" }
 layer { name: "gem" type: "GeM" bottom: "conv2" top: "gem"
   gem_param { eps: 1e-3 p_filler { type: "constant" value: 3 } } }
 layer { name: "score" type: "InnerProduct" bottom: "gem" top: "score"
@@ -49,7 +47,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top
 
 @caffe.register("GeM")
 class GeneralizedMean(caffe.Layer):
-    """y = (mean over the plane of max(x, eps)^p)^(1/p); bottom (N, C, H, W), top (N, C), p (C,)."""
+    """y = (mean over the plane of max(x, eps)^p)^(1/p).  x: (N, C, H, W), y: (N, C), p: (C,)."""
 
     config_field = "gem_param"
 
@@ -91,8 +89,8 @@ with TemporaryDirectory() as folder:
         net=str(path / "net.prototxt"), type="Adam", base_lr=0.003, lr_policy="fixed",
         momentum=0.9, random_seed=1,
     )  # fmt: skip
+    losses = []
     with caffe.get_solver(param) as solver:
-        losses = []
         for iteration in range(300):
             batch = np.arange(100 * iteration, 100 * (iteration + 1)) % len(pixels)
             solver.net.blobs["data"].data[...] = pixels[batch]
