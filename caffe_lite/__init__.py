@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from caffe_lite.data.outputs import allow_any_output as allow_any_output
     from caffe_lite.detector import Detector as Detector
     from caffe_lite.errors import CaffeError as CaffeError
+    from caffe_lite.folding import merge_bn as merge_bn
     from caffe_lite.glog import init_log as init_log
     from caffe_lite.glog import log as log
     from caffe_lite.layers import layer_type_list as layer_type_list
@@ -96,6 +97,7 @@ _HOME = {
     "layer_type_list": "layers",
     "layers": "",
     "log": "glog",
+    "merge_bn": "folding",
     "net_spec": "",
     "params": "net_spec",
     "proto": "",

@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "classify": "classify images, or save the scores of many images",
         "detect": "score windows of images, as in R-CNN",
         "extract_features": "save blobs of a net for each image",
+        "merge_bn": "fold batch normalisations into the weights of a net",
     },
     "create and average databases": {
         "convert_imageset": "make a database from an image list",
