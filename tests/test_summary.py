@@ -287,7 +287,7 @@ def test_refusals_say_where(content, given, error, says):
 
 UNKNOWN = """
     layer { name: "records" type: "PrivateData" top: "records" top: "label" }
-    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 9 } } }
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [2, 3, 8, 9] } } }
     layer { name: "act" type: "PrivateNeuron" bottom: "x" top: "x" }
     layer { name: "before" type: "Convolution" bottom: "x" top: "a"
             convolution_param { num_output: 4 kernel_size: 3 } }

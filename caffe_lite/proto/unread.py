@@ -14,6 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite.proto.fields import is_repeated
+from caffe_lite.proto.layout import HELD
 from caffe_lite.proto.schema import fork_of, if_unread, own_fork
 
 Read = Callable[[str, str], bool]
@@ -43,6 +44,8 @@ def unread_fields(
     are a field's default change nothing and are not reported.
     """
     for field, value in message.ListFields():
+        if field.name == HELD:  # the parser has reported them
+            continue
         path = prefix + field.name
         if own_fork(field) is not None and not (read and read(field.name, path)):
             if field.message_type or not is_default(field, value):

@@ -49,8 +49,8 @@ def test_an_unknown_field_is_refused_and_the_flag_named():
     with pytest.raises(PrototxtError) as caught:
         read("layer { gate_param { gain: 2 } }", allow=False)
     assert str(caught.value) == (
-        'net:1:9: LayerParameter has no field "gate_param"; did you mean "tree_param"?; to read the '
-        "rest of the file: --allow-unknown-fields (in Python: allow_unknown_fields=True)"
+        'net:1:9: LayerParameter has no field "gate_param"; did you mean "tree_param"?; to read '
+        "the rest of the file: --allow-unknown-fields (in Python: allow_unknown_fields=True)"
     )
 
 
@@ -58,8 +58,8 @@ def test_each_unknown_field_is_reported_once_with_its_first_position(caplog):
     read(PRIVATE)
     assert [record.getMessage() for record in caplog.records] == [
         'net:2:1: NetParameter has no field "net_wide"; it has no effect',
-        'net:6:3: LayerParameter has no field "gate_param" (did you mean "tree_param"?); it has no '
-        "effect (written 2 times)",
+        'net:6:3: LayerParameter has no field "gate_param" (did you mean "tree_param"?); it '
+        "has no effect (written 2 times)",
         'net:12:37: ConvolutionParameter has no field "gain"; it has no effect',
         'net:14:22: ParamSpec has no field "slope"; it has no effect',
     ]
@@ -155,7 +155,10 @@ def test_a_file_is_the_same_where_everything_is_known():
 
 
 def test_they_survive_copies_binary_files_and_upgrades():
-    old = 'input: "x" input_dim: [1, 2, 3, 4] layers { name: "c" type: CONVOLUTION gate_param { a: 1 } }'
+    old = (
+        'input: "x" input_dim: [1, 2, 3, 4] '
+        'layers { name: "c" type: CONVOLUTION gate_param { a: 1 } }'
+    )
     upgraded, where = upgrade.upgrade_net(*read(old))
     assert "gate_param { a: 1 }" in text.format(upgraded)
     assert str(where.at("layer[1].gate_param.a")) == f"net:1:{old.index('a: 1') + 4}"
@@ -237,7 +240,7 @@ def test_what_is_not_set():
         (tree.inner, ".gate_param[0].inner[0].b"),
         (tree.part[1], ".gate_param[0].part[1].b"),
     ):
-        with pytest.raises(NotSetError, match='^"b" is not set$') as caught:
+        with pytest.raises(NotSetError, match=r'^"b" is not set$') as caught:
             _ = where.b
         assert isinstance(caught.value, LayerError)
         assert caught.value.field == path
