@@ -37,10 +37,10 @@ def register(
       then its name, which may be left out if it is that of the field in camel case
       (``gate_param``: ``GateParameter``), or the type of that field in the file's LayerParameter.
 
-    Other fields that the schema does not have are those in the class's `heeds`; ``self.unknown``
-    has their values.  Nets may use all these fields without ``allow_unknown_fields``.  Raises
-    ArgumentError for a type that exists, a class that is no layer, and a message that does not
-    exist.
+    Other fields that the schema does not have are those in the class's `heeds`;
+    ``self.unknown_fields`` has their values.  Nets may use all these fields without
+    ``allow_unknown_fields``.  Raises ArgumentError for a type that exists, a class that is no
+    layer, and a message that does not exist.
     """
     if not isinstance(layer_type, str) or not layer_type:
         raise ArgumentError(f"a layer type is a name, not {described(layer_type)}")

@@ -6,10 +6,10 @@ its message, `gem_param`: `caffe_lite.register` adds both.  The net is trained, 
 
 Output::
 
-    iteration 100: mean loss 1.0197
-    iteration 200: mean loss 0.2338
-    iteration 300: mean loss 0.1383
-    94.5% of the test digits correct; p from 3.00 to 3.31
+    iteration 100: mean loss 0.8944
+    iteration 200: mean loss 0.2263
+    iteration 300: mean loss 0.1372
+    94.9% of the test digits correct; p from 3.02 to 3.25
     loaded again: the same scores
 """
 
@@ -57,7 +57,7 @@ class GeneralizedMean(caffe.Layer):
         self.require(self.eps > 0, "eps", f"eps must be above 0, not {self.eps:g}")
 
     def params(self, *bottom):
-        """The learnable exponents, saved with the net."""
+        """The exponents."""
         return [Param("p", bottom[0][1:2], "p_filler")]
 
     def top_shapes(self, *bottom):
@@ -85,10 +85,8 @@ class GeneralizedMean(caffe.Layer):
 with TemporaryDirectory() as folder:
     path = Path(folder)
     (path / "net.prototxt").write_text(NET)
-    param = caffe_pb2.SolverParameter(
-        net=str(path / "net.prototxt"), type="Adam", base_lr=0.003, lr_policy="fixed",
-        momentum=0.9, random_seed=1,
-    )  # fmt: skip
+    param = caffe_pb2.SolverParameter(type="Adam", base_lr=0.003, lr_policy="fixed", random_seed=1)
+    param.net, param.momentum = str(path / "net.prototxt"), 0.9
     losses = []
     with caffe.get_solver(param) as solver:
         for iteration in range(300):
@@ -97,7 +95,7 @@ with TemporaryDirectory() as folder:
             solver.net.blobs["label"].data[...] = labels[batch]
             solver.step(1)
             losses.append(float(solver.net.blobs["loss"].data))
-            if iteration % 100 == 99:
+            if solver.iter % 100 == 0:
                 print(f"iteration {solver.iter}: mean loss {np.mean(losses[-100:]):.4f}")
         p = solver.net.params["gem"][0].data
         solver.net.save(path / "net.caffemodel")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import caffe_lite as caffe
-from caffe_lite import cli
+from caffe_lite import cli, testing
 from caffe_lite.arguments import ArgumentError
 from caffe_lite.errors import CaffeError, LayerError, PrototxtError
 from caffe_lite.layers.declarations import Param
@@ -321,10 +322,7 @@ def test_a_solver_allows_them_in_its_nets_and_reports_them_once(caplog):
         told = [
             each.getMessage() for each in caplog.records if "has no field" in each.getMessage()
         ]
-        assert [line.split(": ")[1].split()[-1] for line in told] == [
-            '"my_policy"',
-            '"gate_param"',
-        ]
+        assert [line.split('"')[1] for line in told] == ["my_policy", "gate_param"]
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
@@ -344,6 +342,21 @@ def test_a_command_runs_with_the_types_of_its_program(capsys):
     assert "gate\tforward" in capsys.readouterr().err
 
 
+@WAYS
+def test_the_battery_of_the_built_in_types_checks_a_layer_of_a_program(way, tmp_path):
+    caffe.register("Gate", **way())(Gate)
+    case = testing.Case(
+        "Gate",
+        [(3, 4, 2)],
+        "gate_param { gain: 1.5 }",
+        expect=lambda x, slope: 1.5 * slope[:, None] * x,
+    )
+    testing.check_layer(case, tmp_path)
+    wrong = replace(case, expect=lambda x, slope: 1.5 * x)
+    with pytest.raises(AssertionError):
+        testing.check_layer(wrong, tmp_path)
+
+
 # -- other fields --------------------------------------------------------------------------
 
 
@@ -353,7 +366,10 @@ def test_fields_that_a_class_heeds_are_known(caplog):
 
         def setup(self, bottom, top):
             super().setup(bottom, top)
-            self.gains = (self.unknown.convolution_param.gain, self.unknown.my_number)
+            self.gains = (
+                self.unknown_fields.convolution_param.gain,
+                self.unknown_fields.my_number,
+            )
 
     caffe.register("Gate")(Wide)
     layer = """layer {{ name: "c" type: "{}" bottom: "x" top: "z" my_number: 7

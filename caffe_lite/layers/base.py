@@ -131,7 +131,7 @@ class Layer:
         return cls
 
     @property
-    def unknown(self) -> Tree:
+    def unknown_fields(self) -> Tree:
         """The fields of its LayerParameter that the schema does not have, as plain values."""
         return unknown.unknown_of(self.param)
 
