@@ -481,6 +481,19 @@ def test_the_message_is_that_of_the_forks_own_layer_parameter(folder):
     assert type(config).__name__ == "DoorSettings"
 
 
+def test_the_field_is_known_in_layers_only():
+    caffe.register("Gate")(Gate)
+    with pytest.raises(PrototxtError, match=r'^net:1:1: NetParameter has no field "gate_param"'):
+        source("gate_param { gain: 1 }")
+
+
+def test_what_a_program_prints_of_a_net_is_read_too():
+    caffe.register("Gate")(Gate)
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    printed = str(net.to_proto())
+    assert caffe.Net(source(printed), caffe.TEST).layer_dict["gate"].gain == 2.5
+
+
 def test_without_grpcio_tools_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(CaffeError, match=r"needs the package grpcio-tools: pip install"):

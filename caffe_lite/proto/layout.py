@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,7 +100,11 @@ def _has_place(message: Message, kept: Any) -> bool:
 
 
 def _indented(written: str, indent: int) -> str:
-    """The lines of a field, the first of them indented like this, the others as far from it."""
-    first, newline, rest = written.partition("\n")
-    lines = first + newline + textwrap.dedent(rest)
-    return textwrap.indent(lines, " " * indent) + "\n"
+    """The lines of a field, the first of them indented like this, the others as far from it.
+
+    Lines end with a line feed only: `textwrap` would also find ends inside of strings.
+    """
+    first, *rest = written.split("\n")
+    margin = min((len(line) - len(line.lstrip(" \t")) for line in rest if line.strip()), default=0)
+    lines = [first, *(line[margin:] for line in rest)]
+    return "".join(f"{' ' * indent}{line}\n" if line else "\n" for line in lines)

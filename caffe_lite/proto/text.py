@@ -258,7 +258,8 @@ class _Parser(TreeReader):
         """Keep a field as text where it is registered or allowed; else raise its error."""
         name, start = match[1], match.start()
         holder, path = self.holder(name)
-        registered = private_fields.is_registered(path)
+        in_layer = holder is not None and holder.DESCRIPTOR.name == "LayerParameter"
+        registered = in_layer and private_fields.is_registered(path)
         if holder is None or not (self.allow_unknown or registered):
             self.refuse_name(message, name, start, known, holder is not None)
         other_file = name in _fields_of_the_other(message.DESCRIPTOR)

@@ -149,6 +149,14 @@ def test_they_are_written_as_they_were_read():
     assert text.format(again) == written
 
 
+def test_only_line_feeds_end_its_lines():
+    content = 'layer { gate { a: "x\\u2028y\\x0bz"\n\t# \\x85\n\n\t  b: 1 } }'
+    net, _ = read(content.encode().decode("unicode_escape"))
+    written = text.format(net)
+    assert written == 'layer {\n  gate { a: "x\u2028y\x0bz"\n  # \x85\n\n    b: 1 }\n}\n'
+    assert text.format(read(written)[0]) == written
+
+
 def test_a_file_is_the_same_where_everything_is_known():
     net, _ = read('name: "n" layer { name: "c" convolution_param { num_output: 3 } }')
     assert text.format(net) == str(net)

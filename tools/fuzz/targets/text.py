@@ -8,6 +8,7 @@ import pkgutil
 import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import tests.cases
 from caffe_lite import cli
@@ -19,6 +20,7 @@ from caffe_lite.layers.registry import layer_class
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2, files, text
 from caffe_lite.proto.nodes import from_message
+from caffe_lite.proto.unknown import unknown_of
 from caffe_lite.solver import get_solver
 from caffe_lite.testing import Case
 from caffe_lite.training_log.parse import parse_log, to_csv
@@ -133,6 +135,35 @@ def _read_net() -> None:
     text.format(net)
 
 
+PRIVATE = b"""
+policy: 3
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [2, 3] } layout: NCHW } }
+layer { name: "g" type: "Gate" bottom: "x" top: "y" bypass: [true, 0x1f, -inf]
+  gate_param { gain: 2.5 # why
+    mode: FAST names: ['a' "b", "\\n"] inner < part { } part: { a: .5f } > }
+  param { lr_mult: 1 slope: 1 } param { slope: -2; } }
+"""
+
+
+def _read_unknown(content: bytes) -> None:
+    """Unknown fields are kept: what is written of them is read as the same net."""
+    written = content.decode("utf-8", "surrogateescape")
+    texts = []
+    for _ in range(2):
+        param = caffe_pb2.NetParameter()
+        text.parse(written, param, "net.prototxt", allow_unknown_fields=True)
+        for layer in param.layer:
+            unknown_of(layer)
+        written = text.format(param)
+        texts.append(written)
+    if texts[0] != texts[1]:
+        raise AssertionError("what was written is read as another net")
+
+
+def _read_unknown_file() -> None:
+    _read_unknown(Path("net.prototxt").read_bytes())
+
+
 def _build_net() -> None:
     for phase in (caffe_pb2.TRAIN, caffe_pb2.TEST):
         Net("net.prototxt", phase).close()
@@ -179,6 +210,13 @@ def _small_texts() -> list[Files]:
 TARGETS = [
     Target("prototxt", _small_texts, _read_net, text_mutation, in_memory=_parse),
     Target("net_text", _nets, _read_net, text_mutation),
+    Target(
+        "unknown_fields",
+        lambda: [{"net.prototxt": PRIVATE}],
+        _read_unknown_file,
+        text_mutation,
+        in_memory=_read_unknown,
+    ),
     Target("net_build", _built_nets, _build_net, text_mutation, ("net.prototxt",), names=True),
     Target(
         "solver_text", _solvers, _build_solver, text_mutation, ("solver.prototxt",), names=True
