@@ -139,7 +139,7 @@ def _trainings() -> Iterator[Command]:
             True,
             True,
         )
-    test = "test -model {inputs}/output.prototxt -weights {inputs}/w.caffemodel -iterations 3"
+    test = "test -model {inputs}/output.prototxt -weights {inputs}/w.caffemodel -iterations 1"
     yield Command("test HDF5Output", test, ("out.h5",), False, True)
 
 
