@@ -28,6 +28,7 @@ from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
 from caffe_lite.errors import LayerError, NotDifferentiable, OutOfMemory
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.limits import Budget
+from caffe_lite.phases import Phase
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.fields import largest_integer
@@ -171,9 +172,9 @@ class Layer:
         return str(self.param.type)
 
     @property
-    def phase(self) -> int:
+    def phase(self) -> Phase:
         """TRAIN (0) or TEST (1)."""
-        return int(self.param.phase)
+        return Phase(self.param.phase)
 
     @classmethod
     def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
@@ -183,7 +184,7 @@ class Layer:
     @property
     def training(self) -> bool:
         """Whether the phase is TRAIN."""
-        return self.phase == caffe_pb2.TRAIN
+        return self.param.phase == caffe_pb2.TRAIN
 
     # -- what a layer answers; the arguments are the bottoms' shapes -----------------------
 

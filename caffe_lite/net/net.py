@@ -25,6 +25,7 @@ from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
 from caffe_lite.net.passes.unread import refuse_net_fields, refuse_unread, report_unread
 from caffe_lite.net.running import batches
 from caffe_lite.net.running.runner import Hook, Runner
+from caffe_lite.phases import Phase
 from caffe_lite.proto import caffe_pb2, files, nodes
 
 Source = str | os.PathLike[str] | caffe_pb2.NetParameter | nodes.NetSource
@@ -68,7 +69,7 @@ class Net:
         source = _read(network_file)
         self.name = str(source.param.name)
         self.state = rules.state_of(source.param.state, phase, level, stages)
-        self.phase = int(self.state.phase)
+        self.phase = Phase(self.state.phase)
         self.debug_info = bool(source.param.debug_info)
         self.overwritten: frozenset[str] = frozenset()
         self.layers: list[Layer] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -126,6 +127,57 @@ def test_every_module_is_the_same_under_both_names(folder: Path) -> None:
     assert run(folder, program(folder, NAMES)) == "No module named 'caffe.nothing'\n"
 
 
+@pytest.mark.parametrize("first", ["import caffe", "import caffe_lite as caffe"])
+def test_message_classes_need_no_import_of_their_own(folder: Path, first: str) -> None:
+    text = f"""
+        {first}
+        print(caffe.proto.caffe_pb2.Datum(label=3).label, caffe._caffe.BlobVec.__name__)
+    """
+    assert run(folder, "-m", "caffe_lite.as_caffe", program(folder, text)) == "3 BlobVec\n"
+
+
+THEIRS = """
+    import sys
+    sys.path.insert(0, "ssd/python")
+    import caffe
+    from caffe import model_libs
+    from caffe.model_libs import *
+    from caffe.more.deep import DEEP
+    from caffe.proto import fork_pb2
+    import caffe.more.deep
+
+    assert caffe.model_libs is model_libs is sys.modules["caffe.model_libs"]
+    assert model_libs.__name__ == model_libs.__spec__.name == "caffe.model_libs"
+    assert model_libs.net is caffe.Net and HERE == 5
+    assert caffe.more.deep.DEEP == DEEP == 6 and fork_pb2.FORK == 7
+    assert caffe.io.__name__ == "caffe_lite.io"
+    for name in "nothing", "bare":
+        try:
+            exec(f"from caffe import {name}")
+        except ImportError as error:
+            print(error)
+"""
+
+
+def test_a_module_of_another_caffe_is_looked_for_on_the_path(folder: Path) -> None:
+    """Its own __init__, which needs a compiled part, does not run, nor what this package has."""
+    (folder / "ssd/python/caffe/more").mkdir(parents=True)
+    (folder / "ssd/python/caffe/proto").mkdir()
+    (folder / "ssd/python/caffe/bare").mkdir()
+    for name, text in {
+        "__init__": "raise ImportError('no _caffe.so')",
+        "io": "raise ImportError('no skimage')",
+        "model_libs": "from caffe import Net as net\nHERE = 5",
+        "more/__init__": "",
+        "more/deep": "from caffe.model_libs import HERE\nDEEP = HERE + 1",
+        "proto/fork_pb2": "FORK = 7",
+    }.items():
+        program(folder, text, f"ssd/python/caffe/{name}.py")
+    told = run(folder, "-m", "caffe_lite.as_caffe", program(folder, THEIRS))
+    names = re.findall(r"cannot import name '(\w+)' from 'caffe_lite'", told)
+    assert names == ["nothing", "bare"]
+
+
 def test_a_program_that_defines_its_layers(folder: Path) -> None:
     """pycaffe would import the program once more; here its own class is found."""
     name = program(folder, LAYER + USE)
@@ -151,6 +203,46 @@ def test_layers_that_a_net_would_import_need_leave(folder: Path) -> None:
     assert 'would import and run "program.TimesTen"' in refused
     allowed = run(folder, "-m", "caffe_lite.as_caffe", "--allow-python-layers", name)
     assert allowed == "arguments []\n"
+
+
+def test_a_layer_that_a_net_imports_has_caffe(folder: Path) -> None:
+    """Its program knows this package by its own name only."""
+    program(folder, LAYER)
+    program(folder, "raise ImportError('of another Caffe')", "caffe.py")
+    text = """
+        import caffe_lite
+        net = caffe_lite.Net("net.prototxt", caffe_lite.TEST, python_layers=True)
+        net.blobs["x"].data[...] = 2
+        print(net.forward()["two"].sum())
+    """
+    assert run(folder, program(folder, text, "main.py")) == "1200.0\n"
+
+
+def test_it_has_so_on_the_command_line(folder: Path) -> None:
+    program(folder, LAYER.replace("top[0].data[...] =", "print(self.phase); top[0].data[...] ="))
+    words = ["-m", "caffe_lite", "time", "-model", "net.prototxt", "-iterations", "1"]
+    refused = run(folder, *words, fails=True)
+    assert refused.splitlines()[-1].startswith("net.prototxt:5:")
+    allowed = run(folder, *words, "-allow-python-layers", "-phase", "TEST")
+    assert set(allowed.splitlines()) == {"TEST"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("print 'Python 2'", r"program.py:1: Missing parentheses .*; caffe_lite runs Python 3"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("TimesTen = 3", r'"program.TimesTen" is not a class derived from caffe_lite.Layer'),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(folder: Path, text: str, says: str) -> None:
+    program(folder, text)
+    words = ["-m", "caffe_lite", "summarize", "net.prototxt", "-allow-python-layers"]
+    (line,) = run(folder, *words, fails=True).splitlines()
+    assert re.match(r'net.prototxt:5:\d+: layer "one" \(Python\): ', line)
+    assert re.search(says, line)
+    assert "Traceback" not in line
 
 
 def test_another_caffe_is_not_replaced_behind_its_users_back(folder: Path) -> None:
