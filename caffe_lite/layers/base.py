@@ -123,6 +123,8 @@ class Layer:
     """Set to False by the net if no backward follows forward: keep nothing for it."""
     lasting: ClassVar[tuple[str, ...]] = ()
     """Attributes, numbers and arrays, that a forward leaves for the next: part of the state."""
+    has_weights: bool = False
+    """Set by the net: are its parameters from a file or another net, not from its fillers?"""
     any_output: bool = False
     """Set by the net: may it write outside of the current folder, and replace any file?"""
     heeds: ClassVar[frozenset[str]] = frozenset()
