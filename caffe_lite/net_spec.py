@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite import arguments
@@ -48,6 +49,16 @@ __all__ = [
 
 MOST_TOPS = 100_000
 """How many tops a layer may be given: more are a slip of the pen, and take gigabytes."""
+
+
+_INTEGERS = frozenset(
+    (
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    )
+)
 
 
 class NotATopError(CaffeError, TypeError):
@@ -140,6 +151,8 @@ def _convert(proto: Message, field: Any, value: Any, put: Callable[[Any], None])
     """Hand `put` a scalar as protobuf takes it."""
     if hasattr(value, "item") and getattr(value, "size", 0) == 1:
         value = value.item()  # a number of NumPy's
+    if isinstance(value, float) and value.is_integer() and field.cpp_type in _INTEGERS:
+        value = int(value)  # as Python 3 divides: pad=(kernel_size - 1) / 2
     place = f'"{field.name}" of {proto.DESCRIPTOR.name}'
     if field.enum_type and isinstance(value, str):
         if value not in field.enum_type.values_by_name:

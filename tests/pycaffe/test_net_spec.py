@@ -247,6 +247,8 @@ def test_an_unknown_field_is_an_attribute_error(fields: dict[str, Any], says: st
     [
         ({"num_output": "many"}, "\"num_output\" of ConvolutionParameter cannot be 'many'"),
         ({"num_output": [1, 2]}, "num_output"),
+        ({"num_output": 2.5}, '"num_output" of ConvolutionParameter cannot be 2.5'),
+        ({"num_output": float("inf")}, '"num_output" of ConvolutionParameter cannot be inf'),
         ({"weight_filler": 3}, '"weight_filler" is a FillerParameter: give it a dict'),
         ({"engine": "CUDA"}, 'is one of DEFAULT, CAFFE, .*not "CUDA"'),
     ],
@@ -254,6 +256,14 @@ def test_an_unknown_field_is_an_attribute_error(fields: dict[str, Any], says: st
 def test_a_value_that_does_not_fit_is_a_type_error(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(TypeError, match=says):
         L.Convolution(L.Input(), **fields).to_proto()
+
+
+def test_python_3_divides_to_floats() -> None:
+    made = L.Convolution(
+        L.Input(), pad=(5 - 1) / 2, num_output=np.float64(8), kernel_size=[3.0, 5]
+    )
+    param = made.to_proto().layer[1].convolution_param
+    assert (list(param.pad), param.num_output, list(param.kernel_size)) == ([2], 8, [3, 5])
 
 
 def test_fields_of_every_kind() -> None:
