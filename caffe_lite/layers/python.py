@@ -128,6 +128,7 @@ def _why_not(module: str, error: Exception) -> str:
     if missing is not None and f"{module}.".startswith(f"{missing}."):
         return f'there is no module "{module}"; its folder must be in PYTHONPATH'
     if isinstance(error, SyntaxError):
-        hint = "; caffe_lite runs Python 3: 2to3 converts programs for Python 2"
+        old = "parenthes" in error.msg or isinstance(error, TabError)
+        hint = "; caffe_lite runs Python 3: 2to3 converts programs for Python 2" if old else ""
         return f'cannot import "{module}": {error.filename}:{error.lineno}: {error.msg}{hint}'
     return f'cannot import "{module}": {type(error).__name__}: {error}'
