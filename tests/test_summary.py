@@ -285,7 +285,7 @@ def test_layers_that_cannot_be_run_here_need_only_a_shape(type_):
             'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }',
             {},
             NetError,
-            r'net\.prototxt:2:40: layer "r" \(ReLU\): unknown bottom "x" .*blob "x" is produced by '
+            r'net\.prototxt:2:40: layer "r" \(ReLU\): unknown bottom "x" .* is produced by '
             r'layer "m" \(net\.prototxt:1:1\) only in TEST$',
         ),
     ],

@@ -5,7 +5,10 @@ from __future__ import annotations
 import builtins
 import importlib
 import inspect
+import os
 import sys
+import sysconfig
+import traceback
 from pathlib import Path
 from typing import Any, cast
 
@@ -132,3 +135,20 @@ def _why_not(module: str, error: Exception) -> str:
         hint = "; caffe_lite runs Python 3: 2to3 converts programs for Python 2" if old else ""
         return f'cannot import "{module}": {error.filename}:{error.lineno}: {error.msg}{hint}'
     return f'cannot import "{module}": {type(error).__name__}: {error}'
+
+
+def raised_by_user(error: BaseException) -> str | None:
+    """``file:line: what`` of an exception that a user's layer raised; None for one of ours.
+
+    It is the place in the user's own code, not in a library that this has called.
+    """
+    libraries = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")]
+    ours = str(Path(__file__).parents[1]) + os.sep
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if frame.filename.startswith(ours):
+            return None
+        if not frame.filename.startswith(("<", *libraries)):
+            place = f"{os.path.relpath(frame.filename)}:{frame.lineno}"
+            return f"{place}: in {frame.name}: {type(error).__name__}: {error}"
+    return None

@@ -319,8 +319,12 @@ class Net:
         self, weights_files: Sequence[weights.Source], strict: bool = False
     ) -> weights.Report:
         """Copy weights from several files, which together may have what the net needs."""
-        receiver = weights.Receiver(self.nodes, self.layers, self.learnable, self._left_out)
-        return weights.copy_from(receiver, weights_files, strict)
+        return weights.copy_from(self.receiver, weights_files, strict)
+
+    @property
+    def receiver(self) -> weights.Receiver:
+        """What of this net takes weights."""
+        return weights.Receiver(self.nodes, self.layers, self.learnable, self._left_out)
 
     def share_with(self, other: Net) -> None:
         """Use the weights of another net's layers of the same names, without copying."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from caffe_lite import glog
@@ -247,6 +247,21 @@ def share(layers: Mapping[str, Layer], params: Mapping[str, Sequence[Blob]]) -> 
         blob.share_data(source)
     for name in params.keys() & layers.keys():
         layers[name].has_weights = True
+
+
+def warn_of_unshared(net: Receiver, params: Container[str], what: str) -> None:
+    """Warn of the layers that would stay untrained if `net`, which is `what`, shared `params`."""
+    shared = [layer for layer in net.layers if layer.name in params]
+    touched = {id(blob.data_memory) for layer in shared for blob in layer.blobs}
+    lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
+    names = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
+    if names:
+        _log.warning(
+            "%s has layers that the train net does not have (%d), which stay untrained: %s",
+            what,
+            len(names),
+            _names(names),
+        )
 
 
 def to_proto(

@@ -21,6 +21,7 @@ from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.limits import check_memory
 from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
+from caffe_lite.net.weights import warn_of_unshared
 from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
 from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
@@ -105,9 +106,10 @@ class Solver:
                 _log.info("Finetuning from %s", path)
             if paths:
                 self.net.copy_from_files(paths, strict)
-            for source in self._settings.test_nets():
+            for index, source in enumerate(self._settings.test_nets()):
                 test_net = build(source)
                 test_net.debug_info = param.debug_info
+                warn_of_unshared(test_net.receiver, self.net.params, f"test net (#{index})")
                 self.test_nets.append(test_net)
         except BaseException:
             self.close()

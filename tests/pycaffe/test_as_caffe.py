@@ -245,6 +245,22 @@ def test_a_module_that_cannot_be_imported_is_one_line(folder: Path, text: str, s
     assert "Traceback" not in line
 
 
+@pytest.mark.parametrize("where", ["setup", "forward", "library"])
+def test_what_a_layer_raises_is_one_line_on_the_command_line(folder: Path, where: str) -> None:
+    failing = "raise IndexError('too far')" if where != "library" else "np.zeros(3).reshape(2)"
+    head = (
+        "def setup(self, bottom, top):" if where == "setup" else "def forward(self, bottom, top):"
+    )
+    text = LAYER.replace(head, f"{head}\n        {failing}")
+    program(folder, f"import numpy as np\n{text}")
+    line = text.splitlines().index(f"        {failing}") + 2
+    words = ["-m", "caffe_lite", "time", "-model", "net.prototxt", "-allow-python-layers"]
+    told = run(folder, *words, fails=True).splitlines()[-1]
+    what = "IndexError: too far" if where != "library" else "ValueError: cannot reshape array"
+    name = "setup" if where == "setup" else "forward"
+    assert told.startswith(f"program.py:{line}: in {name}: {what}")
+
+
 def test_another_caffe_is_not_replaced_behind_its_users_back(folder: Path) -> None:
     program(folder, "", "caffe.py")
     name = program(folder, "import caffe, caffe_lite\ncaffe_lite.install_as_caffe()\n")
