@@ -76,8 +76,7 @@ def _is_ours(module: ModuleType | None) -> bool:
 def _spec_of_theirs(name: str) -> ModuleSpec | None:
     """A module of a folder ``caffe`` on Python's path, of another Caffe."""
     *folders, _ = name.split(".")
-    spec = PathFinder.find_spec(name, [os.path.join(place, *folders) for place in sys.path])
-    return spec if spec is not None and spec.has_location else None  # a mere folder is no module
+    return PathFinder.find_spec(name, [os.path.join(place, *folders) for place in sys.path])
 
 
 _FINDERS = (_CaffeFinder(), _RestFinder())
