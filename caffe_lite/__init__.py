@@ -8,6 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from caffe_lite.phases import TEST as TEST
+from caffe_lite.phases import TRAIN as TRAIN
+
 if TYPE_CHECKING:
     from caffe_lite import classifier as classifier
     from caffe_lite import coord_map as coord_map
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from caffe_lite import layers as layers
     from caffe_lite import net_spec as net_spec
     from caffe_lite import proto as proto
+    from caffe_lite import pycaffe as _caffe  # noqa: F401
     from caffe_lite import pycaffe as pycaffe
     from caffe_lite.as_caffe import install_as_caffe as install_as_caffe
     from caffe_lite.blob import Blob as Blob
@@ -57,9 +61,6 @@ if TYPE_CHECKING:
     from caffe_lite.solver.solver import get_solver as get_solver
 
 __version__ = "0.1.0"
-
-TRAIN = 0
-TEST = 1
 
 _HOME = {
     "AdaDeltaSolver": "solver.solver",
@@ -115,6 +116,8 @@ __all__ = ["TEST", "TRAIN", "__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_caffe":  # pycaffe's compiled part
+        name = "pycaffe"
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if not _HOME[name]:

@@ -180,6 +180,13 @@ def _reported(act: Callable[[], int]) -> int:
         return _fail(f"{file}{error.strerror or error}", 1)
     except UnicodeError as error:
         return _fail(f"text that is not UTF-8: {error}", 1)
+    except Exception as error:
+        from caffe_lite.layers.python import raised_by_user
+
+        message = raised_by_user(error)
+        if message is None:
+            raise
+        return _fail(message, 1)
 
 
 @contextmanager

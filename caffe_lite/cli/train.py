@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=flags.positive,
     )
     flags.add(parser, "weights", "weights to fine-tune: files separated by commas")
+    flags.add_strict(parser)
     for name, effect in (("sigint", "stop"), ("sighup", "snapshot")):
         flags.add(
             parser,
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
             **flags.permissions(args),
             continue_on_nan=args.continue_on_nan,
             keep_snapshots=args.keep_snapshots,
+            strict=args.strict,
         ) as solver,
         signals,
         interrupt.current().answering(signals.answer),

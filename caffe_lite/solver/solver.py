@@ -21,6 +21,7 @@ from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.limits import check_memory
 from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
+from caffe_lite.net.weights import warn_of_unshared
 from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
 from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
@@ -39,7 +40,8 @@ class Solver:
     made; `param` is the SolverParameter.  `action` is called between iterations and test batches;
     it returns whether to stop or to write a snapshot.  A loss that is not finite ends the run with
     a SolverError, unless `continue_on_nan` is set.  `keep_snapshots` is how many snapshots are
-    left when one has been written, that one included; None: all.
+    left when one has been written, that one included; None: all.  `strict` refuses weights to
+    fine-tune that do not match the net's layers: see `Net.copy_from`.
 
     `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
     and every error of building the nets.
@@ -57,6 +59,7 @@ class Solver:
         any_output: bool = False,
         continue_on_nan: bool = False,
         keep_snapshots: int | None = None,
+        strict: bool = False,
     ) -> None:
         self._settings = (
             solver_file if isinstance(solver_file, Settings) else Settings(solver_file)
@@ -80,12 +83,14 @@ class Solver:
         self.rule.check(self.param, self._settings.refuse)
         if self.param.snapshot:
             self._check_prefix()
-        self._build(dtype, python_layers, any_output)
+        self._build(dtype, python_layers, any_output, strict)
         self._ask_for_memory()
         self._rule = self.rule(self.param, self.net.learnable)
         _log.info("Solver scaffolding done.")
 
-    def _build(self, dtype: npt.DTypeLike, python_layers: bool, any_output: bool) -> None:
+    def _build(
+        self, dtype: npt.DTypeLike, python_layers: bool, any_output: bool, strict: bool
+    ) -> None:
         param = self.param
         _log.info("Initializing solver from parameters:\n%s", param)
         self._settings.report_unread()
@@ -96,12 +101,15 @@ class Solver:
         build = partial(Net, dtype=dtype, python_layers=python_layers, any_output=any_output)
         self.net = build(self._settings.train_net())
         try:
-            for path in _split(param.weights):
+            paths = _split(param.weights)
+            for path in paths:
                 _log.info("Finetuning from %s", path)
-                self.net.copy_from(path)
-            for source in self._settings.test_nets():
+            if paths:
+                self.net.copy_from_files(paths, strict)
+            for index, source in enumerate(self._settings.test_nets()):
                 test_net = build(source)
                 test_net.debug_info = param.debug_info
+                warn_of_unshared(test_net.receiver, self.net.params, f"test net (#{index})")
                 self.test_nets.append(test_net)
         except BaseException:
             self.close()

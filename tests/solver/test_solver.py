@@ -417,6 +417,30 @@ def test_weights_to_start_from(make, lines):
         make('weights: "run_iter_1.caffemodel,gone.caffemodel"')
 
 
+@pytest.mark.parametrize(
+    ("more", "untrained"),
+    [
+        ("", None),
+        ('layer { name: "x" type: "InnerProduct" bottom: "y" top: "z" PARAM }', "x"),
+        ('layer { name: "x" type: "Scale" bottom: "y" top: "z" PARAM }', "x"),
+        (
+            'layer { name: "x" type: "Scale" bottom: "y" top: "z" PARAM param { lr_mult: 0 }'
+            " scale_param { filler { value: 3 } } }",
+            None,
+        ),
+    ],
+)
+def test_layers_that_only_a_test_net_has_are_told_once(make, caplog, tmp_path, more, untrained):
+    field = "inner_product_param { num_output: 3 }" if "InnerProduct" in more else ""
+    text = NET + more.replace("PARAM", f"{field} include {{ phase: TEST }}")
+    (tmp_path / "other.prototxt").write_text(text)
+    solver = make('net: "other.prototxt" test_iter: 1 test_interval: 1 max_iter: 2')
+    solver.solve()
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    says = "test net (#0) has layers that the train net does not have (1), which stay untrained: x"
+    assert told == ([says] if untrained else [])
+
+
 def test_python_names(make):
     with make("test_iter: 1 test_interval: 5") as solver:
         solver.step(1)
