@@ -18,13 +18,12 @@ import argparse
 import importlib
 import importlib.machinery
 import importlib.util
-import os
-import runpy
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from types import ModuleType
 
+from caffe_lite import programs
 from caffe_lite.errors import CaffeError
 
 OURS = "caffe_lite"
@@ -104,18 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="let layers write files outside of the current folder, and replace any file",
     )
-    parser.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
-    parser.add_argument("program", help="a Python file")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
+    programs.add_program(parser)
     given = parser.parse_args(arguments)
     install_as_caffe(given.allow_python_layers, given.allow_any_output)
-    sys.argv = [given.program, *given.arguments]
-    if given.module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(given.program, run_name="__main__", alter_sys=True)
-        return
-    sys.path.insert(0, os.path.dirname(os.path.abspath(given.program)))
-    runpy.run_path(given.program, run_name="__main__")
+    programs.run(given.program, given.arguments, given.module)
 
 
 if __name__ == "__main__":
