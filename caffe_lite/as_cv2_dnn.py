@@ -42,15 +42,14 @@ def install_as_cv2_dnn() -> None:
     target = cv2.dnn
     if getattr(target.readNet, "of_caffe_lite", False):
         return
-    net = _catchable_class(dnn.Net, cv2.error)
-    layer = _catchable_class(dnn.Layer, cv2.error)
     theirs = target.readNet
+    net: Any = _catchable_class(dnn.Net, cv2.error)
+    net.layer_class = _catchable_class(dnn.Layer, cv2.error)
 
     @_catchable(cv2.error)
     def read_caffe(*given: Any, **named: Any) -> dnn.Net:
         found = dnn.readNetFromCaffe(*given, **named)
         found.__class__ = net
-        found.layer_class = layer
         return found
 
     @_catchable(cv2.error)
@@ -59,7 +58,6 @@ def install_as_cv2_dnn() -> None:
             return theirs(*given, **named)
         found = dnn.readNet(*given, **named)
         found.__class__ = net
-        found.layer_class = layer
         return found
 
     _give(target, read_caffe, dnn.readNetFromCaffe)
@@ -139,9 +137,9 @@ def _as_both(problem: CaffeError, error: type[Exception]) -> Exception:
     return found
 
 
-@functools.cache
 def _both(kind: type[CaffeError], error: type[Exception]) -> type[Exception]:
-    return type(kind.__name__, (kind, error), {"__doc__": kind.__doc__})
+    described = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+    return type(kind.__name__, (kind, error), described)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -29,7 +29,7 @@ _RESIZED = ("uint8", "uint16", "int16", "float32", "float64")
 
 
 def blobFromImage(
-    image: Array,
+    image: Any,
     scalefactor: float | None = 1.0,
     size: Sequence[int] | None = None,
     mean: float | Sequence[float] | None = None,
@@ -145,7 +145,8 @@ def _resized(planes: Array, height: int, width: int, scale: float | None = None)
 
 def _covering(planes: Array, height: int, width: int) -> Array:
     """The center of an image that is resized, its shape kept, to cover height x width."""
-    scale = max(width / planes.shape[2], height / planes.shape[1])
+    ratios = np.array([height, width], np.float32) / np.array(planes.shape[1:], np.float32)
+    scale = float(ratios.max())  # a float32, and rounding depends on it
     rows, columns = (max(1, round(scale * count)) for count in planes.shape[1:])
     resized = _resized(planes, rows, columns, scale)
     top, left = (rows - height) // 2, (columns - width) // 2

@@ -26,7 +26,7 @@ def NMSBoxes(
 
     Of the boxes with a score above `score_threshold`, the best `top_k` if that is positive, each
     is dropped that overlaps a better one, which remains, by more than `nms_threshold`: the area of
-    both over the area of either.  Every box that remains multiplies a threshold above 0.5 by `eta`.
+    both over the area of either.  Each box that remains multiplies a threshold above 0.5 by `eta`.
     bboxes: (N, 4); scores: (N,).  Raises ArgumentError.
     """
     boxes, values = _boxes(bboxes), _values(scores, "scores")
@@ -90,7 +90,8 @@ def _threshold(given: Any, what: str) -> np.float32:
     value = arguments.number(given, what)
     if not value >= 0:
         raise ArgumentError(f"{what} must not be negative, not {value:g}")
-    return np.float32(value)
+    found: np.float32 = np.float32(value)
+    return found
 
 
 def _suppressed(boxes: Array, order: Array, most: np.float32, eta: np.float32) -> list[int]:
@@ -123,4 +124,4 @@ def _overlaps(box: Array, others: Array) -> npt.NDArray[np.float32]:
     area = box[2] * box[3] + others[:, 2] * others[:, 3]
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(area > np.finfo(np.float64).eps, 1.0 - both / (area - both), 0.0)
-    return np.float32(1) - distance.astype(np.float32)
+    return np.asarray(np.float32(1) - distance.astype(np.float32))

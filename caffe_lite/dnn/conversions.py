@@ -1,4 +1,4 @@
-"""Arguments as OpenCV's Python bindings take them: None is the default, a Scalar has up to four."""
+"""Arguments as OpenCV's bindings take them: None is the default, a Scalar has up to four numbers."""
 
 from __future__ import annotations
 

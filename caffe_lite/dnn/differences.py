@@ -1,4 +1,4 @@
-"""What OpenCV computes otherwise than Caffe: layers, and tops, changed to give OpenCV's numbers."""
+"""What OpenCV computes otherwise than Caffe: settings and tops, changed to give its numbers."""
 
 from __future__ import annotations
 

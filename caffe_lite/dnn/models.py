@@ -30,7 +30,7 @@ def readNetFromCaffe(
     """The net of a prototxt, with the weights of a .caffemodel or .caffemodel.h5, if any.
 
     Both are paths, or both buffers with the content of the files: bytes, bytearray, memoryview or
-    arrays of uint8.  The net runs in phase TEST.  Without weights it shows its layers, but does not
+    arrays of uint8.  The phase is TEST.  Without weights the net shows its layers, but does not
     run.  Raises PrototxtError, NetError, LayerError or WeightsError with the position in the file.
     """
     text = bufferProto if prototxt is None else prototxt

@@ -6,7 +6,6 @@ layer has computed, even if a later one works in place on it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +36,7 @@ _OPENCV_TYPES = {"ConvolutionDepthwise": "Convolution"}
 class Layer:
     """A layer of a `Net`, as ``net.getLayer(name)`` gives it."""
 
-    preferableTarget = backends.DNN_TARGET_CPU
+    preferableTarget = backends.DNN_TARGET_CPU  # noqa: N815
 
     def __init__(self, net: Net, name: str, kind: str) -> None:
         self._net = net
@@ -209,9 +208,7 @@ class Net:
         (tops,) = self._run([name or self._last()])
         return tuple(tops) if every else tops[0]
 
-    def forwardAndRetrieve(
-        self, outBlobNames: Sequence[str]
-    ) -> tuple[tuple[Array, ...], ...]:
+    def forwardAndRetrieve(self, outBlobNames: Sequence[str]) -> tuple[tuple[Array, ...], ...]:
         """All tops of each layer in a list of names."""
         return tuple(map(tuple, self._run(conversions.names(outBlobNames, "outBlobNames"))))
 
@@ -377,8 +374,8 @@ def _type_of(node: nodes.Node) -> str:
 def _shown(values: Array, kind: str) -> Array:
     """A copy of weights in OpenCV's shape: a list of biases is a matrix there."""
     if values.ndim == 1:
-        return values.reshape((1, -1) if kind == "InnerProduct" else (-1, 1)).copy()
-    return values.copy()
+        values = values.reshape((1, -1) if kind == "InnerProduct" else (-1, 1))
+    return np.array(values)
 
 
 def _fitting(value: Any, shape: tuple[int, ...], name: str, index: int) -> Array:
@@ -395,7 +392,7 @@ def _fitting(value: Any, shape: tuple[int, ...], name: str, index: int) -> Array
 def _forward_arguments(
     given: tuple[Any, ...], named: dict[str, Any]
 ) -> list[str] | tuple[str, bool]:
-    """Which of OpenCV's three functions `forward` is meant: a list of names, or (name, all tops)."""
+    """What `forward` is asked for: a list of names, or one and whether all of its tops."""
     first = given[0] if given else None
     if "outBlobNames" in named or (conversions.is_sequence(first) and _holds_names(first)):
         bound = _bound(("outBlobNames", "outputBlobs"), given, named)
