@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from caffe_lite import dnn, programs
+from caffe_lite.dnn.models import is_caffe_model
 from caffe_lite.errors import CaffeError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ def install_as_cv2_dnn() -> None:
 
     @_catchable(cv2.error)
     def read_any(*given: Any, **named: Any) -> Any:
-        if not dnn.is_caffe_model(*_of_read_net(given, named)):
+        if not is_caffe_model(*_of_read_net(given, named)):
             return theirs(*given, **named)
         found = dnn.readNet(*given, **named)
         found.__class__ = net

@@ -40,7 +40,7 @@ from caffe_lite.dnn.backends import (
 )
 from caffe_lite.dnn.blobs import CV_8U, CV_32F, blobFromImage, blobFromImages, imagesFromBlob
 from caffe_lite.dnn.boxes import NMSBoxes, NMSBoxesBatched
-from caffe_lite.dnn.models import is_caffe_model, readNet, readNetFromCaffe
+from caffe_lite.dnn.models import readNet, readNetFromCaffe
 from caffe_lite.dnn.net import Layer, Net
 
 __all__ = [
@@ -74,7 +74,6 @@ __all__ = [
     "blobFromImages",
     "getAvailableTargets",
     "imagesFromBlob",
-    "is_caffe_model",
     "readNet",
     "readNetFromCaffe",
 ]

@@ -1,4 +1,4 @@
-"""Arguments as OpenCV's bindings take them: None is the default, a Scalar has up to four numbers."""
+"""Arguments as OpenCV's bindings take them: None is the default, a Scalar is up to 4 numbers."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def readNetFromCaffe(
     text_name, text_content = _given(text, "prototxt")
     param, where = files.read_net_as_written(text_name, text_content)
     values = None
-    if weights is not None and weights != "":
+    if weights is not None and not (isinstance(weights, str) and not weights):
         name, content = _given(weights, "caffeModel")
         if (content is None) != (text_content is None):
             raise ArgumentError("prototxt and caffeModel must be two paths, or two buffers")
@@ -47,7 +47,7 @@ def readNetFromCaffe(
 
 
 def readNet(
-    model: _Path,
+    model: _Path | None = None,
     config: _Path | _Buffer | None = None,
     framework: str | _Buffer | None = None,
     *,
@@ -59,22 +59,24 @@ def readNet(
     Or, with the content of the files, ``readNet("caffe", bufferModel, bufferConfig)``.  Raises
     ArgumentError for models that are not Caffe's.
     """
-    if bufferModel is None and isinstance(config, _Buffer):
-        bufferModel, bufferConfig = config, bufferConfig or framework  # type: ignore[assignment]
+    if isinstance(config, _Buffer):  # readNet(framework, bufferModel, bufferConfig)
+        bufferModel = config
+        bufferConfig = framework if isinstance(framework, _Buffer) else bufferConfig
+    if bufferModel is not None and model is None:
+        model = str(framework)
     if not is_caffe_model(model, config, framework):
         raise ArgumentError(
             "only Caffe's models are read here, a .prototxt and a .caffemodel, not "
             f"{arguments.described(model)}"
         )
+    text: Any = config
+    weights: Any = model
     if bufferModel is not None:
-        if bufferConfig is None:
-            return readNetFromCaffe(bufferModel)
-        return readNetFromCaffe(bufferConfig, bufferModel)
-    text, weights = model, config
-    if _ends(config, (_TEXT,)) or _ends(model, _WEIGHTS):
-        text, weights = config, model  # type: ignore[assignment]
-    if not text:
-        raise ArgumentError(f"{os.fspath(model)} has weights only: its .prototxt is needed, too")
+        text, weights = bufferConfig, bufferModel
+    elif _ends(model, (_TEXT,)) or _ends(config, _WEIGHTS):
+        text, weights = model, config
+    if text is None or text == "":
+        raise ArgumentError("a caffemodel has weights only: its prototxt is needed, too")
     return readNetFromCaffe(text, weights)
 
 
