@@ -43,8 +43,8 @@ def _as_opencv(config: caffe_pb2.PriorBoxParameter) -> None:
 def detections_as_opencv(rows: Array, count: int) -> Array:
     """Detections (1, 1, N, 7) as OpenCV 4.14 gives them: `count` rows, those left over of 0.
 
-    An image's detections are sorted by their scores, where Caffe sorts by class first.  Caffe gives
-    as many rows as it detects, and rows of -1 for images where that is nothing.
+    An image's detections are sorted by score, where Caffe sorts by class first.  Caffe gives as
+    many rows as it detects, and rows of -1 for images where that is nothing.
     """
     found = rows[0, 0][rows[0, 0, :, 1] >= 0]
     found = found[np.lexsort((-found[:, 2], found[:, 0]))]

@@ -26,7 +26,7 @@ layer { name: "halves" type: "Slice" bottom: "fc" top: "left" top: "right"
 layer { name: "prelu" type: "PReLU" bottom: "pool1" top: "other" }
 layer { name: "scores" type: "Softmax" bottom: "right" top: "prob" }
 """
-"""Layers in place, a layer with two tops, three that nobody reads, names that are not the blobs'."""
+"""Layers in place, one with two tops, two that nobody reads, names that are not the blobs'."""
 
 DETECTOR = """
 layer { name: "image" type: "Input" top: "data" input_param {
