@@ -16,6 +16,7 @@ from caffe_lite import arguments
 from caffe_lite.arguments import ArgumentError
 from caffe_lite.dnn import backends, conversions
 from caffe_lite.dnn.differences import compute_as_opencv
+from caffe_lite.dnn.forward_call import asked_of_forward
 from caffe_lite.dnn.inputs import Input, inputs_of, with_shapes
 from caffe_lite.dnn.outputs import OutputReader
 from caffe_lite.errors import NetError
@@ -201,7 +202,7 @@ class Net:
         list.  ``forward(outputBlobs, outputName)``, with a list of arrays or None first, gives all
         tops of the one layer.  Only layers up to the last that is asked for are run.
         """
-        call = _forward_arguments(given, named)
+        call = asked_of_forward(given, named)
         if isinstance(call, list):
             return tuple(tops[0] for tops in self._run(call))
         name, every = call
@@ -387,36 +388,3 @@ def _fitting(value: Any, shape: tuple[int, ...], name: str, index: int) -> Array
             "does not fill"
         )
     return given.reshape(shape)
-
-
-def _forward_arguments(
-    given: tuple[Any, ...], named: dict[str, Any]
-) -> list[str] | tuple[str, bool]:
-    """What `forward` is asked for: a list of names, or one and whether all of its tops."""
-    first = given[0] if given else None
-    if "outBlobNames" in named or (conversions.is_sequence(first) and _holds_names(first)):
-        bound = _bound(("outBlobNames", "outputBlobs"), given, named)
-        return conversions.names(bound["outBlobNames"], "outBlobNames")
-    several = conversions.is_sequence(first) or "outputBlobs" in named or len(given) > 1
-    order = ("outputBlobs", "outputName") if several else ("outputName",)
-    name = _bound(order, given, named).get("outputName")
-    if name is not None and not isinstance(name, str):
-        raise ArgumentError(
-            f"forward takes the name of a layer or a list of them, not {arguments.described(name)}"
-        )
-    return name or "", several
-
-
-def _holds_names(values: Any) -> bool:
-    return len(values) > 0 and all(isinstance(each, str) for each in values)
-
-
-def _bound(
-    order: tuple[str, ...], given: tuple[Any, ...], named: dict[str, Any]
-) -> dict[str, Any]:
-    """Arguments by name."""
-    bound = dict(zip(order, given))
-    unknown = [name for name in named if name not in order or name in bound]
-    if unknown or len(given) > len(order):
-        raise ArgumentError(f"forward takes {', '.join(order)}, not {', '.join(unknown) or given}")
-    return {**bound, **named}
