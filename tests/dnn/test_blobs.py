@@ -24,7 +24,6 @@ SETTINGS: list[dict[str, Any]] = [
     {"mean": (1.0, 2.0, 3.0, 4.0), "scalefactor": 1 / 255},
     {"size": (20, 30), "crop": True},
     {"size": (60, 21), "crop": True, "mean": (9.0, 8.0)},
-    {"size": (14, 21), "crop": True},  # the factor is a float32: 0.5 more or less decides
     {"ddepth": 0},
     {"size": (26, 18), "ddepth": 0, "swapRB": 1},
     {
@@ -77,6 +76,14 @@ def test_views_and_positions() -> None:
     arguments = (0.5, (10, 12), (1, 2, 3), True, False, cv2.CV_32F)
     np.testing.assert_array_equal(
         dnn.blobFromImage(image, *arguments), cv2.dnn.blobFromImage(image, *arguments)
+    )
+
+
+def test_a_crop_whose_factor_is_rounded_first() -> None:
+    image = RNG.integers(0, 256, (46, 69, 3), np.uint8)  # 69 * 21 / 46 is 31.5, as float32 more
+    np.testing.assert_array_equal(
+        dnn.blobFromImage(image, size=(14, 21), crop=True),
+        cv2.dnn.blobFromImage(image, size=(14, 21), crop=True),
     )
 
 
