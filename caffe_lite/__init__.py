@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from caffe_lite import classifier as classifier
     from caffe_lite import coord_map as coord_map
     from caffe_lite import detector as detector
+    from caffe_lite import dnn as dnn
     from caffe_lite import draw as draw
     from caffe_lite import io as io
     from caffe_lite import layers as layers
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from caffe_lite import pycaffe as _caffe  # noqa: F401
     from caffe_lite import pycaffe as pycaffe
     from caffe_lite.as_caffe import install_as_caffe as install_as_caffe
+    from caffe_lite.as_cv2_dnn import install_as_cv2_dnn as install_as_cv2_dnn
     from caffe_lite.blob import Blob as Blob
     from caffe_lite.classifier import Classifier as Classifier
     from caffe_lite.data.outputs import allow_any_output as allow_any_output
@@ -84,11 +86,13 @@ _HOME = {
     "classifier": "",
     "coord_map": "",
     "detector": "",
+    "dnn": "",
     "draw": "",
     "get_solver": "solver.solver",
     "has_nccl": "pycaffe.nccl",
     "init_log": "glog",
     "install_as_caffe": "as_caffe",
+    "install_as_cv2_dnn": "as_cv2_dnn",
     "io": "",
     "layer_type_list": "layers",
     "layers": "",

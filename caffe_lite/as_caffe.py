@@ -15,12 +15,9 @@ imports caffe from there.  Or without a change, from the command line::
 from __future__ import annotations
 
 import argparse
-import os
-import runpy
-import sys
 from collections.abc import Sequence
 
-from caffe_lite import caffe_name
+from caffe_lite import caffe_name, programs
 
 
 def install_as_caffe(python_layers: bool = False, any_output: bool = False) -> None:
@@ -62,18 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="let layers write files outside of the current folder, and replace any file",
     )
-    parser.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
-    parser.add_argument("program", help="a Python file")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
+    programs.add_program(parser)
     given = parser.parse_args(arguments)
     install_as_caffe(given.allow_python_layers, given.allow_any_output)
-    sys.argv = [given.program, *given.arguments]
-    if given.module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(given.program, run_name="__main__", alter_sys=True)
-        return
-    sys.path.insert(0, os.path.dirname(os.path.abspath(given.program)))
-    runpy.run_path(given.program, run_name="__main__")
+    programs.run(given.program, given.arguments, given.module)
 
 
 if __name__ == "__main__":

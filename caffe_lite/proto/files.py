@@ -1,6 +1,7 @@
 """Caffe's files: read into messages, written atomically.
 
     prototxt       read_net, read_solver,           write_text
+                   read_net_as_written,
                    read_label_map
     .caffemodel    read_weights (also .h5)          write_message, write_weights_hdf5
     .solverstate   read_state (also .h5)            write_message, write_state_hdf5
@@ -58,6 +59,7 @@ __all__ = [
     "put_array",
     "read_blob",
     "read_net",
+    "read_net_as_written",
     "read_solver",
     "read_state",
     "read_weights",
@@ -99,9 +101,19 @@ class SolverSource:
 
 def read_net(path: _Path) -> NetSource:
     """Read a net's prototxt of any schema.  Raises PrototxtError with the file position."""
-    param = caffe_pb2.NetParameter()
-    where = _parse(path, param)
+    param, where = read_net_as_written(path)
     return from_message(param, where, os.fspath(path))
+
+
+def read_net_as_written(
+    path: _Path, content: bytes | None = None
+) -> tuple[caffe_pb2.NetParameter, Where]:
+    """A net's prototxt and the positions of its fields, before it is upgraded.
+
+    `content`, if given, is what is read, and `path` only its name in errors.
+    """
+    param = caffe_pb2.NetParameter()
+    return param, _parse(path, param, content)
 
 
 def read_solver(path: _Path) -> SolverSource:
@@ -112,14 +124,15 @@ def read_solver(path: _Path) -> SolverSource:
     return SolverSource(*upgrade_solver(param, where, file), file)
 
 
-def read_weights(path: _Path) -> caffe_pb2.NetParameter:
+def read_weights(path: _Path, content: bytes | None = None) -> caffe_pb2.NetParameter:
     """Read a .caffemodel of any schema, or a .caffemodel.h5; the result's layers are in `layer`.
 
+    `content`, if given, is what is read, a .caffemodel, and `path` only its name in errors.
     Raises WeightsError for a file that is missing, damaged or of another format.
     """
-    if is_hdf5(path):
+    if content is None and is_hdf5(path):
         return read_weights_hdf5(path)
-    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, "a caffemodel")
+    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, "a caffemodel", content)
     if not (net.layer or net.layers):
         raise WeightsError(f"{os.fspath(path)}: has no layers; is it a caffemodel?")
     try:
@@ -203,8 +216,8 @@ def write_text(path: _Path, content: str) -> None:
     write_atomically(path, write)
 
 
-def _parse(path: _Path, message: Message) -> Where:
-    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT)
+def _parse(path: _Path, message: Message, content: bytes | None = None) -> Where:
+    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT, content)
     head = content[:_HEAD]
     kind = _recognise(head)
     binary = _NOT_TEXT.search(head)
@@ -218,8 +231,10 @@ def _parse(path: _Path, message: Message) -> Where:
     return text.parse(content.decode("utf-8", "surrogateescape"), message, os.fspath(path))
 
 
-def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
-    content = _read(path, error, what, LARGEST_MESSAGE)
+def _decode(
+    path: _Path, message: _M, error: type[CaffeError], what: str, content: bytes | None = None
+) -> _M:
+    content = _read(path, error, what, LARGEST_MESSAGE, content)
     kind = _recognise(content[:_HEAD])
     if kind is None and not _NOT_TEXT.search(content[:_HEAD]):
         kind = "text (a prototxt?)"
@@ -234,11 +249,13 @@ def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
     return message
 
 
-def _read(path: _Path, error: type[CaffeError], what: str, limit: int) -> bytes:
-    """The bytes of a file that is neither empty nor over the limit."""
+def _read(
+    path: _Path, error: type[CaffeError], what: str, limit: int, given: bytes | None
+) -> bytes:
+    """The bytes of a file, or those given, that are neither none nor over the limit."""
     file = arguments.path(path, what)
     try:
-        content = reading.read_bytes(path, limit)
+        content = reading.read_bytes(path, limit) if given is None else given
     except FileNotFoundError:
         raise error(f"{file}: no such file") from None
     except IsADirectoryError:
