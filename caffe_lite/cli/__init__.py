@@ -57,6 +57,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "this machine": {
         "device_query": "describe the processor, its vector width and the threads",
         "completion": "print the shell code that completes commands and flags",
+        "install_names": "make Caffe's programs, under the names that shell scripts use",
     },
 }
 """The commands and their descriptions, in the groups shown by the help."""

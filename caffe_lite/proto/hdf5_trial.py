@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from caffe_lite.limits import memory_limit, set_memory_limit
@@ -74,7 +75,7 @@ def _running() -> subprocess.Popen[bytes] | None:
         return _helper
     if "python" not in os.path.basename(sys.executable or "").lower():
         return None  # Python inside of another program
-    start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
+    start = f"import sys; sys.path[:] = {_paths()!r}; from {__name__} import serve; serve()"
     try:
         _helper = subprocess.Popen(
             [sys.executable, "-S", "-c", start],
@@ -87,6 +88,14 @@ def _running() -> subprocess.Popen[bytes] | None:
         return None
     _owner = os.getpid()
     return _helper
+
+
+def _paths() -> list[str]:
+    """Where the helper imports from, last the folder of this package.
+
+    An editable installation is found by a hook, which -S leaves out, and not through a path.
+    """
+    return [*sys.path, str(Path(__file__).resolve().parents[2])]
 
 
 @atexit.register
