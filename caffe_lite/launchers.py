@@ -65,7 +65,7 @@ def install(folder: str | os.PathLike[str], force: bool = False) -> list[str]:
         _refuse_replacing(root / name, force)
     for name, command in wanted.items():
         _write(root / name, launcher(sys.executable, command))
-    if linked and not (root / ".build_release").is_symlink():
+    if linked and not os.path.lexists(root / ".build_release"):
         (root / ".build_release").symlink_to("build", target_is_directory=True)
     return list(wanted)
 
@@ -92,8 +92,8 @@ def _launchers(linked: bool) -> Iterator[tuple[str, str]]:
 def _links_build(root: Path) -> bool:
     """Whether .build_release and build are, or can become, the same folder."""
     release, build = root / ".build_release", root / "build"
-    if release.exists():
-        return build.exists() and release.samefile(build)
+    if os.path.lexists(release):
+        return build.exists() and release.exists() and release.samefile(build)
     return os.name == "posix"
 
 

@@ -1,16 +1,9 @@
 """Make Caffe's programs in a folder, under the names that shell scripts use.
 
-Each is a small script that runs a command with this Python.  DIR gets caffe,
-convert_imageset, ... for PATH, and build/tools, build/examples and
-.build_release, with and without .bin, for scripts that run in DIR: it can be a
-checkout of Caffe.  No file is replaced that this command has not made.
-
-examples:
-  caffe-lite install_names .
-  ./examples/mnist/create_mnist.sh
-
-  caffe-lite install_names ~/caffe-names
-  PATH="$HOME/caffe-names:$PATH" caffe train -solver solver.prototxt
+Each is a script for the POSIX shell that runs a command with this Python.  DIR itself gets caffe,
+convert_imageset and so on, for PATH.  DIR/build/tools and DIR/build/examples get the same, also
+with .bin, for scripts that run in DIR, as those of a checkout of Caffe do; .build_release is
+another name of build.  Files that this command has not made are replaced only with -force.
 """
 
 from __future__ import annotations
