@@ -94,7 +94,11 @@ class Parser(argparse.ArgumentParser):
         rest = iter(words)
         for word in rest:
             name, equals, _ = word.partition("=")
-            if not word.startswith("-") or word == "-" or self._negative_number_matcher.match(word):
+            if (
+                not word.startswith("-")
+                or word == "-"
+                or self._negative_number_matcher.match(word)
+            ):
                 bare.append(word)
             elif word == "--":
                 break

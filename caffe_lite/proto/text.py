@@ -72,10 +72,10 @@ class _Field:
 _Fields = dict[str, _Field]
 
 
-def _fields_of_the_other(descriptor: Descriptor) -> Container[str]:
+def _fields_of_the_other(message: Message) -> Container[str]:
     """The names of a solver's fields, for a net; of a net's, for a solver; else none."""
-    other = _OTHER.get(descriptor.name)
-    return descriptor.file.message_types_by_name[other].fields_by_name if other else ()
+    other = _OTHER.get(message.DESCRIPTOR.name)
+    return message.DESCRIPTOR.file.message_types_by_name[other].fields_by_name if other else ()
 
 
 @cache
@@ -321,7 +321,7 @@ class _Parser:
                     f"{line}?",
                     start,
                 )
-        if name in _fields_of_the_other(message.DESCRIPTOR):
+        if name in _fields_of_the_other(message):
             wanted, given = _FILES[kind]
             self.fail(f'this is {given}, as it has "{name}", where {wanted} is expected', start)
         near = nearest(name, known)

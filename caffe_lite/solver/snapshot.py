@@ -149,9 +149,10 @@ def _existing(path: str) -> str:
         names = sorted(os.listdir(folder or "."))
     except OSError:
         names = []
-    states = [each for each in names if re.search(r"\.solverstate(\.h5)?$", each)]
-    near = difflib.get_close_matches(name, states, n=1)
-    hint = f"; did you mean {os.path.join(folder, near[0])}?" if near else ""
+    end = re.compile(r"\.solverstate(\.h5)?$")
+    states = {end.sub("", each): each for each in names if end.search(each)}
+    near = difflib.get_close_matches(end.sub("", name), states, n=1, cutoff=0.5)
+    hint = f"; did you mean {os.path.join(folder, states[near[0]])}?" if near else ""
     raise SolverError(f"{path}: no such file{hint}")
 
 

@@ -66,7 +66,7 @@ def test_each_name_runs_its_command(programs):
 
 def test_words_arrive_as_they_were_typed(programs):
     said = run(programs, "build/tools/compute_image_mean", "no such 'db'", "a b").stderr
-    assert said.startswith('there is no database "no such \'db\'"')
+    assert said.startswith("there is no database \"no such 'db'\"")
 
 
 def test_an_old_program_says_what_replaces_it(programs):

@@ -109,7 +109,10 @@ def test_version(capsys, words):
         (["train", "-solver", "s", "-snapshot", "a", "-weights", "b"], "not both"),
         (["train", "-solver", "s", "-sigint_effect", "explode"], "invalid choice: 'explode'"),
         (["train", "-solver", "s", "-level", "high"], "invalid int value: 'high'"),
-        (["train", "-solver", "s", "-sovler", "t"], "there is no flag -sovler; did you mean -solv"),
+        (
+            ["train", "-solver", "s", "-sovler", "t"],
+            "there is no flag -sovler; did you mean -solv",
+        ),
         (["train", "-solvr", "s"], "there is no flag -solvr; did you mean -solver?"),
         (["train", "--solvr=s"], "there is no flag --solvr; did you mean --solver?"),
         (["train", "-level", "-5", "-xyzzy"], "no flag -xyzzy; caffe-lite train -help lists its"),
@@ -279,13 +282,18 @@ def test_any_file_name_can_be_printed(tmp_path):
         (["train", "-solver", "solver.prototxt", "-snapshot", "init.caffemodel"], "a caffemodel"),
         (["train", "-solver", "solver.prototxt", "-snapshot", "net.caffemodel.h5"], "a caffemod"),
         (["train", "-solver", "solver.prototxt", "-snapshot", "net.prototxt"], "this is text"),
-        (["train", "-solver", "solver.prototxt", "-snapshot", "stat.solverstate"], "you mean state"),
+        (
+            ["train", "-solver", "solver.prototxt", "-snapshot", "stat.solverstate"],
+            "you mean state",
+        ),
     ],
 )
 def test_a_file_of_another_kind_is_named(folder, capsys, words, says):
     for kind in "solverstate", "solverstate.h5", "caffemodel.h5":
         shutil.copy(
-            GOLDEN / "solvers" / f"{'sgd_hdf5_snapshot' if 'h5' in kind else 'adam'}_iter_15.{kind}",
+            GOLDEN
+            / "solvers"
+            / f"{'sgd_hdf5_snapshot' if 'h5' in kind else 'adam'}_iter_15.{kind}",
             folder / f"{'state' if 'state' in kind else 'net'}.{kind}",
         )
     assert cli.main([*words, "-minloglevel", "2"]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,6 +169,21 @@ def test_a_file_on_which_the_library_ends_its_process(
         read_datasets(path, ["x"], np.float32)
     monkeypatch.undo()
     assert read_datasets(path, ["x"], np.float32)[0].all()
+
+
+def test_the_process_that_reads_first_finds_this_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no path leads to it, as with an installation that can be edited."""
+    path = str(tmp_path / "a.h5")
+    write_datasets(path, {"x": np.ones(4)})
+    root = Path(hdf5_trial.__file__).resolve().parents[2]
+    others = [each for each in sys.path if each and Path(each).resolve() != root]
+    hdf5_trial._stop()
+    monkeypatch.setattr(sys, "path", others)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hdf5_trial, "_survived", set())
+    assert hdf5_trial.survives(path, None)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no such limit")
