@@ -121,9 +121,8 @@ def _dispatch(words: list[str]) -> int:
 def parser_of(command: str) -> tuple[Parser, ModuleType]:
     """The parser of a command's flags, and the module that runs it."""
     module = importlib.import_module(f"caffe_lite.cli.{MODULES.get(command, command)}")
-    parser = Parser(
-        f"caffe-lite {command}", module.__doc__, getattr(module, "USAGES", ()), EXAMPLES[command]
-    )
+    usages, examples = getattr(module, "USAGES", ()), EXAMPLES.get(command, ())
+    parser = Parser(f"caffe-lite {command}", module.__doc__, usages, examples)
     parser.set_defaults(command=command)
     module.add_arguments(parser)
     return parser, module

@@ -75,7 +75,8 @@ def _running() -> subprocess.Popen[bytes] | None:
         return _helper
     if "python" not in os.path.basename(sys.executable or "").lower():
         return None  # Python inside of another program
-    start = f"import sys; sys.path[:] = {_paths()!r}; from {__name__} import serve; serve()"
+    places = [*sys.path, str(Path(__file__).parents[2])]  # which an editable install leaves out
+    start = f"import sys; sys.path[:] = {places!r}; from {__name__} import serve; serve()"
     try:
         _helper = subprocess.Popen(
             [sys.executable, "-S", "-c", start],
@@ -88,14 +89,6 @@ def _running() -> subprocess.Popen[bytes] | None:
         return None
     _owner = os.getpid()
     return _helper
-
-
-def _paths() -> list[str]:
-    """Where the helper imports from, last the folder of this package.
-
-    An editable installation is found by a hook, which -S leaves out, and not through a path.
-    """
-    return [*sys.path, str(Path(__file__).resolve().parents[2])]
 
 
 @atexit.register

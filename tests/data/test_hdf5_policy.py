@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -171,19 +172,18 @@ def test_a_file_on_which_the_library_ends_its_process(
     assert read_datasets(path, ["x"], np.float32)[0].all()
 
 
-def test_the_process_that_reads_first_finds_this_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where no path leads to it, as with an installation that can be edited."""
-    path = str(tmp_path / "a.h5")
-    write_datasets(path, {"x": np.ones(4)})
-    root = Path(hdf5_trial.__file__).resolve().parents[2]
-    others = [each for each in sys.path if each and Path(each).resolve() != root]
-    hdf5_trial._stop()
-    monkeypatch.setattr(sys, "path", others)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hdf5_trial, "_survived", set())
-    assert hdf5_trial.survives(path, None)
+def test_the_other_process_finds_a_package_that_is_not_on_the_path(tmp_path: Path) -> None:
+    """An editable install has a finder of its own for it."""
+    write_datasets(tmp_path / "a.h5", {"x": np.ones(4)})
+    root = Path(hdf5_trial.__file__).parents[2]
+    program = f"""
+import sys
+sys.path.insert(0, {str(root)!r})
+from caffe_lite.proto import hdf5_trial
+sys.path[:] = [place for place in sys.path if place not in ("", {str(root)!r})]
+assert hdf5_trial.survives("a.h5", None)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no such limit")
