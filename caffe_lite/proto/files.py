@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
@@ -85,6 +85,13 @@ _BEGINNINGS = {
     b"\xff\xfe": "text in UTF-16: save it as UTF-8",
     b"\xfe\xff": "text in UTF-16: save it as UTF-8",
 }
+_WEIGHTS, _STATE, _BLOB = "a caffemodel", "a solverstate", "a binaryproto"
+_HAS: dict[str, Callable[[Any], bool]] = {
+    _WEIGHTS: lambda net: bool(net.layer or net.layers),
+    _STATE: lambda state: state.HasField("iter"),
+    _BLOB: lambda blob: bool(blob.data or blob.double_data or blob.raw_data),
+}
+"""The binary files, and what each must hold."""
 _HTML = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 _NOT_TEXT = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _HEAD = 4096
@@ -132,9 +139,7 @@ def read_weights(path: _Path, content: bytes | None = None) -> caffe_pb2.NetPara
     """
     if content is None and is_hdf5(path):
         return read_weights_hdf5(path)
-    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, "a caffemodel", content)
-    if not (net.layer or net.layers):
-        raise WeightsError(f"{os.fspath(path)}: has no layers; is it a caffemodel?")
+    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, _WEIGHTS, content)
     try:
         upgrade_in_place(net)
     except PrototxtError as error:
@@ -148,18 +153,12 @@ def read_state(path: _Path) -> caffe_pb2.SolverState:
     """Read a .solverstate or .solverstate.h5.  Raises SolverError for any other file."""
     if is_hdf5(path):
         return read_state_hdf5(path)
-    state = _decode(path, caffe_pb2.SolverState(), SolverError, "a solverstate")
-    if not state.HasField("iter"):
-        raise SolverError(f"{os.fspath(path)}: has no iteration; is it a solverstate?")
-    return state
+    return _decode(path, caffe_pb2.SolverState(), SolverError, _STATE)
 
 
 def read_blob(path: _Path) -> caffe_pb2.BlobProto:
     """Read a .binaryproto: one blob, such as a mean.  Raises DataError for any other file."""
-    blob = _decode(path, caffe_pb2.BlobProto(), DataError, "a binaryproto")
-    if not (blob.data or blob.double_data or blob.raw_data):
-        raise DataError(f"{os.fspath(path)}: has no values; is it a binaryproto?")
-    return blob
+    return _decode(path, caffe_pb2.BlobProto(), DataError, _BLOB)
 
 
 def read_label_map(path: _Path) -> caffe_pb2.LabelMap:
@@ -222,7 +221,7 @@ def _parse(path: _Path, message: Message, content: bytes | None = None) -> Where
     kind = _recognise(head)
     binary = _NOT_TEXT.search(head)
     if kind is None and binary and b"\0" in head:
-        kind = "binary, not text; a .caffemodel is passed as weights"
+        kind = f"{_binary_kind(content) or 'binary'}, where a prototxt is expected"
     if kind is not None:
         start = binary.start() if binary else 0
         line = head.count(b"\n", 0, start) + 1
@@ -240,13 +239,33 @@ def _decode(
         kind = "text (a prototxt?)"
     if kind is not None:
         raise error(f"{os.fspath(path)}: expected {what}, but this is {kind}")
+    if _is(message, content, what):
+        return message
+    kind = _binary_kind(content)
+    if kind is not None:
+        raise error(f"{os.fspath(path)}: expected {what}, but this is {kind}")
+    raise error(
+        f"{os.fspath(path)}: not {what}, damaged or truncated ({len(content)} bytes)"
+    ) from None
+
+
+def _is(message: Message, content: bytes, what: str) -> bool:
+    """Parse the content into the message; whether it is one, and has what such a file has."""
     try:
         message.ParseFromString(content)
     except DecodeError:
-        raise error(
-            f"{os.fspath(path)}: not {what}, damaged or truncated ({len(content)} bytes)"
-        ) from None
-    return message
+        return False
+    return _HAS[what](message)
+
+
+def _binary_kind(content: bytes) -> str | None:
+    """Which of Caffe's binary files it is, if it is one."""
+    messages = {
+        _WEIGHTS: caffe_pb2.NetParameter,
+        _STATE: caffe_pb2.SolverState,
+        _BLOB: caffe_pb2.BlobProto,
+    }
+    return next((what for what, kind in messages.items() if _is(kind(), content, what)), None)
 
 
 def _read(

@@ -8,7 +8,7 @@ error, is handled token by token.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
@@ -50,6 +50,14 @@ _LOOKALIKES = {
 }
 
 
+_FILES = {
+    "NetParameter": ("a net", "a solver"),
+    "SolverParameter": ("a solver", "a net"),
+}
+"""What is expected, and what is often given, by the message that a file is read into."""
+_OTHER = {"NetParameter": "SolverParameter", "SolverParameter": "NetParameter"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Field:
     """The properties of a field that the parser needs, cached for each message type."""
@@ -62,6 +70,12 @@ class _Field:
 
 
 _Fields = dict[str, _Field]
+
+
+def _fields_of_the_other(message: Message) -> Container[str]:
+    """The names of a solver's fields, for a net; of a net's, for a solver; else none."""
+    other = _OTHER.get(message.DESCRIPTOR.name)
+    return message.DESCRIPTOR.file.message_types_by_name[other].fields_by_name if other else ()
 
 
 @cache
@@ -307,6 +321,9 @@ class _Parser:
                     f"{line}?",
                     start,
                 )
+        if name in _fields_of_the_other(message):
+            wanted, given = _FILES[kind]
+            self.fail(f'this is {given}, as it has "{name}", where {wanted} is expected', start)
         near = nearest(name, known)
         hint = f'; did you mean "{near}"?' if near else ""
         self.fail(f'{kind} has no field "{shown(name)}"{hint}', start)

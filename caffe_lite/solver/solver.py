@@ -71,6 +71,8 @@ class Solver:
         self.keep_snapshots = keep_snapshots
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.iter = 0
+        self.activity = "the construction of the nets"
+        """What it is doing, in words, for a person who waits for its end."""
         self._current_step = 0
         self._callbacks: list[tuple[Callback, Callback]] = []
         self._stopped = False
@@ -170,6 +172,7 @@ class Solver:
         self._restored = False
         shown, since = self.iter, time.perf_counter()
         while self.iter < stop:
+            self.activity = f"iteration {self.iter}"
             self.net.clear_param_diffs()
             if _due(self.iter, param.test_interval) and (
                 self.iter > 0 or param.test_initialization
@@ -177,6 +180,7 @@ class Solver:
                 self.test_all()
                 if self._stopped:
                     return
+                self.activity = f"iteration {self.iter}"
             for on_start, _ in self._callbacks:
                 on_start()
             display = _due(self.iter, param.display)
@@ -232,6 +236,11 @@ class Solver:
         if self.net.debug_info:
             net_log.debug_update(self.net.learnable)
         self.iter += 1
+
+    @property
+    def smoothed_loss(self) -> float:
+        """The mean of the last `average_loss` losses, as logged; NaN before the first."""
+        return self._smoothed.mean if self._smoothed.losses else math.nan
 
     @property
     def lr(self) -> float:
@@ -301,7 +310,8 @@ class Solver:
         net, batches = self.test_nets[index], self.param.test_iter[index]
         net.share_with(self.net)
         means, loss = report.measure(self.param), 0.0
-        for _ in range(batches):
+        for batch in range(batches):
+            self.activity = f"batch {batch + 1} of {batches} of test net #{index}"
             if self._interrupted():
                 _log.info("Test interrupted.")
                 return means.means()
@@ -330,6 +340,7 @@ class Solver:
 
         Then remove the snapshots beyond `keep_snapshots`.
         """
+        self.activity = "the snapshot"
         self._check_prefix()
         prefix, hdf5 = self._prefix, self.param.snapshot_format == self.param.HDF5
         kind = "HDF5" if hdf5 else "binary proto"

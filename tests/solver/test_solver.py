@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 
 import numpy as np
@@ -216,6 +217,18 @@ def test_average_loss(make, lines):
     losses = [(((s * X) @ w.T + b - T) ** 2).sum() / 8 for s in (1.0, 2.0, 3.0, 1.0, 2.0, 4.0)]
     expected = [*losses[:4], (losses[3] + losses[4]) / 2, (losses[4] + losses[5]) / 2]
     np.testing.assert_allclose(shown, expected, rtol=1e-5)
+    assert solver.smoothed_loss == pytest.approx(expected[-1])
+    assert math.isnan(make().smoothed_loss)
+
+
+def test_what_it_is_doing_is_told(make):
+    solver = make("test_iter: 2 test_interval: 1")
+    seen = []
+    solver.action = lambda: seen.append(solver.activity) or Action.NONE
+    solver.step(1)
+    assert seen == ["batch 1 of 2 of test net #0", "batch 2 of 2 of test net #0", "iteration 0"]
+    solver.snapshot()
+    assert solver.activity == "the snapshot"
 
 
 def test_multistep_says_when_it_steps(make, lines):
