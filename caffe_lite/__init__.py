@@ -8,17 +8,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from caffe_lite.phases import TEST as TEST
+from caffe_lite.phases import TRAIN as TRAIN
+
 if TYPE_CHECKING:
     from caffe_lite import classifier as classifier
     from caffe_lite import coord_map as coord_map
     from caffe_lite import detector as detector
+    from caffe_lite import dnn as dnn
     from caffe_lite import draw as draw
     from caffe_lite import io as io
     from caffe_lite import layers as layers
     from caffe_lite import net_spec as net_spec
     from caffe_lite import proto as proto
+    from caffe_lite import pycaffe as _caffe  # noqa: F401
     from caffe_lite import pycaffe as pycaffe
     from caffe_lite.as_caffe import install_as_caffe as install_as_caffe
+    from caffe_lite.as_cv2_dnn import install_as_cv2_dnn as install_as_cv2_dnn
     from caffe_lite.blob import Blob as Blob
     from caffe_lite.classifier import Classifier as Classifier
     from caffe_lite.data.outputs import allow_any_output as allow_any_output
@@ -62,9 +68,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-TRAIN = 0
-TEST = 1
-
 _HOME = {
     "AdaDeltaSolver": "solver.solver",
     "AdaGradSolver": "solver.solver",
@@ -88,11 +91,13 @@ _HOME = {
     "classifier": "",
     "coord_map": "",
     "detector": "",
+    "dnn": "",
     "draw": "",
     "get_solver": "solver.solver",
     "has_nccl": "pycaffe.nccl",
     "init_log": "glog",
     "install_as_caffe": "as_caffe",
+    "install_as_cv2_dnn": "as_cv2_dnn",
     "io": "",
     "layer_type_list": "layers",
     "layers": "",
@@ -123,6 +128,8 @@ __all__ = ["TEST", "TRAIN", "__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_caffe":  # pycaffe's compiled part
+        name = "pycaffe"
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if not _HOME[name]:

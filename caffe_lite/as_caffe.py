@@ -15,53 +15,18 @@ imports caffe from there.  Or without a change, from the command line::
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.machinery
-import importlib.util
-import os
-import runpy
-import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
-from types import ModuleType
 
-from caffe_lite.errors import CaffeError
-
-OURS = "caffe_lite"
-THEIRS = "caffe"
-
-_RENAMED = {"caffe._caffe": "caffe_lite.pycaffe"}
-
-
-class _Finder(MetaPathFinder, Loader):
-    """Finds ``caffe.x`` as the very module ``caffe_lite.x``, so that classes are the same."""
-
-    def find_spec(
-        self, name: str, path: object = None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != THEIRS and not name.startswith(f"{THEIRS}."):
-            return None
-        real = _RENAMED.get(name, f"{OURS}{name.removeprefix(THEIRS)}")
-        if importlib.util.find_spec(real) is None:
-            return None
-        return importlib.machinery.ModuleSpec(name, self, origin=real)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        module = importlib.import_module(str(spec.origin))
-        spec.loader_state = module.__spec__
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        # importing under another name has given the module a spec of that name: take it back
-        alias = module.__spec__
-        if alias is not None and alias.loader is self:
-            module.__spec__ = alias.loader_state
+from caffe_lite import caffe_name, programs
 
 
 def install_as_caffe(
     python_layers: bool = False, any_output: bool = False, allow_unknown_fields: bool = False
 ) -> None:
     """Make ``import caffe``, and all its submodules, mean caffe_lite in this process.
+
+    A submodule that caffe_lite does not have, such as SSD's ``caffe.model_libs``, comes from a
+    folder ``caffe`` on Python's path.
 
     `python_layers` permits all nets to import and run the modules that their layers of type
     Python name, as pycaffe does; without it, the modules must be imported, or each net be
@@ -70,17 +35,7 @@ def install_as_caffe(
     have fields that the schema does not know.  Raises CaffeError if another ``caffe`` has
     been imported already.
     """
-    present = sys.modules.get(THEIRS)
-    # a file caffe.py that calls this is still being imported: it is what is to be replaced
-    unfinished = getattr(getattr(present, "__spec__", None), "_initializing", False)
-    if present is not None and present is not sys.modules[OURS] and not unfinished:
-        place = getattr(present, "__file__", None) or "somewhere"
-        raise CaffeError(
-            f"another caffe has been imported already, from {place}; call install_as_caffe first"
-        )
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    sys.modules[THEIRS] = sys.modules[OURS]
+    caffe_name.install()
     if python_layers:
         from caffe_lite.layers.python import allow_python_layers
 
@@ -116,18 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="report fields that no known fork of Caffe has, and read the rest of the file",
     )
-    parser.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
-    parser.add_argument("program", help="a Python file")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
+    programs.add_program(parser)
     given = parser.parse_args(arguments)
     install_as_caffe(given.allow_python_layers, given.allow_any_output, given.allow_unknown_fields)
-    sys.argv = [given.program, *given.arguments]
-    if given.module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(given.program, run_name="__main__", alter_sys=True)
-        return
-    sys.path.insert(0, os.path.dirname(os.path.abspath(given.program)))
-    runpy.run_path(given.program, run_name="__main__")
+    programs.run(given.program, given.arguments, given.module)
 
 
 if __name__ == "__main__":

@@ -88,9 +88,7 @@ def merge_bn(
     with Net(
         source.copy(), caffe_pb2.TEST, dtype=np.float64, python_layers=python_layers
     ) as built:
-        missing = set(built.copy_from(weights).missing)
-        carried = {node.name for node in selected if node.param.blobs}
-        lacking = [node.name for node in selected if node.name in missing - carried]
+        lacking = built.copy_from(weights).untrained
         if lacking:
             names = ", ".join(lacking[:_SHOWN]) + (", …" if len(lacking) > _SHOWN else "")
             raise WeightsError(f"the weights have none for {len(lacking)} layers: {names}")

@@ -16,10 +16,11 @@ checked against the layer type but the names and kinds of fields: `Net` does the
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite import arguments
@@ -50,6 +51,16 @@ MOST_TOPS = 100_000
 """How many tops a layer may be given: more are a slip of the pen, and take gigabytes."""
 
 
+_INTEGERS = frozenset(
+    (
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    )
+)
+
+
 class NotATopError(CaffeError, TypeError):
     """Something else than a `Top` stands where a layer's bottom or a net's top must be."""
 
@@ -62,11 +73,29 @@ class FieldError(CaffeError, TypeError, ValueError):
     """A value of the wrong kind for its field."""
 
 
+_MESSAGE_OF_ANOTHER = {
+    "ConvolutionDepthwise": "convolution",
+    "Deconvolution": "convolution",
+    "DepthwiseConvolution": "convolution",
+    "GeneralContrastiveLoss": "general_contrastive_loss",
+    "GeneralTripletLoss": "general_triplet_loss",
+    "Im2col": "convolution",
+    "LSTM": "recurrent",
+    "NegReLU": "relu",
+    "RNN": "recurrent",
+    "ReLU6": "relu6",
+    "SmoothL1Loss": "smoothl1",
+    "SoftmaxWithLoss": "softmax",
+    "SoftmaxWithLossOHEM": "softmax",
+}
+"""Layer types whose parameter message does not have their name, to its field without "_param"."""
+
+
 @cache
 def param_name_dict() -> dict[str, str]:
-    """Layer types that have a parameter message of their name, to their field without "_param".
+    """Layer types, to the field of their parameter message without "_param".
 
-    ``{"Convolution": "convolution", "InnerProduct": "inner_product", "ReLU": "relu", …}``
+    ``{"Convolution": "convolution", "Deconvolution": "convolution", "ReLU": "relu", …}``
     """
     described: list[Any] = list(caffe_pb2.LayerParameter.DESCRIPTOR.fields)
     fields = [field for field in described if field.name.endswith("_param")]
@@ -74,7 +103,7 @@ def param_name_dict() -> dict[str, str]:
     for field in sorted(fields, key=lambda field: (not is_core(field), field.number)):
         kind = field.message_type.name.removesuffix("Parameter")
         names.setdefault(kind, field.name.removesuffix("_param"))
-    return names
+    return names | _MESSAGE_OF_ANOTHER
 
 
 def assign_proto(proto: Message, name: str, val: Any) -> None:
@@ -122,6 +151,8 @@ def _convert(proto: Message, field: Any, value: Any, put: Callable[[Any], None])
     """Hand `put` a scalar as protobuf takes it."""
     if hasattr(value, "item") and getattr(value, "size", 0) == 1:
         value = value.item()  # a number of NumPy's
+    if isinstance(value, float) and value.is_integer() and field.cpp_type in _INTEGERS:
+        value = int(value)  # as Python 3 divides: pad=(kernel_size - 1) / 2
     place = f'"{field.name}" of {proto.DESCRIPTOR.name}'
     if field.enum_type and isinstance(value, str):
         if value not in field.enum_type.values_by_name:
@@ -259,7 +290,8 @@ class NetSpec:
     """A net being written: its attributes, or items, are its tops, in the order they were set.
 
     A top's attribute name becomes the blob's name, and that of the layer whose first top it is.
-    Layers without tops are set as they are: ``n.silence = L.Silence(n.label, ntop=0)``.
+    Layers without tops are set as they are: ``n.silence = L.Silence(n.label, ntop=0)``.  It is
+    read like a dict of tops, which ``del n.conv1`` leaves out of the net unless another reads it.
     """
 
     tops: OrderedDict[str, Top | Function]
@@ -270,14 +302,21 @@ class NetSpec:
     def __setattr__(self, name: str, value: Any) -> None:
         self.tops[name] = value
 
+    def __getattribute__(self, name: str) -> Any:
+        if name in _LIKE_A_DICT and name in self.tops:  # a top may be named "values"
+            return self.tops[name]
+        return super().__getattribute__(name)
+
     def __getattr__(self, name: str) -> Any:
         tops = self.__dict__.get("tops", {})
         if name not in tops:
-            raise UnknownFieldError(f'nothing is named "{name}" in this net yet')
+            raise _nothing_named(name)
         return tops[name]
 
     def __delattr__(self, name: str) -> None:
-        del self[name]
+        if name not in self.tops:
+            raise _nothing_named(name)
+        del self.tops[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.tops[name] = value
@@ -291,6 +330,35 @@ class NetSpec:
     def __contains__(self, name: str) -> bool:
         return name in self.tops
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tops)
+
+    def __len__(self) -> int:
+        return len(self.tops)
+
+    def keys(self) -> list[str]:
+        """The names, in order; a list, as ``n.keys()[-1]`` is how programs find the last."""
+        return list(self.tops)
+
+    def values(self) -> list[Top | Function]:
+        """The tops, in order."""
+        return list(self.tops.values())
+
+    vals = values  # SSD's name
+
+    def items(self) -> list[tuple[str, Top | Function]]:
+        """The names with their tops, in order."""
+        return list(self.tops.items())
+
+    def update(self, name: str, params: Mapping[str, Any]) -> None:
+        """Set more fields of the layer of a top, as in SSD: ``n.update("fc6", {"dilation": 6})``.
+
+        Raises UnknownFieldError if nothing has that name.
+        """
+        if name not in self.tops:
+            raise _nothing_named(name)
+        _function(self.tops[name], f'"{name}" is').params.update(params)
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.tops})
 
@@ -301,6 +369,13 @@ class NetSpec:
         for function in functions:
             writer.add(function)
         return writer.net()
+
+
+_LIKE_A_DICT = frozenset(("items", "keys", "update", "values", "vals"))
+
+
+def _nothing_named(name: str) -> UnknownFieldError:
+    return UnknownFieldError(f'nothing is named "{name}" in this net yet')
 
 
 class Layers:

@@ -13,7 +13,7 @@ from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Loss, Source
 from caffe_lite.layers.declarations import Param
 from caffe_lite.net.errors import located
-from caffe_lite.net.passes import rules, wiring
+from caffe_lite.net.passes import rules, splits, wiring
 from caffe_lite.net.passes.unread import refuse_unread
 from caffe_lite.proto import caffe_pb2, nodes
 
@@ -96,6 +96,7 @@ def summarize(
     state.phase, state.level = phase, level
     state.stage.extend(stages)
     selected = [_copy(node, phase) for node in rules.select(source.nodes, state)]
+    splits.check_bottoms(selected, rules.left_out(source.nodes, state))
     builder = _Builder(selected, dict(input_shapes or {}), python_layers)
     for index in range(len(selected)):
         builder.add(index)

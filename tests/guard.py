@@ -227,7 +227,11 @@ def jobs_of(cases: Sequence[Case], quick: bool) -> list[Job]:
 
 def main() -> int:
     """Run the jobs of a command line; 1 if anything was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.guard", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.guard",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("types", nargs="*", help="layer types; default: all")
     parser.add_argument("--quick", action="store_true", help="float32 only")
     parser.add_argument("--nets", type=int, default=0, help="so many nets instead of the cases")

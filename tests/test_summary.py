@@ -274,6 +274,14 @@ def test_layers_that_cannot_be_run_here_need_only_a_shape(type_):
             LayerError,
             r'net\.prototxt:2:\d+: layer "c" \(Convolution\)',
         ),
+        (
+            'layer { name: "m" type: "MemoryData" top: "x" include { phase: TEST } }\n'
+            'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }',
+            {},
+            NetError,
+            r'net\.prototxt:2:40: layer "r" \(ReLU\): unknown bottom "x" .* is produced by '
+            r'layer "m" \(net\.prototxt:1:1\) only in TEST$',
+        ),
     ],
 )
 def test_refusals_say_where(content, given, error, says):

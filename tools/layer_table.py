@@ -1,8 +1,9 @@
-"""The table of layer types and their files, generated from the registry.
+"""The tables of layer types, generated from the registry: those that are here, and are not.
 
-usage: layer_table.py            print the table
-       layer_table.py --write    write it to README.md and caffe_lite/layers/__init__.py
-       layer_table.py --check    exit with 1 if either file is out of date
+usage: layer_table.py            print the types and their files
+       layer_table.py --write    write that to README.md and caffe_lite/layers/__init__.py, and
+                                 the types of forks that are not here to docs/not_supported.md
+       layer_table.py --check    exit with 1 if a file is out of date
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import textwrap
 from pathlib import Path
 
 import caffe_lite.layers  # noqa: F401  registers every type
+from caffe_lite.layers._forks import FORK_OF
 from caffe_lite.layers.registry import layer_class, layer_types
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +52,19 @@ def markdown() -> str:
     return "\n".join(rows)
 
 
+def missing() -> str:
+    """The table of the forks' types that are not here, for docs/not_supported.md."""
+    here = {*layer_types()}
+    table: dict[str, list[str]] = {}
+    for name, fork in FORK_OF.items():
+        if name not in here:
+            table.setdefault(fork, []).append(name)
+    rows = ["| fork | layer types that are not supported |", "|---|---|"]
+    for fork in sorted(table, key=str.lower):
+        rows.append(f"| {fork} | {', '.join(sorted(table[fork], key=str.lower))} |")
+    return "\n".join(rows)
+
+
 def docstring_with_table(source: str) -> str:
     """The source of layers/__init__.py with the table in its docstring replaced."""
     _, docstring, code = source.split('"""', 2)
@@ -67,9 +82,19 @@ def readme_with_table(source: str) -> str:
     )
 
 
+def page_with_missing(source: str) -> str:
+    """The text of docs/not_supported.md with the table between its two marks replaced."""
+    return re.sub(
+        r"(?s)(<!-- missing types -->\n).*?(<!-- end of missing types -->)",
+        lambda marks: f"{marks[1]}{missing()}\n{marks[2]}",
+        source,
+    )
+
+
 UPDATES = {
     ROOT / "caffe_lite" / "layers" / "__init__.py": docstring_with_table,
     ROOT / "README.md": readme_with_table,
+    ROOT / "docs" / "not_supported.md": page_with_missing,
 }
 
 

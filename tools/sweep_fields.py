@@ -244,7 +244,11 @@ def sweep(kind: str, most: int, timeout: float, every: int = 1) -> tuple[int, li
     while not finished:
         words = [sys.executable, __file__, "--work", kind, str(most), str(after), str(every)]
         with subprocess.Popen(
-            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            words,
+            bufsize=0,  # `select` knows nothing of lines that are buffered here
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         ) as child:
             what, end = "starting", ""
             for message in _messages(child, timeout):

@@ -3,7 +3,7 @@
 Each command is a module in this folder with `add_arguments(parser)` and `run(args) -> int`, and
 has a line in `GROUPS`.  It imports the computing modules only inside `run`, so that its help is
 fast.  A module that serves several commands distinguishes them by `args.command`.  A module's
-`USAGES`, if defined, replaces the usage line.
+`USAGES`, if defined, replaces the usage line.  Its examples are in `examples`.
 
 Exit codes: 0 success, 1 an error in the input (described in one line), 2 wrong usage, 130 Ctrl-C,
 143 SIGTERM.
@@ -21,6 +21,7 @@ from types import ModuleType
 
 from caffe_lite import __version__
 from caffe_lite.cli import interrupt, streams
+from caffe_lite.cli.examples import EXAMPLES
 from caffe_lite.cli.parser import Parser
 
 GROUPS: dict[str, dict[str, str]] = {
@@ -31,17 +32,17 @@ GROUPS: dict[str, dict[str, str]] = {
         "compile": "compile the kernels of nets before their first run",
     },
     "inspect nets and logs": {
-        "summarize": "list each layer's shape, parameters, multiply-adds and memory",
+        "summarize": "list the layers: shapes, parameters, operations",
         "draw_net": "draw a net",
         "parse_log": "make tables from a training log",
-        "extract_seconds": "list the time in seconds of each iteration in a log",
+        "extract_seconds": "list the seconds of each iteration in a log",
         "plot_training_log": "plot the loss, accuracy or learning rate in logs",
     },
     "use a trained net": {
         "classify": "classify images, or save the scores of many images",
         "detect": "score windows of images, as in R-CNN",
         "extract_features": "save blobs of a net for each image",
-        "merge_bn": "fold batch normalisations into the weights of a net",
+        "merge_bn": "fold normalisations into the weights",
     },
     "create and average databases": {
         "convert_imageset": "make a database from an image list",
@@ -53,11 +54,12 @@ GROUPS: dict[str, dict[str, str]] = {
     "upgrade old files": {
         "upgrade_net_proto_text": "rewrite an old net prototxt in the current schema",
         "upgrade_net_proto_binary": "rewrite an old caffemodel in the current schema",
-        "upgrade_solver_proto_text": "rewrite an old solver prototxt in the current schema",
+        "upgrade_solver_proto_text": "rewrite an old solver in the current schema",
     },
     "this machine": {
-        "device_query": "describe the processor, its vector width and the threads",
-        "completion": "print the shell code that completes commands and flags",
+        "device_query": "describe the processor and its threads",
+        "completion": "print the shell code that completes commands",
+        "install_names": "make programs with Caffe's names, for scripts",
     },
 }
 """The commands and their descriptions, in the groups shown by the help."""
@@ -112,7 +114,7 @@ def _dispatch(words: list[str]) -> int:
     if command in REPLACED:
         return _fail(f"{command} is replaced by: caffe-lite {REPLACED[command]}", 1)
     if command not in COMMANDS:
-        return _unknown(words[0])
+        return _unknown(words)
     del words[index]  # flags may precede the command, as in Caffe
     return _run(command, words)
 
@@ -120,7 +122,8 @@ def _dispatch(words: list[str]) -> int:
 def parser_of(command: str) -> tuple[Parser, ModuleType]:
     """The parser of a command's flags, and the module that runs it."""
     module = importlib.import_module(f"caffe_lite.cli.{MODULES.get(command, command)}")
-    parser = Parser(f"caffe-lite {command}", module.__doc__, usages=getattr(module, "USAGES", ()))
+    usages, examples = getattr(module, "USAGES", ()), EXAMPLES.get(command, ())
+    parser = Parser(f"caffe-lite {command}", module.__doc__, usages, examples)
     parser.set_defaults(command=command)
     module.add_arguments(parser)
     return parser, module
@@ -182,6 +185,13 @@ def _reported(act: Callable[[], int]) -> int:
         return _fail(f"{file}{error.strerror or error}", 1)
     except UnicodeError as error:
         return _fail(f"text that is not UTF-8: {error}", 1)
+    except Exception as error:
+        from caffe_lite.layers.python import raised_by_user
+
+        message = raised_by_user(error)
+        if message is None:
+            raise
+        return _fail(message, 1)
 
 
 @contextmanager
@@ -220,12 +230,14 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _unknown(word: str) -> int:
-    if word.startswith("-"):
+def _unknown(words: list[str]) -> int:
+    for word in words if words[0].startswith("-") else words[:1]:  # flags may precede the command
+        near = difflib.get_close_matches(word.replace("-", "_"), COMMANDS, n=1)
+        if near and not word.startswith("-"):
+            return _fail(f"caffe-lite: there is no command {word}; did you mean {near[0]}?", 2)
+    if words[0].startswith("-"):
         return _fail(f"caffe-lite: no command given; {_HELP_HINT}", 2)
-    near = difflib.get_close_matches(word.replace("-", "_"), COMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else _HELP_HINT
-    return _fail(f"caffe-lite: there is no command {word}; {hint}", 2)
+    return _fail(f"caffe-lite: there is no command {words[0]}; {_HELP_HINT}", 2)
 
 
 _HELP_HINT = "caffe-lite --help lists all commands"
@@ -256,6 +268,7 @@ def _overview() -> str:
             "-solver=x and --solver=x are equivalent; -flagfile=x reads flags from a file.",
             *lines,
             "",
-            "caffe-lite COMMAND --help lists its flags; caffe-lite --version prints the version.",
+            "caffe-lite COMMAND --help lists its flags and shows an example;",
+            "caffe-lite --version prints the version.",
         ]
     )

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Print classes or write scores, depending on the number of files."""
     if len(args.files) >= 5:
         deploy, weights, mean, labels, *images = args.files
-        _print_classes(deploy, weights, mean, labels, images)
+        _print_classes(deploy, weights, mean, labels, images, args.strict)
     elif len(args.files) == 2:
         source, target = args.files
         _write_scores(args, source, target)
@@ -76,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_classes(
-    deploy: str, weights: str, mean_file: str, labels: str, images: list[str]
+    deploy: str, weights: str, mean_file: str, labels: str, images: list[str], strict: bool
 ) -> None:
     """Print the best classes of each image, in the form of Caffe's classification."""
     from caffe_lite.net.net import Net
     from caffe_lite.proto import caffe_pb2
 
-    with Net(deploy, caffe_pb2.TEST, weights=weights) as net:
+    with Net(deploy, caffe_pb2.TEST, weights=weights, strict=strict) as net:
         channels = _check_input(net)
         means = _channel_means(mean_file, channels)
         names = _labels(labels)

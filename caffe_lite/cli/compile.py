@@ -4,8 +4,6 @@ Each FILE is a net or a solver prototxt.  A net is run once, forward and backwar
 which it can be built; for a solver, its nets and its update are run.  Compiled kernels are cached
 in the folder that is printed, NUMBA_CACHE_DIR if set, and serve every net with the same types of
 layers.  The data need not exist: random values of the same shape replace them.
-
-    RUN caffe-lite compile solver.prototxt deploy.prototxt
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Print the shell code that completes the commands, flags and choices of caffe-lite.
 
-bash   caffe-lite completion bash > ~/.local/share/bash-completion/completions/caffe-lite
-zsh    caffe-lite completion zsh > FOLDER/_caffe-lite, with FOLDER in fpath
-fish   caffe-lite completion fish > ~/.config/fish/completions/caffe-lite.fish
+Save it where the shell looks for completions, and open a new shell.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "device", metavar="CPU|GPU", nargs="?", choices=("CPU", "GPU"), help="accepted: always CPU"
     )
     parser.add_argument("device_id", metavar="ID", nargs="?", type=flags.size, help="not used")
+    flags.add_strict(parser)
     flags.add_permissions(parser)
     flags.add_memory_limit(parser)
     flags.add_log(parser)
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         Net(args.model, caffe_pb2.TEST, **flags.permissions(args)) as net,
         ExitStack() as stack,
     ):
-        net.copy_from(args.weights)
+        net.copy_from(args.weights, args.strict)
         sources = [_blob(net, name, args.type) for name in blobs]
         net.share_memory(backward=False, keep=blobs)
         sinks = [

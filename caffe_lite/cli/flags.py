@@ -125,6 +125,15 @@ def add_unknown_fields(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add -strict."""
+    add_switch(
+        parser,
+        "strict",
+        "refuse weights for layers that the net lacks, and layers that the weights lack",
+    )
+
+
 def add_log(parser: argparse.ArgumentParser) -> None:
     """Add -minloglevel, -logtostderr and -alsologtostderr."""
     add(

@@ -8,6 +8,7 @@ On a terminal, a progress line is shown below the log; it is never written to a 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import sys
@@ -104,7 +105,7 @@ def _shows_progress(handler: GlogHandler) -> bool:
 
 
 class Progress:
-    """The progress line: iterations done, speed, and time left.
+    """The progress line: iterations done, loss, speed, and time left.
 
     It is shown only if `handler` writes to a terminal.
     """
@@ -121,21 +122,23 @@ class Progress:
         self._shown_at = 0.0
         self._active = _shows_progress(handler)
 
-    def update(self, done: int) -> None:
-        """Show that `done` iterations are done."""
+    def update(self, done: int, loss: float) -> None:
+        """Show that `done` iterations are done, and the loss, unless it is not known yet: NaN."""
         now = time.monotonic()
         if not self._active or now - self._shown_at < self.INTERVAL:
             return
         self._shown_at = now
-        self._handler.show(self._line(done, now))
+        self._handler.show(self._line(done, loss, now))
 
     def finish(self) -> None:
         """Remove the line."""
         if self._active:
             self._handler.show("")
 
-    def _line(self, done: int, now: float) -> str:
+    def _line(self, done: int, loss: float, now: float) -> str:
         line = f"{done}/{self._goal} iterations"
+        if not math.isnan(loss):
+            line += f", loss = {loss:.4g}"
         if done > self._first:  # the first iteration includes compilation: do not count it
             self._seen.append((now, done))
         if len(self._seen) < 2:

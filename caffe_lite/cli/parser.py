@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -46,17 +47,29 @@ def truth(text: str) -> bool:
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of ``caffe-lite command``; `usages` replaces the generated usage line."""
+    """The parser of ``caffe-lite command``; `usages` replaces the generated usage line.
 
-    def __init__(self, prog: str, description: str | None, usages: Sequence[str] = ()) -> None:
+    In the description, paragraphs are filled to the width of the terminal; lines that begin with
+    a space are kept, and so are `examples`.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        description: str | None,
+        usages: Sequence[str] = (),
+        examples: Sequence[str] = (),
+    ) -> None:
         super().__init__(prog, description=description, allow_abbrev=False, add_help=False)
         self._usages = list(usages)
+        self._examples = examples
         self.add_argument(*sorted(HELP), action="help", help="print this and exit")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse the words; exits for invalid ones, and for -help."""
         self._usages = self._usages or [self._usage()]  # parsing hides some arguments later
         if HELP.isdisjoint(words):
+            self._refuse_unknown(words)
             return self.parse_intermixed_args(words)
         self.print_help()
         return self.exit(0)
@@ -72,16 +85,65 @@ class Parser(argparse.ArgumentParser):
         words = [f"{word}=true" if word in switches else word for word in args or ()]
         return super().parse_known_args(words, namespace)
 
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Exit for a flag that is unknown, and for a word that lacks its flag.
+
+        argparse would first name what is missing: often that which was misspelt.
+        """
+        given, bare = set(), []
+        rest = iter(words)
+        for word in rest:
+            name, equals, _ = word.partition("=")
+            if (
+                not word.startswith("-")
+                or word == "-"
+                or self._negative_number_matcher.match(word)
+            ):
+                bare.append(word)
+            elif word == "--":
+                break
+            elif name not in self._option_string_actions:
+                near = self._nearest(name)
+                hint = f"did you mean {near}?" if near else f"{self.prog} -help lists its flags"
+                self.error(f"there is no flag {name}; {hint}")
+            else:
+                action = self._option_string_actions[name]
+                given.add(action)
+                if not equals and action.nargs is None and not isinstance(action, Switch):
+                    next(rest, None)
+        missing = [a for a in self._flags() if a.required and a not in given]
+        if bare and missing and not self._positionals_shown():
+            flag = missing[0].option_strings[0]
+            self.error(f"{bare[0]} has no flag before it; did you mean {flag} {bare[0]}?")
+
+    def _nearest(self, name: str) -> str | None:
+        """The flag that was probably meant, with as many dashes as it was given."""
+        word = name.lstrip("-")
+        shown = [spelling for each in self._flags() for spelling in each.option_strings]
+        flags = list(dict.fromkeys(spelling.lstrip("-") for spelling in shown))
+        begun = [flag for flag in flags if word and flag.startswith(word.replace("-", "_"))]
+        near = begun or difflib.get_close_matches(word, flags, n=1)
+        return f"{name[: len(name) - len(word)]}{near[0]}" if near else None
+
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, which may repeat what was typed; exits with 2."""
         super().error(one_line(message))
 
     def format_usage(self) -> str:
-        """One line for each form of the command."""
+        """One line for each form of the command, broken where the terminal ends."""
         usages = self._usages or [self._usage()]
         starts = ["usage: ", *[" " * len("usage: ")] * (len(usages) - 1)]
+        further = " " * len(f"usage: {self.prog} ")
         return "".join(
-            f"{start}{self.prog} {usage}\n" for start, usage in zip(starts, usages, strict=True)
+            textwrap.fill(
+                f"{start}{self.prog} {usage}",
+                _columns(),
+                subsequent_indent=further,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            + "\n"
+            for start, usage in zip(starts, usages, strict=True)
         )
 
     def _usage(self) -> str:
@@ -91,16 +153,18 @@ class Parser(argparse.ArgumentParser):
         return " ".join([*required, *(["[flags]"] if optional else []), *words])
 
     def format_help(self) -> str:
-        """The usage, the description, the arguments and the flags."""
+        """The usage, the description, the arguments, the flags and the examples."""
         parts = [self.format_usage()]
         if self.description:
-            parts.append(self.description.strip() + "\n")
+            parts += [f"{_filled(each)}\n" for each in self.description.strip().split("\n\n")]
         for title, actions in (
             ("arguments", self._positionals_shown()),
             ("flags", self._flags()),
         ):
             if actions:
                 parts.append(f"{title}:\n" + "".join(map(_explained, actions)))
+        if self._examples:
+            parts.append("examples:\n" + "".join(f"  {each}\n" for each in self._examples))
         return "\n".join(parts)
 
     def _positionals_shown(self) -> list[argparse.Action]:
@@ -110,6 +174,17 @@ class Parser(argparse.ArgumentParser):
         """The visible flags: required ones first, -help last."""
         shown = [a for a in self._actions if a.option_strings and a.help != argparse.SUPPRESS]
         return sorted(shown, key=lambda action: (not action.required, action.dest == "help"))
+
+
+def _columns() -> int:
+    return min(max(shutil.get_terminal_size().columns, NARROW), WIDE)
+
+
+def _filled(paragraph: str) -> str:
+    """A paragraph of prose as wide as the terminal; one with indented lines as it is."""
+    if any(line.startswith(" ") for line in paragraph.split("\n")):
+        return paragraph
+    return textwrap.fill(" ".join(paragraph.split()), _columns(), break_on_hyphens=False)
 
 
 def _positional(action: argparse.Action) -> str:
@@ -136,8 +211,7 @@ def _spelled(action: argparse.Action) -> str:
 def _explained(action: argparse.Action) -> str:
     """A flag or argument and its description, in two columns."""
     name = _spelled(action) if action.option_strings else _positional(action)
-    columns = min(max(shutil.get_terminal_size().columns, NARROW), WIDE)
-    lines = textwrap.wrap(action.help or "", columns - FLAG_COLUMN - 2) or [""]
+    lines = textwrap.wrap(action.help or "", _columns() - FLAG_COLUMN - 2) or [""]
     if len(name) > FLAG_COLUMN - 4:  # two spaces before and after it
         lines = ["", *lines]
     first = f"  {name}".ljust(FLAG_COLUMN)

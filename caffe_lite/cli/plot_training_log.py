@@ -2,10 +2,10 @@
 
 CHART is the number of the chart:
 
-0  test accuracy by iterations          1  test accuracy by seconds
-2  test loss by iterations              3  test loss by seconds
-4  train learning rate by iterations    5  train learning rate by seconds
-6  train loss by iterations             7  train loss by seconds
+  0  test accuracy by iterations          1  test accuracy by seconds
+  2  test loss by iterations              3  test loss by seconds
+  4  train learning rate by iterations    5  train learning rate by seconds
+  6  train loss by iterations             7  train loss by seconds
 """
 
 from __future__ import annotations

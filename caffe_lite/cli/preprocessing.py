@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add -model_def, -pretrained_model and the flags of preprocessing."""
     flags.add(parser, "model_def", "the deploy prototxt", metavar="FILE")
     flags.add(parser, "pretrained_model", "the .caffemodel(.h5)", metavar="FILE")
+    flags.add_strict(parser)
     flags.add_switch(parser, "gpu", "accepted, but has no effect: everything runs on the CPU")
     flags.add(
         parser,
@@ -66,6 +67,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "input_scale": args.input_scale,
         "raw_scale": args.raw_scale,
         "channel_swap": args.channel_swap,
+        "strict": args.strict,
     }
 
 

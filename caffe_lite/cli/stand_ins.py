@@ -21,7 +21,7 @@ _log = glog.logger("caffe_lite.cli")
 
 
 def replace(source: nodes.NetSource, given: Mapping[str, Shape]) -> None:
-    """Replace, in place, the layers of the net's state that need a stand-in.
+    """Replace, in place, the layers of the net's state that need a stand-in; others stay.
 
     `given` has shapes of single items, without the batch axis, by the names of tops; that under ""
     is for every first top.  A layer without tops, such as HDF5Output, becomes Silence.  Raises
@@ -29,8 +29,9 @@ def replace(source: nodes.NetSource, given: Mapping[str, Shape]) -> None:
     """
     from caffe_lite.net.passes import rules
 
-    selected = rules.select(source.nodes, source.param.state)
-    source.nodes = [_replaced(node, given) for node in selected]
+    selected = set(map(id, rules.select(source.nodes, source.param.state)))
+    nodes = source.nodes
+    source.nodes = [_replaced(node, given) if id(node) in selected else node for node in nodes]
 
 
 def _replaced(node: nodes.Node, given: Mapping[str, Shape]) -> nodes.Node:

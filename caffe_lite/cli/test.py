@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add Caffe's flags for test."""
     flags.add(parser, "model", "the net prototxt", required=True)
     flags.add(parser, "weights", "the .caffemodel(.h5) to score", required=True)
+    flags.add_strict(parser)
     flags.add(
         parser,
         "iterations",
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     with flags.build_net(args) as net:
         net.share_memory(backward=False)
-        net.copy_from(args.weights)
+        net.copy_from(args.weights, args.strict)
         _log.info("Running for %d iterations.", args.iterations)
         means, loss = Means(), 0.0
         for batch in range(args.iterations):

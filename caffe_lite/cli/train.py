@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=flags.positive,
     )
     flags.add(parser, "weights", "weights to fine-tune: files separated by commas")
+    flags.add_strict(parser)
     for name, effect in (("sigint", "stop"), ("sighup", "snapshot")):
         flags.add(
             parser,
@@ -66,17 +67,20 @@ def run(args: argparse.Namespace) -> int:
         del param.weights[:]
     if args.weights:
         param.weights.append(args.weights)
-    signals = SignalHandler(
-        Action(args.sigint_effect), Action(args.sighup_effect), param.snapshot_after_train
-    )
     with (
         get_solver(
             source,
             **flags.permissions(args),
             continue_on_nan=args.continue_on_nan,
             keep_snapshots=args.keep_snapshots,
+            strict=args.strict,
         ) as solver,
-        signals,
+        SignalHandler(
+            Action(args.sigint_effect),
+            Action(args.sighup_effect),
+            param.snapshot_after_train,
+            lambda: solver.activity,
+        ) as signals,
         interrupt.current().answering(signals.answer),
     ):
         solver.net.share_memory()
@@ -89,7 +93,9 @@ def run(args: argparse.Namespace) -> int:
             _log.info("Resuming from %s", args.snapshot)
             solver.restore(args.snapshot)
         progress = Progress(handler, solver.iter, param.max_iter)
-        solver.add_callback(lambda: progress.update(solver.iter), lambda: None)
+        solver.add_callback(
+            lambda: progress.update(solver.iter, solver.smoothed_loss), lambda: None
+        )
         _log.info("Starting Optimization")
         try:
             solver.solve()

@@ -20,7 +20,7 @@ from typing import Protocol
 from caffe_lite import unfinished
 from caffe_lite.data.cursor import Cursor
 from caffe_lite.errors import DataError
-from caffe_lite.proto.temporary import remove_leftovers, temporary_path
+from caffe_lite.proto.temporary import remove_leftovers_of, temporary_path
 
 COMMIT_EVERY = 1000  # records in one transaction, as in Caffe's tools
 COMMIT_BYTES = 64 << 20  # commit earlier at this size, as pending records are held in memory
@@ -50,8 +50,9 @@ class Writer:
         if not os.path.isdir(folder):
             raise DataError(f'cannot make "{source}": there is no folder "{folder}"')
         self._source = source
-        remove_leftovers(folder, lambda left: left == name)
-        self._temporary = str(temporary_path(Path(folder, name)))
+        target = Path(folder, name)
+        remove_leftovers_of(target)
+        self._temporary = str(temporary_path(target))
         # covers an interrupt before the `with` block begins
         unfinished.remember(self._temporary)
         self._remove = weakref.finalize(self, _remove, self._temporary)

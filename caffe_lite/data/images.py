@@ -18,7 +18,7 @@ import numpy.typing as npt
 from caffe_lite import reading
 from caffe_lite.data import png
 from caffe_lite.errors import CaffeError, DataError, OutOfMemory
-from caffe_lite.kernels.image import resize_bilinear, source_positions
+from caffe_lite.kernels.image import interpolate_bilinear, resize_bilinear, source_positions
 from caffe_lite.limits import check_memory
 
 Array = npt.NDArray[Any]
@@ -183,26 +183,44 @@ def _deep_pixels(image: Any, color: bool | None) -> Array:
     return np.repeat(grey[np.newaxis], 3 if color else 1, axis=0)
 
 
-def resize(image: Array, height: int, width: int) -> Array:
+def resize(image: Array, height: int, width: int, scale: float | None = None) -> Array:
     """Resize an image (channels, H, W) to (channels, height, width) by bilinear interpolation.
 
-    The algorithm is OpenCV's INTER_LINEAR: pixel centres correspond, a shrinking image is not
-    smoothed, and the arithmetic is fixed-point with 11-bit weights.
+    The algorithm is OpenCV's INTER_LINEAR: pixel centres correspond, and a shrinking image is not
+    smoothed.  For uint8 the arithmetic is fixed-point with 11-bit weights; int16 and uint16 are
+    interpolated as float32 and rounded; float32 and float64 stay what they are.  `scale` is the
+    factor of both axes, if it is not to follow from the sizes, which are whole numbers.
     """
     if image.shape[1:] == (height, width):
         return image
-    rows, row_weights = _positions(image.shape[1], height)
-    columns, column_weights = _positions(image.shape[2], width)
-    resized = np.empty((image.shape[0], height, width), np.uint8)
     source = np.ascontiguousarray(image)
-    resize_bilinear(source, rows, row_weights, columns, column_weights, resized)
-    return resized
+    if image.dtype == np.uint8:
+        rows, row_weights = _positions(image.shape[1], height, scale)
+        columns, column_weights = _positions(image.shape[2], width, scale)
+        resized = np.empty((image.shape[0], height, width), np.uint8)
+        resize_bilinear(source, rows, row_weights, columns, column_weights, resized)
+        return resized
+    rows, row_parts = _places(image.shape[1], height, scale)
+    columns, column_parts = _places(image.shape[2], width, scale)
+    real = np.float64 if image.dtype == np.float64 else np.float32
+    values = np.empty((image.shape[0], height, width), real)
+    interpolate_bilinear(source.astype(real), rows, row_parts, columns, column_parts, values)
+    return values if image.dtype.kind == "f" else np.rint(values).astype(image.dtype)
 
 
-def _positions(size: int, count: int) -> tuple[Array, Array]:
+def _positions(size: int, count: int, scale: float | None) -> tuple[Array, Array]:
     positions, weights = np.empty((count, 2), np.uint32), np.empty((count, 2), np.int32)
-    source_positions(size, positions, weights)
+    source_positions(size, scale or count / size, positions, weights)
     return positions, weights
+
+
+def _places(size: int, count: int, scale: float | None) -> tuple[Array, Array]:
+    """As `_positions`, with the second weight as a share of 1, in float32."""
+    middles = np.arange(count) + 0.5
+    centres = (middles * size / count if scale is None else middles / scale) - 0.5
+    before = np.floor(centres)
+    pairs = np.stack([before, before + 1], axis=1).clip(0, size - 1).astype(np.uint32)
+    return pairs, (centres - before).astype(np.float32)
 
 
 def read_list(path: str) -> list[tuple[str, int]]:

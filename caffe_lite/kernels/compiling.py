@@ -100,6 +100,16 @@ def end() -> None:
             _spent += time.monotonic() - _began
 
 
+def present() -> str | None:
+    """What for kernels are being compiled, "" if that is unknown; None if none are."""
+    return _purpose() if _depth else None
+
+
+def _purpose() -> str:
+    asked = _purposes[-1:]
+    return asked[0]() if asked else ""
+
+
 def _look_on() -> None:
     global _onlooker
     before = -1.0
@@ -112,6 +122,5 @@ def _look_on() -> None:
                 break
         before = seconds
         if seconds >= INTERVAL:
-            asked = _purposes[-1:]
-            _show(seconds, asked[0]() if asked else "")
+            _show(seconds, _purpose())
     _show(None, "")

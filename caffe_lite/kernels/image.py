@@ -62,19 +62,18 @@ def transform_with_image(x, mean, row, column, mirror, scale, y):
 
 
 @jit
-def source_positions(size, positions, weights):
+def source_positions(size, scale, positions, weights):
     """Between which pixels of an axis each pixel of the resized axis lies, as OpenCV has it.
 
-    Output pixel d of n has its centre at (d + 0.5) * size / n - 0.5 of the input, between the
-    pixels positions[d, 0] and positions[d, 1], with the weights weights[d, 0] and weights[d, 1]
-    out of 2048, rounded to even.  Outside the image is the nearest pixel inside.
+    Output pixel d has its centre at (d + 0.5) / scale - 0.5 of the input, between the pixels
+    positions[d, 0] and positions[d, 1], with the weights weights[d, 0] and weights[d, 1] out of
+    2048, rounded to even.  Outside the image is the nearest pixel inside.
 
     positions: (n, 2) uint32; weights: (n, 2) int32.
     """
     one = np.float32(1 << WEIGHT_BITS)
-    count = len(positions)
-    step = 1.0 / (count / size)
-    for d in range(count):
+    step = 1.0 / scale
+    for d in range(len(positions)):
         centre = np.float32((d + 0.5) * step - 0.5)
         before = int(np.floor(centre))
         part = centre - np.float32(before)
@@ -104,3 +103,26 @@ def resize_bilinear(x, rows, row_weights, columns, column_weights, y):
                 # 11 + 11 bits of weight: 4 fall here, 16 after the product, 2 with rounding
                 total = ((a * (upper >> 4)) >> 16) + ((b * (lower >> 4)) >> 16)
                 target[j] = (total + 2) >> 2
+
+
+@jit
+def interpolate_bilinear(x, rows, row_parts, columns, column_parts, y):
+    """Bilinear interpolation of real pixels, along the lines first, each step rounded once.
+
+    x: (C, H, W) of float32 or float64; rows, columns: (h, 2), (w, 2) uint32, the two pixels
+    between which an output pixel lies; row_parts: (h,), column_parts: (w,) float32, how far it is
+    from the first to the second; y: (C, h, w) of the type of x.
+    """
+    real = y.dtype.type
+    for c in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            above, below = x[c, rows[i, 0]], x[c, rows[i, 1]]
+            down = np.float64(row_parts[i])
+            target = y[c, i]
+            for j in range(len(target)):
+                left, right = columns[j, 0], columns[j, 1]
+                across = np.float64(column_parts[j])
+                # in float64 the product of two float32 is exact: only the sum is rounded
+                upper = real(above[left] + (above[right] - above[left]) * across)
+                lower = real(below[left] + (below[right] - below[left]) * across)
+                target[j] = real(upper + (lower - upper) * down)

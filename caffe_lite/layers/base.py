@@ -28,6 +28,7 @@ from caffe_lite.layers import _gate
 from caffe_lite.layers.declarations import Buffer, Buffers, Count, Param, Reads
 from caffe_lite.layers.description import SAME_COORDINATES, CoordinateMap, Drawing, SlidingWindow
 from caffe_lite.limits import Budget
+from caffe_lite.phases import Phase
 from caffe_lite.proto import caffe_pb2, unknown
 from caffe_lite.proto.blobs import put_array
 from caffe_lite.proto.fields import largest_integer
@@ -70,6 +71,8 @@ class Layer:
     """Set to False by the net if no backward follows forward: keep nothing for it."""
     lasting: ClassVar[tuple[str, ...]] = ()
     """Attributes, numbers and arrays, that a forward leaves for the next: part of the state."""
+    has_weights: bool = False
+    """Set by the net: are its parameters from a file or another net, not from its fillers?"""
     any_output: bool = False
     """Set by the net: may it write outside of the current folder, and replace any file?"""
     heeds: ClassVar[frozenset[str]] = frozenset()
@@ -121,9 +124,9 @@ class Layer:
         return str(self.param.type)
 
     @property
-    def phase(self) -> int:
+    def phase(self) -> Phase:
         """TRAIN (0) or TEST (1)."""
-        return int(self.param.phase)
+        return Phase(self.param.phase)
 
     @classmethod
     def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
@@ -138,7 +141,7 @@ class Layer:
     @property
     def training(self) -> bool:
         """Whether the phase is TRAIN."""
-        return self.phase == caffe_pb2.TRAIN
+        return self.param.phase == caffe_pb2.TRAIN
 
     # -- what a layer answers; the arguments are the bottoms' shapes -----------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
@@ -12,6 +12,27 @@ from caffe_lite.kernels.prior_box import prior_boxes
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
+
+
+def box_sizes(
+    config: caffe_pb2.PriorBoxParameter, pixels: Callable[[float], float]
+) -> list[tuple[float, float]]:
+    """Widths and heights of the boxes around one middle; `pixels` cuts a size, or does not."""
+    if config.width:
+        return list(zip(config.width, config.height))
+    ratios = [1.0]
+    for ratio in config.aspect_ratio:
+        if all(abs(ratio - other) >= 1e-6 for other in ratios):
+            ratios += [ratio, 1 / ratio] if config.flip else [ratio]
+    answer: list[tuple[float, float]] = []
+    for i, low in enumerate(map(pixels, config.min_size)):
+        answer.append((low, low))
+        if config.max_size:
+            between = sqrt(low * pixels(config.max_size[i]))
+            answer.append((between, between))
+        answer += [(low * sqrt(ratio), low / sqrt(ratio)) for ratio in ratios[1:]]
+    return answer
 
 
 @register("PriorBox")
@@ -110,21 +131,7 @@ class PriorBox(Layer):
 
     def sizes(self) -> list[tuple[float, float]]:
         """Widths and heights, in pixels, of the boxes around one middle."""
-        config = self.config
-        if config.width:
-            return list(zip(config.width, config.height))
-        ratios = [1.0]
-        for ratio in config.aspect_ratio:
-            if all(abs(ratio - other) >= 1e-6 for other in ratios):
-                ratios += [ratio, 1 / ratio] if config.flip else [ratio]
-        answer: list[tuple[float, float]] = []
-        for i, low in enumerate(map(int, config.min_size)):
-            answer.append((low, low))
-            if config.max_size:
-                between = sqrt(low * int(config.max_size[i]))
-                answer.append((between, between))
-            answer += [(low * sqrt(ratio), low / sqrt(ratio)) for ratio in ratios[1:]]
-        return answer
+        return box_sizes(self.config, int)
 
     def offsets(self) -> list[tuple[float, float]]:
         """The middles in a cell, (down, right), in cells."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import builtins
 import importlib
 import inspect
+import os
 import sys
+import sysconfig
+import traceback
 from pathlib import Path
 from typing import Any, cast
 
+from caffe_lite import caffe_name
 from caffe_lite.arguments import ArgumentError, described
 from caffe_lite.errors import LayerError
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.registry import register
+from caffe_lite.phases import Phase
 from caffe_lite.proto import caffe_pb2
 
 _registered: dict[tuple[str, str], type[Layer]] = {}
@@ -34,13 +39,6 @@ def register_python_layer(cls: type[Layer], module: str | None = None) -> type[L
         raise ArgumentError(f"a Python layer is a class derived from Layer, not {described(cls)}")
     _registered[module or cls.__module__, cls.__name__] = cls
     return cls
-
-
-class _Phase(int):
-    """TRAIN (0) or TEST (1), a number as in pycaffe, with the name that Fast R-CNN's gave it."""
-
-    def __str__(self) -> str:
-        return str(caffe_pb2.Phase.Name(self))
 
 
 @register("Python")
@@ -84,7 +82,7 @@ class Python(Layer):
             # plain values, which a layer that has its own use for these names may set
             "name": str(param.name),
             "type": str(param.type),
-            "phase": _Phase(param.phase),
+            "phase": Phase(param.phase),
             "__module__": found.__module__,
         }
         return cast("type[Layer]", type(found.__name__, (found,), attributes))
@@ -111,15 +109,12 @@ def _is_users(cls: type[Layer]) -> bool:
 
 
 def _import(module: str, name: str) -> type[Layer]:
+    """The layer class of a module that is to be imported, in which ``caffe`` is this package."""
+    caffe_name.take()
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise LayerError(
-            f'there is no module "{module}"; its folder must be in PYTHONPATH',
-            ".python_param.module",
-        ) from None
+    except Exception as error:
+        raise LayerError(_why_not(module, error), ".python_param.module") from error
     if found is None:
         raise LayerError(f'module "{module}" has no "{name}"', ".python_param.layer")
     if not (inspect.isclass(found) and issubclass(found, Layer)):
@@ -128,3 +123,32 @@ def _import(module: str, name: str) -> type[Layer]:
             ".python_param.layer",
         )
     return found
+
+
+def _why_not(module: str, error: Exception) -> str:
+    """Why a module cannot be imported, in one line."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None and f"{module}.".startswith(f"{missing}."):
+        return f'there is no module "{module}"; its folder must be in PYTHONPATH'
+    if isinstance(error, SyntaxError):
+        old = "parenthes" in error.msg or isinstance(error, TabError)
+        hint = "; caffe_lite runs Python 3: 2to3 converts programs for Python 2" if old else ""
+        return f'cannot import "{module}": {error.filename}:{error.lineno}: {error.msg}{hint}'
+    return f'cannot import "{module}": {type(error).__name__}: {error}'
+
+
+def raised_by_user(error: BaseException) -> str | None:
+    """``file:line: what`` of an exception that a user's layer raised; None for one of ours.
+
+    It is the place in the user's own code, not in a library that this has called.
+    """
+    libraries = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")]
+    ours = str(Path(__file__).parents[1]) + os.sep
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if frame.filename.startswith(ours):
+            return None
+        if not frame.filename.startswith(("<", *libraries)):
+            place = f"{os.path.relpath(frame.filename)}:{frame.lineno}"
+            return f"{place}: in {frame.name}: {type(error).__name__}: {error}"
+    return None

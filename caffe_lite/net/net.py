@@ -25,6 +25,7 @@ from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
 from caffe_lite.net.passes.unread import refuse_net_fields, refuse_unread, report_unread
 from caffe_lite.net.running import batches
 from caffe_lite.net.running.runner import Hook, Runner
+from caffe_lite.phases import Phase
 from caffe_lite.proto import caffe_pb2, files, nodes
 
 Source = str | os.PathLike[str] | caffe_pb2.NetParameter | nodes.NetSource
@@ -41,7 +42,8 @@ class Net:
     `python_layers` permits layers of type Python to import and run the modules that they name;
     `any_output` permits layers to write files outside of the current folder, and to replace files
     that no such layer has written; `allow_unknown_fields` permits the file to have fields that the
-    schema does not know, which are reported once and have no effect.
+    schema does not know, which are reported once and have no effect.  `strict` refuses weights
+    that do not match the net's layers: see `copy_from`.
     Raises PrototxtError, NetError, LayerError or WeightsError, each with its position in the file.
     """
 
@@ -56,6 +58,7 @@ class Net:
         dtype: npt.DTypeLike = np.float32,
         python_layers: bool = False,
         any_output: bool = False,
+        strict: bool = False,
         allow_unknown_fields: bool = False,
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
@@ -70,7 +73,7 @@ class Net:
         source = _read(network_file, allow_unknown_fields)
         self.name = str(source.param.name)
         self.state = rules.state_of(source.param.state, phase, level, stages)
-        self.phase = int(self.state.phase)
+        self.phase = Phase(self.state.phase)
         self.debug_info = bool(source.param.debug_info)
         self.overwritten: frozenset[str] = frozenset()
         self.layers: list[Layer] = []
@@ -81,13 +84,14 @@ class Net:
             self.close()
             raise
         if weights is not None:
-            self.copy_from(weights)
+            self.copy_from(weights, strict)
 
     # -- building --------------------------------------------------------------------------
 
     def _build(self, source: nodes.NetSource, python_layers: bool, any_output: bool) -> None:
         selected = rules.select(source.nodes, self.state)
         left_out = rules.left_out(source.nodes, self.state)
+        self._left_out = frozenset(node.name for node, _ in left_out)
         self.nodes = splits.insert_splits(selected, left_out)
         for node in self.nodes:
             if not node.param.HasField("phase"):
@@ -307,11 +311,24 @@ class Net:
 
     # -- weights ---------------------------------------------------------------------------
 
-    def copy_from(
-        self, weights_file: str | os.PathLike[str] | caffe_pb2.NetParameter
+    def copy_from(self, weights_file: weights.Source, strict: bool = False) -> weights.Report:
+        """Copy weights, by layer name, from a .caffemodel(.h5) or a message; see `Report`.
+
+        Layers of this net that no weights were given for, and weights for layers that its file
+        does not have, are told as warnings; `strict` refuses them with a WeightsError.
+        """
+        return self.copy_from_files([weights_file], strict)
+
+    def copy_from_files(
+        self, weights_files: Sequence[weights.Source], strict: bool = False
     ) -> weights.Report:
-        """Copy weights, by layer name, from a .caffemodel(.h5) or a message; see `Report`."""
-        return weights.copy_from(self.layer_dict, self.learnable, weights_file)
+        """Copy weights from several files, which together may have what the net needs."""
+        return weights.copy_from(self.receiver, weights_files, strict)
+
+    @property
+    def receiver(self) -> weights.Receiver:
+        """What of this net takes weights."""
+        return weights.Receiver(self.nodes, self.layers, self.learnable, self._left_out)
 
     def share_with(self, other: Net) -> None:
         """Use the weights of another net's layers of the same names, without copying."""
@@ -331,9 +348,9 @@ class Net:
         """Write a .caffemodel.h5, shared parameters once; on an error, no file."""
         weights.save_hdf5(path, self.name, self.layers, self.learnable, write_diff)
 
-    def load_hdf5(self, path: str | os.PathLike[str]) -> weights.Report:
-        """Copy weights from a .caffemodel.h5."""
-        return self.copy_from(path)
+    def load_hdf5(self, path: str | os.PathLike[str], strict: bool = False) -> weights.Report:
+        """Copy weights from a .caffemodel.h5, as `copy_from` does."""
+        return self.copy_from(path, strict)
 
     # -- hooks -----------------------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
 
 from caffe_lite import glog
 from caffe_lite.blob import Array, Blob, Shape
@@ -14,8 +16,15 @@ from caffe_lite.net.passes.learnable import Learnable
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.blobs import blob_to_array, same_legacy_shape
 from caffe_lite.proto.files import read_weights, write_parts, write_weights_hdf5
+from caffe_lite.proto.nodes import Node
 
 _log = glog.logger("caffe_lite.net")
+
+
+Source = str | os.PathLike[str] | caffe_pb2.NetParameter
+
+SHOWN = 6
+"""How many names of layers a message has; the others are counted."""
 
 
 @dataclass
@@ -27,6 +36,11 @@ class Report:
     """Layers that have weights in the file and are not in the net."""
     missing: list[str] = field(default_factory=list)
     """Layers that have weights in the net and none in the file: they keep those they have."""
+    untrained: list[str] = field(default_factory=list)
+    """Those of `missing` that have the values of their fillers, as no file has given others.
+
+    Layers that the prototxt fixes at such values are not among them: see `_is_fixed`.
+    """
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} layers loaded"]
@@ -37,37 +51,137 @@ class Report:
         return "; ".join(parts)
 
 
-def copy_from(
-    layers: Mapping[str, Layer],
-    learnable: Sequence[Learnable],
-    source: str | os.PathLike[str] | caffe_pb2.NetParameter,
-) -> Report:
-    """Copy the weights of a .caffemodel, .caffemodel.h5 or message into the layers of their names.
+@dataclass(frozen=True)
+class Receiver:
+    """What of a net takes weights."""
 
-    Layers that only one side has are left alone and reported.  Raises WeightsError, with both
-    shapes, if a layer of the same name has other blobs; the layers are then unchanged.
+    nodes: Sequence[Node]
+    layers: Sequence[Layer]
+    """The layers of the nodes."""
+    learnable: Sequence[Learnable]
+    left_out: frozenset[str]
+    """Layers of the net's file that are of another phase, level or stage."""
+
+
+def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) -> Report:
+    """Copy the weights of .caffemodel(.h5) files or messages into the layers of their names.
+
+    Of two sources that have a layer the later counts.  Layers that only one side has are left
+    alone, and told as warnings: weights for a layer that the net's file does not have, and layers
+    that stay untrained.  Raises WeightsError for these if `strict`, and, with both shapes, if a
+    layer of the same name has other blobs; the layers are then unchanged.
     """
-    if isinstance(source, caffe_pb2.NetParameter):
-        message, origin = source, "the given message"
-    else:
-        message, origin = read_weights(source), os.fspath(source)
-    report = Report()
-    copies: list[tuple[Blob, Array]] = []
-    for given in message.layer:
-        if not given.blobs:
-            continue
-        if given.name not in layers:
-            report.skipped.append(given.name)
-            _log.info("Ignoring source layer %s", given.name)
-            continue
-        owned = {each.index for each in learnable if each.layer == given.name}
-        copies += _matched(layers[given.name].blobs, owned, given, origin)
-        report.loaded.append(given.name)
+    report, copies, origins = Report(), [], []
+    named = {layer.name: layer for layer in net.layers}
+    for source in sources:
+        if isinstance(source, caffe_pb2.NetParameter):
+            message, origin = source, "the given message"
+        else:
+            message, origin = read_weights(source), os.fspath(source)
+        origins.append(origin)
+        for given in message.layer:
+            if not given.blobs:
+                continue
+            if given.name not in named:
+                report.skipped.append(given.name)
+                _log.info("Ignoring source layer %s", given.name)
+                continue
+            owned = {each.index for each in net.learnable if each.layer == given.name}
+            copies += _matched(named[given.name].blobs, owned, given, origin)
+            report.loaded.append(given.name)
+    touched = {id(blob.data_memory) for blob, _ in copies}
+    lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
+    report.missing = [layer.name for layer in lacking]
+    report.untrained = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
+    unknown = [name for name in report.skipped if name not in net.left_out]
+    told = _Told(", ".join(origins), report.untrained, unknown)
+    if strict:
+        told.refuse(net)
+    told.warn(net)
     for blob, values in copies:
         blob.data[...] = values
-    known = set(report.loaded)
-    report.missing = [name for name, layer in layers.items() if layer.blobs and name not in known]
+    for layer in net.layers:
+        layer.has_weights = layer.has_weights or _has_all(layer, touched)
     return report
+
+
+def _has_all(layer: Layer, touched: Collection[int]) -> bool:
+    """Whether all parameters are in memory that was written: shared ones come with their owner."""
+    return all(id(blob.data_memory) in touched for blob in layer.blobs)
+
+
+def _is_fixed(layer: Layer, learnable: Sequence[Learnable]) -> bool:
+    """Whether a layer needs no weights: it has them, or its fillers are what its author wants.
+
+    These are layers that no solver moves and whose prototxt says the values: a constant other than
+    0 (a Scale of the input), or bilinear interpolation (a Deconvolution that enlarges).
+    """
+    if layer.has_weights or layer.param.blobs:
+        return True
+    if any(each.lr_mult for each in learnable if each.layer == layer.name):
+        return False
+    for name in ("weight_filler", "filler"):
+        if isinstance(layer.config, Message) and name in layer.config.DESCRIPTOR.fields_by_name:
+            filler = getattr(layer.config, name)
+            return bool(filler.type == "bilinear" or (filler.type == "constant" and filler.value))
+    return False
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What of weights and a net does not match."""
+
+    origin: str
+    """The files."""
+    untrained: list[str]
+    unknown: list[str]
+    """Layers that the net's file does not have."""
+
+    def warn(self, net: Receiver) -> None:
+        """Say it in the log, in a line for each side."""
+        if self.untrained:
+            training = net.nodes[0].param.phase == caffe_pb2.TRAIN
+            _log.warning(
+                "%s has no weights for these layers of the net (%d of %d), which %s: %s",
+                self.origin,
+                len(self.untrained),
+                sum(bool(layer.blobs) for layer in net.layers),
+                "start from their fillers" if training else "stay untrained",
+                _names(self.untrained),
+            )
+        if self.unknown:
+            _log.warning(
+                "%s has weights for layers that are not in the net (%d), which are ignored: %s",
+                self.origin,
+                len(self.unknown),
+                _names(self.unknown),
+            )
+
+    def refuse(self, net: Receiver) -> None:
+        """Raise it as a WeightsError, at the first layer of the net, if there is one."""
+        parts = []
+        if self.untrained:
+            others = self.untrained[1:]
+            more = f", nor for {len(others)} more: {_names(others)}" if others else ""
+            parts.append(f"{self.origin} has no weights for this layer{more}")
+        if self.unknown:
+            text = "it has" if parts else f"{self.origin} has"
+            count, names = len(self.unknown), _names(self.unknown)
+            parts.append(f"{text} weights for layers that are not in the net ({count}): {names}")
+        if not parts:
+            return
+        error = WeightsError(f"{'; '.join(parts)}; strict accepts no such difference")
+        for node in net.nodes:
+            if self.untrained and node.name == self.untrained[0]:
+                error.at(node.where and node.where.location, node.label())
+        raise error
+
+
+def _names(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = len(names) - SHOWN
+    shown = [*names[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return ", ".join(shown)
 
 
 def _matched(
@@ -133,6 +247,23 @@ def share(layers: Mapping[str, Layer], params: Mapping[str, Sequence[Blob]]) -> 
         pairs += zip(ours, theirs, strict=True)
     for blob, source in pairs:
         blob.share_data(source)
+    for name in params.keys() & layers.keys():
+        layers[name].has_weights = True
+
+
+def warn_of_unshared(net: Receiver, params: Container[str], what: str) -> None:
+    """Warn of the layers that would stay untrained if `net`, which is `what`, shared `params`."""
+    shared = [layer for layer in net.layers if layer.name in params]
+    touched = {id(blob.data_memory) for layer in shared for blob in layer.blobs}
+    lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
+    names = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
+    if names:
+        _log.warning(
+            "%s has layers that the train net does not have (%d), which stay untrained: %s",
+            what,
+            len(names),
+            _names(names),
+        )
 
 
 def to_proto(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from caffe_lite import arguments, unfinished
 from caffe_lite.errors import CaffeError
-from caffe_lite.proto.temporary import temporary_path
+from caffe_lite.proto.temporary import remove_leftovers_of, temporary_path
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
@@ -24,11 +24,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """The name of a temporary file for the block to write, which then takes the place of `path`.
 
     A kill at any moment leaves the old file or the new one, on the disk and not only in the
-    system's cache; a failure leaves nothing behind.  Raises CaffeError when the file cannot be
-    written.
+    system's cache; a failure leaves nothing behind.  What a killed process has left of an earlier
+    try is removed.  Raises CaffeError when the file cannot be written.
     """
     # behind a link, the file that it names
     target = Path(os.path.realpath(arguments.path(path, "the file to write")))
+    remove_leftovers_of(target)
     temporary = temporary_path(target)
     unfinished.remember(temporary)
     try:

@@ -1,6 +1,7 @@
 """Caffe's files: read into messages, written atomically.
 
     prototxt       read_net, read_solver,           write_text
+                   read_net_as_written,
                    read_label_map
     .caffemodel    read_weights (also .h5)          write_message, write_weights_hdf5
     .solverstate   read_state (also .h5)            write_message, write_state_hdf5
@@ -17,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, EncodeError, Message
 
@@ -58,6 +59,7 @@ __all__ = [
     "put_array",
     "read_blob",
     "read_net",
+    "read_net_as_written",
     "read_solver",
     "read_state",
     "read_text",
@@ -84,6 +86,13 @@ _BEGINNINGS = {
     b"\xff\xfe": "text in UTF-16: save it as UTF-8",
     b"\xfe\xff": "text in UTF-16: save it as UTF-8",
 }
+_WEIGHTS, _STATE, _BLOB = "a caffemodel", "a solverstate", "a binaryproto"
+_HAS: dict[str, Callable[[Any], bool]] = {
+    _WEIGHTS: lambda net: bool(net.layer or net.layers),
+    _STATE: lambda state: state.HasField("iter"),
+    _BLOB: lambda blob: bool(blob.data or blob.double_data or blob.raw_data),
+}
+"""The binary files, and what each must hold."""
 _HTML = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 _NOT_TEXT = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _HEAD = 4096
@@ -108,6 +117,17 @@ def read_net(path: _Path, allow_unknown_fields: bool = False) -> NetSource:
     return from_message(param, where, os.fspath(path))
 
 
+def read_net_as_written(
+    path: _Path, content: bytes | None = None
+) -> tuple[caffe_pb2.NetParameter, Where]:
+    """A net's prototxt and the positions of its fields, before it is upgraded.
+
+    `content`, if given, is what is read, and `path` only its name in errors.
+    """
+    param = caffe_pb2.NetParameter()
+    return param, read_text(path, param, content=content)
+
+
 def read_solver(path: _Path, allow_unknown_fields: bool = False) -> SolverSource:
     """Read a solver's prototxt, old or new.  Raises PrototxtError with the file position.
 
@@ -119,16 +139,15 @@ def read_solver(path: _Path, allow_unknown_fields: bool = False) -> SolverSource
     return SolverSource(*upgrade_solver(param, where, file), file)
 
 
-def read_weights(path: _Path) -> caffe_pb2.NetParameter:
+def read_weights(path: _Path, content: bytes | None = None) -> caffe_pb2.NetParameter:
     """Read a .caffemodel of any schema, or a .caffemodel.h5; the result's layers are in `layer`.
 
+    `content`, if given, is what is read, a .caffemodel, and `path` only its name in errors.
     Raises WeightsError for a file that is missing, damaged or of another format.
     """
-    if is_hdf5(path):
+    if content is None and is_hdf5(path):
         return read_weights_hdf5(path)
-    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, "a caffemodel")
-    if not (net.layer or net.layers):
-        raise WeightsError(f"{os.fspath(path)}: has no layers; is it a caffemodel?")
+    net = _decode(path, caffe_pb2.NetParameter(), WeightsError, _WEIGHTS, content)
     try:
         upgrade_in_place(net)
     except PrototxtError as error:
@@ -142,18 +161,12 @@ def read_state(path: _Path) -> caffe_pb2.SolverState:
     """Read a .solverstate or .solverstate.h5.  Raises SolverError for any other file."""
     if is_hdf5(path):
         return read_state_hdf5(path)
-    state = _decode(path, caffe_pb2.SolverState(), SolverError, "a solverstate")
-    if not state.HasField("iter"):
-        raise SolverError(f"{os.fspath(path)}: has no iteration; is it a solverstate?")
-    return state
+    return _decode(path, caffe_pb2.SolverState(), SolverError, _STATE)
 
 
 def read_blob(path: _Path) -> caffe_pb2.BlobProto:
     """Read a .binaryproto: one blob, such as a mean.  Raises DataError for any other file."""
-    blob = _decode(path, caffe_pb2.BlobProto(), DataError, "a binaryproto")
-    if not (blob.data or blob.double_data or blob.raw_data):
-        raise DataError(f"{os.fspath(path)}: has no values; is it a binaryproto?")
-    return blob
+    return _decode(path, caffe_pb2.BlobProto(), DataError, _BLOB)
 
 
 def read_label_map(path: _Path) -> caffe_pb2.LabelMap:
@@ -163,17 +176,23 @@ def read_label_map(path: _Path) -> caffe_pb2.LabelMap:
     return message
 
 
-def read_text(path: _Path, message: Message, allow_unknown_fields: bool = False) -> Where:
+def read_text(
+    path: _Path,
+    message: Message,
+    allow_unknown_fields: bool = False,
+    content: bytes | None = None,
+) -> Where:
     """Read a prototxt into `message`, as it is written; returns the positions of its fields.
 
-    Raises PrototxtError, with the position, for a file that is none.
+    `content`, if given, is what is read, and `path` only its name in errors.  Raises
+    PrototxtError, with the position, for a file that is none.
     """
-    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT)
+    content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT, content)
     head = content[:_HEAD]
     kind = _recognise(head)
     binary = _NOT_TEXT.search(head)
     if kind is None and binary and b"\0" in head:
-        kind = "binary, not text; a .caffemodel is passed as weights"
+        kind = f"{_binary_kind(content) or 'binary'}, where a prototxt is expected"
     if kind is not None:
         start = binary.start() if binary else 0
         line = head.count(b"\n", 0, start) + 1
@@ -230,27 +249,51 @@ def write_text(path: _Path, content: str) -> None:
     write_atomically(path, write)
 
 
-def _decode(path: _Path, message: _M, error: type[CaffeError], what: str) -> _M:
-    content = _read(path, error, what, LARGEST_MESSAGE)
+def _decode(
+    path: _Path, message: _M, error: type[CaffeError], what: str, content: bytes | None = None
+) -> _M:
+    content = _read(path, error, what, LARGEST_MESSAGE, content)
     kind = _recognise(content[:_HEAD])
     if kind is None and not _NOT_TEXT.search(content[:_HEAD]):
         kind = "text (a prototxt?)"
     if kind is not None:
         raise error(f"{os.fspath(path)}: expected {what}, but this is {kind}")
+    if _is(message, content, what):
+        return message
+    kind = _binary_kind(content)
+    if kind is not None:
+        raise error(f"{os.fspath(path)}: expected {what}, but this is {kind}")
+    raise error(
+        f"{os.fspath(path)}: not {what}, damaged or truncated ({len(content)} bytes)"
+    ) from None
+
+
+def _is(message: Message, content: bytes, what: str) -> bool:
+    """Parse the content into the message; whether it is one, and has what such a file has."""
     try:
         message.ParseFromString(content)
     except DecodeError:
-        raise error(
-            f"{os.fspath(path)}: not {what}, damaged or truncated ({len(content)} bytes)"
-        ) from None
-    return message
+        return False
+    return _HAS[what](message)
 
 
-def _read(path: _Path, error: type[CaffeError], what: str, limit: int) -> bytes:
-    """The bytes of a file that is neither empty nor over the limit."""
+def _binary_kind(content: bytes) -> str | None:
+    """Which of Caffe's binary files it is, if it is one."""
+    messages = {
+        _WEIGHTS: caffe_pb2.NetParameter,
+        _STATE: caffe_pb2.SolverState,
+        _BLOB: caffe_pb2.BlobProto,
+    }
+    return next((what for what, kind in messages.items() if _is(kind(), content, what)), None)
+
+
+def _read(
+    path: _Path, error: type[CaffeError], what: str, limit: int, given: bytes | None
+) -> bytes:
+    """The bytes of a file, or those given, that are neither none nor over the limit."""
     file = arguments.path(path, what)
     try:
-        content = reading.read_bytes(path, limit)
+        content = reading.read_bytes(path, limit) if given is None else given
     except FileNotFoundError:
         raise error(f"{file}: no such file") from None
     except IsADirectoryError:

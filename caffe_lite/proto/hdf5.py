@@ -40,7 +40,8 @@ def read_weights_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.NetParameter:
     net = caffe_pb2.NetParameter()
     with opened(path, WeightsError) as file:
         if not ("data" in names_in(file) and is_group(file["data"])):
-            raise InvalidFileError("has no weights: the group /data is missing")
+            kind = "; it is a solverstate" if {"iter", "history"} <= set(names_in(file)) else ""
+            raise InvalidFileError(f"has no weights: the group /data is missing{kind}")
         diffs = dict(_layers(file["diff"])) if "diff" in file else {}
         for name, group in _layers(file["data"]):
             _read_blobs(net.layer.add(name=name), group, diffs.get(name, {}))
@@ -81,7 +82,9 @@ def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
     state = caffe_pb2.SolverState()
     with opened(path, SolverError) as file:
         if not {"iter", "history"} <= set(names_in(file)) or not is_group(file["history"]):
-            raise InvalidFileError("has no solver state: /iter or /history is missing")
+            is_net = "data" in names_in(file) and is_group(file["data"])
+            kind = "; it is a caffemodel" if is_net else ""
+            raise InvalidFileError(f"has no solver state: /iter or /history is missing{kind}")
         state.iter = _integer(file, "iter")
         if "current_step" in file:
             state.current_step = _integer(file, "current_step")

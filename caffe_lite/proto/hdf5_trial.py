@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from caffe_lite.limits import memory_limit, set_memory_limit
@@ -76,7 +77,8 @@ def _running() -> subprocess.Popen[bytes] | None:
         return _helper
     if "python" not in os.path.basename(sys.executable or "").lower():
         return None  # Python inside of another program
-    start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
+    places = [*sys.path, str(Path(__file__).parents[2])]  # which an editable install leaves out
+    start = f"import sys; sys.path[:] = {places!r}; from {__name__} import serve; serve()"
     try:
         _helper = subprocess.Popen(
             [sys.executable, "-S", "-c", start],

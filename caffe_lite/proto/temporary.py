@@ -77,6 +77,12 @@ def remove_leftovers(folder: str | os.PathLike[str], wanted: Callable[[str], boo
     return removed
 
 
+def remove_leftovers_of(target: Path) -> None:
+    """Remove what killed processes have left of one file or folder; see `remove_leftovers`."""
+    name = _cut(target.name)
+    remove_leftovers(target.parent, lambda left: left == name)
+
+
 def _is_left(path: Path, match: re.Match[str]) -> bool:
     if match["host"] == _host() and os.name == "posix":  # elsewhere asking could end the process
         process = int(match["process"])

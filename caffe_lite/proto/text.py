@@ -64,10 +64,10 @@ class _Field:
 _Fields = dict[str, _Field]
 
 
-def _fields_of_the_other(descriptor: Any) -> Container[str]:
+def _fields_of_the_other(message: Message) -> Container[str]:
     """The names of a solver's fields, for a net; of a net's, for a solver; else none."""
-    other = _OTHER.get(descriptor.name)
-    return descriptor.file.message_types_by_name[other].fields_by_name if other else ()
+    other = _OTHER.get(message.DESCRIPTOR.name)
+    return message.DESCRIPTOR.file.message_types_by_name[other].fields_by_name if other else ()
 
 
 @cache
@@ -262,7 +262,7 @@ class _Parser(TreeReader):
         registered = in_layer and private_fields.is_registered(path)
         if holder is None or not (self.allow_unknown or registered):
             self.refuse_name(message, name, start, known, holder is not None)
-        other_file = name in _fields_of_the_other(message.DESCRIPTOR)
+        other_file = name in _fields_of_the_other(message)
         if other_file or self.whole_name(name, known):
             self.refuse_name(message, name, start, known, allowable=False)
         cls = private_fields.message_class(path) if registered else None
@@ -332,7 +332,7 @@ class _Parser(TreeReader):
                     f"{line}?",
                     start,
                 )
-        if name in _fields_of_the_other(message.DESCRIPTOR):
+        if name in _fields_of_the_other(message):
             wanted, given = _FILES[kind]
             self.fail(f'this is {given}, as it has "{name}", where {wanted} is expected', start)
         near = nearest(name, known)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import enum
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+from caffe_lite.kernels import compiling
 
 
 class Action(enum.Enum):
@@ -20,6 +23,7 @@ class Action(enum.Enum):
 class SignalHandler:
     """A context in which SIGINT and SIGHUP are recorded until `action` is called.
 
+    `activity` says, in words, what ends before an action is taken.
     Outside the main thread, where Python cannot handle signals, it has no effect.
     """
 
@@ -28,11 +32,13 @@ class SignalHandler:
         sigint: Action = Action.STOP,
         sighup: Action = Action.SNAPSHOT,
         snapshot_after_train: bool = True,
+        activity: Callable[[], str] = lambda: "this iteration",
     ) -> None:
         self._effects: dict[int, Action] = {signal.SIGINT: sigint}
         if hasattr(signal, "SIGHUP"):
             self._effects[signal.SIGHUP] = sighup
         self._snapshot_after_train = snapshot_after_train
+        self._activity = activity
         self._received: set[int] = set()
         self._stopping = False
         self._told_to_stop = False
@@ -54,7 +60,7 @@ class SignalHandler:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         effect = self._effects.get(number)
         if effect is Action.SNAPSHOT:
-            return f"{name}: writing a snapshot after this iteration"
+            return f"{name}: writing a snapshot after {self._waits_for()}"
         if effect is Action.NONE:
             return ""
         if effect is None or self._told_to_stop:
@@ -62,7 +68,15 @@ class SignalHandler:
         self._told_to_stop = True
         also = ", with a snapshot" if self._snapshot_after_train else ""
         again = "once more" if number == signal.SIGINT else "Ctrl-C"
-        return f"{name}: stopping after this iteration{also}; {again} to quit at once"
+        waits_for = self._waits_for()
+        return f"{name}: stopping after {waits_for}{also}; {again} to quit at once"
+
+    def _waits_for(self) -> str:
+        compiled = compiling.present()
+        if compiled is None:
+            return self._activity()
+        kernels = f"the kernels of {compiled}" if compiled else "kernels"
+        return f"{self._activity()}, which waits for {kernels} to be compiled"
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         """Record a signal.  SIGINT, where it stops, raises KeyboardInterrupt the second time."""

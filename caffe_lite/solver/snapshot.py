@@ -7,6 +7,7 @@ complete one remains whenever a run is killed.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tempfile
@@ -111,6 +112,7 @@ def read(path: str, largest: int) -> Saved:
 
     Raises SolverError for a damaged file, and for files that do not belong together.
     """
+    path = _existing(path)
     state = files.read_state(path)
     weights = find_weights(path, state) if state.HasField("learned_net") else None
     path_of_run = resume.resume_file(path)
@@ -128,6 +130,30 @@ def read(path: str, largest: int) -> Saved:
                 "replaced; if you changed it, remove the latter to continue as Caffe does"
             )
     return Saved(path, state, weights, run)
+
+
+def _existing(path: str) -> str:
+    """The path of a solver state, or, if it does not exist, of its other format.
+
+    Scripts name a file without .h5 whose solver writes HDF5, as BVLC's train_full.sh does.  Raises
+    SolverError if there is neither.
+    """
+    if os.path.lexists(path):
+        return path
+    other = path.removesuffix(".h5") if path.endswith(".h5") else f"{path}.h5"
+    if os.path.lexists(other):
+        _log.warning("%s does not exist: %s is used", path, other)
+        return other
+    folder, name = os.path.split(path)
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError:
+        names = []
+    end = re.compile(r"\.solverstate(\.h5)?$")
+    states = {end.sub("", each): each for each in names if end.search(each)}
+    near = difflib.get_close_matches(end.sub("", name), states, n=1, cutoff=0.5)
+    hint = f"; did you mean {os.path.join(folder, states[near[0]])}?" if near else ""
+    raise SolverError(f"{path}: no such file{hint}")
 
 
 # -- all snapshots under a prefix ----------------------------------------------------------

@@ -21,6 +21,7 @@ from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.limits import check_memory
 from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
+from caffe_lite.net.weights import warn_of_unshared
 from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
 from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
@@ -39,8 +40,9 @@ class Solver:
     made; `param` is the SolverParameter.  `action` is called between iterations and test batches;
     it returns whether to stop or to write a snapshot.  A loss that is not finite ends the run with
     a SolverError, unless `continue_on_nan` is set.  `keep_snapshots` is how many snapshots are
-    left when one has been written, that one included; None: all.  `python_layers`, `any_output`
-    and `allow_unknown_fields` are those of `Net`.
+    left when one has been written, that one included; None: all.  `strict` refuses weights to
+    fine-tune that do not match the net's layers: see `Net.copy_from`.  `python_layers`,
+    `any_output` and `allow_unknown_fields` are those of `Net`.
 
     `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
     and every error of building the nets.
@@ -58,6 +60,7 @@ class Solver:
         any_output: bool = False,
         continue_on_nan: bool = False,
         keep_snapshots: int | None = None,
+        strict: bool = False,
         allow_unknown_fields: bool = False,
     ) -> None:
         if not isinstance(solver_file, Settings):
@@ -70,6 +73,8 @@ class Solver:
         self.keep_snapshots = keep_snapshots
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.iter = 0
+        self.activity = "the construction of the nets"
+        """What it is doing, in words, for a person who waits for its end."""
         self._current_step = 0
         self._callbacks: list[tuple[Callback, Callback]] = []
         self._stopped = False
@@ -82,12 +87,14 @@ class Solver:
         self.rule.check(self.param, self._settings.refuse)
         if self.param.snapshot:
             self._check_prefix()
-        self._build(dtype, python_layers, any_output)
+        self._build(dtype, python_layers, any_output, strict)
         self._ask_for_memory()
         self._rule = self.rule(self.param, self.net.learnable)
         _log.info("Solver scaffolding done.")
 
-    def _build(self, dtype: npt.DTypeLike, python_layers: bool, any_output: bool) -> None:
+    def _build(
+        self, dtype: npt.DTypeLike, python_layers: bool, any_output: bool, strict: bool
+    ) -> None:
         param = self.param
         _log.info("Initializing solver from parameters:\n%s", param)
         self._settings.report_unread()
@@ -98,12 +105,15 @@ class Solver:
         build = partial(Net, dtype=dtype, python_layers=python_layers, any_output=any_output)
         self.net = build(self._settings.train_net())
         try:
-            for path in _split(param.weights):
+            paths = _split(param.weights)
+            for path in paths:
                 _log.info("Finetuning from %s", path)
-                self.net.copy_from(path)
-            for source in self._settings.test_nets():
+            if paths:
+                self.net.copy_from_files(paths, strict)
+            for index, source in enumerate(self._settings.test_nets()):
                 test_net = build(source)
                 test_net.debug_info = param.debug_info
+                warn_of_unshared(test_net.receiver, self.net.params, f"test net (#{index})")
                 self.test_nets.append(test_net)
         except BaseException:
             self.close()
@@ -164,6 +174,7 @@ class Solver:
         self._restored = False
         shown, since = self.iter, time.perf_counter()
         while self.iter < stop:
+            self.activity = f"iteration {self.iter}"
             self.net.clear_param_diffs()
             if _due(self.iter, param.test_interval) and (
                 self.iter > 0 or param.test_initialization
@@ -171,6 +182,7 @@ class Solver:
                 self.test_all()
                 if self._stopped:
                     return
+                self.activity = f"iteration {self.iter}"
             for on_start, _ in self._callbacks:
                 on_start()
             display = _due(self.iter, param.display)
@@ -226,6 +238,11 @@ class Solver:
         if self.net.debug_info:
             net_log.debug_update(self.net.learnable)
         self.iter += 1
+
+    @property
+    def smoothed_loss(self) -> float:
+        """The mean of the last `average_loss` losses, as logged; NaN before the first."""
+        return self._smoothed.mean if self._smoothed.losses else math.nan
 
     @property
     def lr(self) -> float:
@@ -295,7 +312,8 @@ class Solver:
         net, batches = self.test_nets[index], self.param.test_iter[index]
         net.share_with(self.net)
         means, loss = report.measure(self.param), 0.0
-        for _ in range(batches):
+        for batch in range(batches):
+            self.activity = f"batch {batch + 1} of {batches} of test net #{index}"
             if self._interrupted():
                 _log.info("Test interrupted.")
                 return means.means()
@@ -324,6 +342,7 @@ class Solver:
 
         Then remove the snapshots beyond `keep_snapshots`.
         """
+        self.activity = "the snapshot"
         self._check_prefix()
         prefix, hdf5 = self._prefix, self.param.snapshot_format == self.param.HDF5
         kind = "HDF5" if hdf5 else "binary proto"

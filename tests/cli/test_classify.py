@@ -150,3 +150,25 @@ def test_a_net_of_two_outputs(folder, capsys):
         file.write('layer { name: "s" type: "Sigmoid" bottom: "ip" top: "s" }\n')
     assert cli.main(["classify", *FIVE, "a.png"]) == 1
     assert "must have one input and one output" in capsys.readouterr().err
+
+
+def test_untrained_layers_are_told_or_refused(folder, capsys, caplog):
+    text = (folder / "deploy.prototxt").read_text().replace('name: "ip"', 'name: "new"')
+    (folder / "deploy.prototxt").write_text(text)
+    before = set(folder.iterdir())
+    for words in ([*FIVE, "a.png"], [*SCORE, "a.png", "out.npy"]):
+        assert cli.main(["classify", *words, "--strict"]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        says = 'deploy.prototxt:3:1: layer "new" (InnerProduct): w.caffemodel has no weights for'
+        assert err.startswith(says)
+        assert err.count("\n") == 1
+        assert set(folder.iterdir()) == before
+        caplog.clear()
+        assert cli.main(["classify", *words]) == 0
+        assert capsys.readouterr().out != ""
+        untrained, ignored = caplog.messages
+        assert untrained.endswith("(1 of 1), which stay untrained: new")
+        assert ignored.endswith("that are not in the net (1), which are ignored: ip")
+        for path in set(folder.iterdir()) - before:
+            path.unlink()

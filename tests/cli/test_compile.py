@@ -131,6 +131,7 @@ def test_other_phases_do_not_matter(tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert f"{path}: TEST: " in captured.out
     assert "skipped one phase: some.prototxt:3:" in captured.err
+    assert "(some.prototxt:2:1) only in TEST" in captured.err
     assert compile_(path, "-phase", "TRAIN") == 1
 
 

@@ -106,3 +106,23 @@ def test_refusals(folder, capsys, words, code, says):
     assert says in err
     assert code == 2 or err.count("\n") == 1
     assert set(folder.iterdir()) == before
+
+
+def test_untrained_layers_are_told_or_refused(folder, capsys, caplog):
+    text = (folder / "deploy.prototxt").read_text().replace('name: "ip"', 'name: "new"')
+    (folder / "deploy.prototxt").write_text(text)
+    before = set(folder.iterdir())
+    words = [*NET, "windows.csv", "out.csv"]
+    assert cli.main(["detect", *words, "--strict"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    says = 'deploy.prototxt:3:1: layer "new" (InnerProduct): w.caffemodel has no weights for'
+    assert err.startswith(says)
+    assert err.count("\n") == 1
+    assert set(folder.iterdir()) == before
+    caplog.clear()
+    assert cli.main(["detect", *words]) == 0
+    assert capsys.readouterr().out != ""
+    untrained, ignored = caplog.messages
+    assert untrained.endswith("(1 of 1), which stay untrained: new")
+    assert ignored.endswith("that are not in the net (1), which are ignored: ip")

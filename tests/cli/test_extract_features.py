@@ -110,3 +110,15 @@ def test_a_failure_in_the_middle_leaves_nothing(folder, capsys, kind):
     assert run("ip", "f", "2", kind) == 1
     assert 'record "3" of "db"' in capsys.readouterr().err
     assert set(folder.iterdir()) == before
+
+
+def test_untrained_layers_are_told_or_refused(folder, capsys):
+    text = (folder / "net.prototxt").read_text().replace('name: "ip"', 'name: "new"')
+    (folder / "net.prototxt").write_text(text)
+    before = set(folder.iterdir())
+    assert run("ip", "f", "1", "lmdb", "-strict") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('net.prototxt:5:1: layer "new" (InnerProduct): w.caffemodel has no')
+    assert set(folder.iterdir()) == before
+    assert run("ip", "f", "1", "lmdb") == 0
+    assert "layers of the net (1 of 1), which stay untrained: new" in capsys.readouterr().err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 
 import pytest
@@ -79,14 +80,15 @@ def test_progress_on_a_terminal(monkeypatch):
     monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
     handler = log.GlogHandler(Terminal())
     progress = log.Progress(handler, 100, 200)
-    for done in (100, 100, 101, 111, 131):  # the second comes too soon to be shown
-        progress.update(done)
+    losses = (math.nan, 9.0, 2.5, 1.23456, 0.5)
+    for done, loss in zip((100, 100, 101, 111, 131), losses, strict=True):
+        progress.update(done, loss)  # the second comes too soon to be shown
     handler.emit(record("a line"))
     progress.finish()
     shown = handler.stream.getvalue().split("\r\x1b[K")[1:]
-    assert shown[:2] == ["100/200 iterations", "101/200 iterations"]
-    assert shown[2] == "111/200 iterations, 1 iter/s, 1m29s left"
-    assert shown[3] == "131/200 iterations, 1.5 iter/s, 46s left"
+    assert shown[:2] == ["100/200 iterations", "101/200 iterations, loss = 2.5"]
+    assert shown[2] == "111/200 iterations, loss = 1.235, 1 iter/s, 1m29s left"
+    assert shown[3] == "131/200 iterations, loss = 0.5, 1.5 iter/s, 46s left"
     assert shown[4].endswith("] a line\n")
     assert shown[5] == shown[3], "the line comes back below the log"
     assert shown[6] == ""
@@ -96,7 +98,7 @@ def test_no_progress_in_a_file(monkeypatch):
     monkeypatch.setattr(log.Progress, "INTERVAL", 0.0)
     handler = log.GlogHandler(io.StringIO())
     progress = log.Progress(handler, 0, 10)
-    progress.update(5)
+    progress.update(5, 1.0)
     progress.finish()
     assert handler.stream.getvalue() == ""
 

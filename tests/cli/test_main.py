@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,10 @@ import pytest
 
 from caffe_lite import __version__, cli
 from caffe_lite.cli import test as test_command
+from caffe_lite.cli.examples import EXAMPLES
+from caffe_lite.cli.parser import Parser
 from caffe_lite.errors import DataError, Location
+from tests.project import GOLDEN
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -23,7 +28,7 @@ def test_help_lists_every_command_in_its_group(capsys, words):
         assert f"\n{title}:\n" in out
         for name, what in commands.items():
             assert re.search(rf"^  {name} +{re.escape(what)}$", out, re.MULTILINE)
-    assert max(map(len, out.splitlines())) < 100
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -33,11 +38,30 @@ def test_every_command_has_help(capsys, command, monkeypatch):
     out, err = capsys.readouterr()
     assert out.startswith(f"usage: caffe-lite {command}")
     assert err == ""
-    flags = out.partition("\nflags:\n")[2].splitlines()
-    assert flags[-1].split() == ["-help", "print", "this", "and", "exit"]
-    assert max(map(len, flags)) <= 80
+    before, _, examples = out.partition("\nexamples:\n")
+    assert before.splitlines()[-1].split() == ["-help", "print", "this", "and", "exit"]
+    assert max(map(len, out.splitlines())) <= 80
+    assert f"  caffe-lite {command}" in examples
     assert cli.main([command, "-h"]) == cli.main(["help", command]) == 0
     assert capsys.readouterr().out == 2 * out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_examples_in_the_help_are_valid(command):
+    lines = re.sub(r"     \(.*\)$|\\\n", "", "\n".join(EXAMPLES[command]), flags=re.MULTILINE)
+    shown = [line for line in lines.split("\n") if line.startswith(f"caffe-lite {command} ")]
+    assert shown or command == "device_query"
+    parser, _ = cli.parser_of(command)
+    for line in shown:
+        words = shlex.split(re.sub(r" 2?> \S+$", "", line))
+        assert parser.parse(words[2:]).command == command
+
+
+def test_prose_is_filled_and_tables_are_kept(monkeypatch):
+    description = "One two\nthree four.  Five six seven.\n\n  0  a   1  b\n  2  c   3  d\n"
+    monkeypatch.setenv("COLUMNS", "40")
+    text = Parser("p", description).format_help()
+    assert "\nOne two three four. Five six seven.\n\n  0  a   1  b\n  2  c   3  d\n" in text
 
 
 @pytest.mark.parametrize("program", cli.REPLACED)
@@ -85,7 +109,18 @@ def test_version(capsys, words):
         (["train", "-solver", "s", "-snapshot", "a", "-weights", "b"], "not both"),
         (["train", "-solver", "s", "-sigint_effect", "explode"], "invalid choice: 'explode'"),
         (["train", "-solver", "s", "-level", "high"], "invalid int value: 'high'"),
-        (["train", "-solver", "s", "-sovler", "t"], "unrecognized arguments: -sovler t"),
+        (
+            ["train", "-solver", "s", "-sovler", "t"],
+            "there is no flag -sovler; did you mean -solv",
+        ),
+        (["train", "-solvr", "s"], "there is no flag -solvr; did you mean -solver?"),
+        (["train", "--solvr=s"], "there is no flag --solvr; did you mean --solver?"),
+        (["train", "-level", "-5", "-xyzzy"], "no flag -xyzzy; caffe-lite train -help lists its"),
+        (["train", "s.prototxt"], "s.prototxt has no flag before it; did you mean -solver s.pr"),
+        (["test", "-model", "m", "w"], "w has no flag before it; did you mean -weights w?"),
+        (["test", "-iter", "5"], "there is no flag -iter; did you mean -iterations?"),
+        (["convert_imageset", "-grey", "a/", "b", "c"], "no flag -grey; did you mean -gray?"),
+        (["-solver", "s", "trian"], "there is no command trian; did you mean train?"),
         (["train", "-solver", "s", "-continue-on-nan=maybe"], "'maybe' is neither true nor false"),
         (["test", "-model", "m"], "required: -weights/--weights"),
         (["test", "-weights", "w"], "required: -model/--model"),
@@ -229,3 +264,38 @@ def test_any_file_name_can_be_printed(tmp_path):
     )
     assert run.returncode == 1
     assert run.stderr.startswith(b'there is no database "\\udcff\\xe4"')
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "-solver", "net.prototxt"], "this is a net, as it has"),
+        (["train", "-solver", "init.caffemodel"], "this is a caffemodel, where a prototxt is"),
+        (["train", "-solver", "state.solverstate"], "this is a solverstate, where a prototxt"),
+        (["train", "-solver", "train.h5"], "this is an HDF5 file"),
+        (["test", "-model", "solver.prototxt", "-weights", "w"], "this is a solver, as it has"),
+        (["test", "-model", "init.caffemodel", "-weights", "net.prototxt"], "this is a caffemod"),
+        (["test", "-model", "net.prototxt", "-weights", "net.prototxt"], "but this is text"),
+        (["test", "-model", "net.prototxt", "-weights", "state.solverstate"], "is a solverstate"),
+        (["test", "-model", "net.prototxt", "-weights", "train.h5"], "has no weights"),
+        (["test", "-model", "net.prototxt", "-weights", "state.solverstate.h5"], "a solverstate"),
+        (["train", "-solver", "solver.prototxt", "-snapshot", "init.caffemodel"], "a caffemodel"),
+        (["train", "-solver", "solver.prototxt", "-snapshot", "net.caffemodel.h5"], "a caffemod"),
+        (["train", "-solver", "solver.prototxt", "-snapshot", "net.prototxt"], "this is text"),
+        (
+            ["train", "-solver", "solver.prototxt", "-snapshot", "stat.solverstate"],
+            "you mean state",
+        ),
+    ],
+)
+def test_a_file_of_another_kind_is_named(folder, capsys, words, says):
+    for kind in "solverstate", "solverstate.h5", "caffemodel.h5":
+        shutil.copy(
+            GOLDEN
+            / "solvers"
+            / f"{'sgd_hdf5_snapshot' if 'h5' in kind else 'adam'}_iter_15.{kind}",
+            folder / f"{'state' if 'state' in kind else 'net'}.{kind}",
+        )
+    assert cli.main([*words, "-minloglevel", "2"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line

@@ -40,3 +40,24 @@ def test_the_net_is_built_for_test(folder, capsys):
 def test_missing_weights(folder, capsys):
     assert cli.main(["test", "-model", "net.prototxt", "-weights", "gone.caffemodel"]) == 1
     assert "gone.caffemodel" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_untrained_layers_are_told_or_refused(folder, capsys):
+    text = (folder / "net.prototxt").read_text().replace('"bn2"', '"mean"')
+    (folder / "net.prototxt").write_text(text)
+    assert run("-iterations", "1") == 0
+    told = [line for line in messages(capsys) if "init.caffemodel has" in line]
+    assert told == [
+        "init.caffemodel has no weights for these layers of the net (1 of 5), which stay "
+        "untrained: mean",
+        "init.caffemodel has weights for layers that are not in the net (1), which are ignored: "
+        "bn2",
+    ]
+    assert run("--strict") == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith('net.prototxt:11:1: layer "mean" (BatchNorm): init.caffemodel has no')
+
+
+def test_weights_that_match_are_accepted(folder, capsys):
+    assert run("-iterations", "1", "-strict") == 0
+    assert not any(line.startswith("W") for line in capsys.readouterr().err.splitlines())

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import caffe_lite as caffe
 from caffe_lite import cli
 from caffe_lite.layers.neuron import ReLU
 
@@ -58,3 +59,32 @@ def test_what_is_measured_has_run_before(folder, capsys, monkeypatch):
     (folder / "fused.prototxt").write_text(FUSED)
     assert cli.main(["time", "-model", "fused.prototxt", "-iterations", "2"]) == 0
     assert len(runs) == 3
+
+
+def test_it_runs_with_the_layer_types_of_its_program(tmp_path, monkeypatch, capsys):
+    class Gate(caffe.Layer):
+        config_field = "gate_param"
+
+        def top_shapes(self, *bottom):
+            return list(bottom)
+
+        def forward(self, bottom, top):
+            top[0].data[...] = self.config.gain * bottom[0].data
+
+        def backward(self, top, propagate_down, bottom):
+            bottom[0].diff[...] = self.config.gain * top[0].diff
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [2, 3] } } }\n'
+        'layer { name: "gate" type: "Gate" bottom: "x" top: "y" gate_param { gain: 2 } }\n'
+    )
+    command = ["time", "-model", "private.prototxt", "-iterations", "1"]
+    assert cli.main(command) == 1
+    assert "private.prototxt:2:" in capsys.readouterr().err
+    caffe.register("Gate")(Gate)
+    try:
+        assert cli.main(command) == 0
+    finally:
+        caffe.unregister("Gate")
+    assert "gate\tforward" in capsys.readouterr().err

@@ -97,6 +97,26 @@ def test_fine_tuning(folder, capsys):
     assert "Finetuning from init.caffemodel" in capsys.readouterr().err
 
 
+def test_weights_that_do_not_match_are_told_once_or_refused(folder, capsys):
+    text = Path("net.prototxt").read_text().replace('"ip"', '"new"')
+    Path("net.prototxt").write_text(text)
+    assert train("-weights", "init.caffemodel") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "init.caffemodel has" in line]
+    assert [line[0] for line in told] == ["W", "W"]
+    assert told[0].endswith("layers of the net (1 of 5), which start from their fillers: new")
+    assert told[1].endswith("that are not in the net (1), which are ignored: ip")
+    for path in folder.glob("run_iter_*"):
+        path.unlink()
+    for flag in "-strict", "--strict":
+        assert train("-weights", "init.caffemodel", flag) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(
+            'net.prototxt:14:1: layer "new" (InnerProduct): init.caffemodel has'
+        )
+    assert list(folder.glob("run_iter_*")) == []
+    assert train("-strict") == 0  # from scratch there is nothing to match
+
+
 def test_gpu_is_answered(folder, capsys):
     assert train("-gpu", "0,1") == 0
     assert "CPU" in capsys.readouterr().err

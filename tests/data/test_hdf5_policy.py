@@ -197,6 +197,20 @@ def test_a_process_that_works_on_a_file_for_too_long_ends(tmp_path: Path) -> Non
     assert done.stdout == b""
 
 
+def test_the_other_process_finds_a_package_that_is_not_on_the_path(tmp_path: Path) -> None:
+    """An editable install has a finder of its own for it."""
+    write_datasets(tmp_path / "a.h5", {"x": np.ones(4)})
+    root = Path(hdf5_trial.__file__).parents[2]
+    program = f"""
+import sys
+sys.path.insert(0, {str(root)!r})
+from caffe_lite.proto import hdf5_trial
+sys.path[:] = [place for place in sys.path if place not in ("", {str(root)!r})]
+assert hdf5_trial.survives("a.h5", None)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there is no such limit")
 @pytest.mark.parametrize("size", [0, 1000, 20_000])
 def test_a_full_disk(tmp_path: Path, size: int) -> None:

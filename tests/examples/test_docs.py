@@ -7,12 +7,14 @@ and paths may differ.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from caffe_lite import cli
+from caffe_lite.proto.files import read_weights
 from tests import project
 from tests.examples.conftest import Run, copy_project
 from tests.project import ROOT
@@ -20,12 +22,16 @@ from tests.project import ROOT
 # Lines that are left out, by how they begin, with the reason.
 LEFT_OUT = {
     "pip install": "the packages are there, and this source tree is what is tested",
+    "mkdir ../caffe-tutorial": "the tests run in a copy of their own",
+    "cp -r README.md": "into it",
+    "cd ../caffe-tutorial": "to it",
     "python3 -m venv": "makes an environment",
     ". .venv/bin/activate": "enters it",
     "caffe-lite train -solver models/alexnet/solver.prototxt": "needs ImageNet",
     "pytest": "this is a test",
     "python -m tools.bench": "measures for minutes; tests/tools/test_bench.py runs it in small",
     "python -m caffe_lite.as_caffe program.py": "tests/pycaffe/test_docs.py runs it",
+    "python -m caffe_lite.as_cv2_dnn program.py": "tests/dnn/test_docs.py runs it",
     "python -m tools.fuzz": "mutates and kills for minutes; tests/fuzz is its small form",
     "tools/check": "CI runs it",
     "python -m pdoc": "test_reference.py builds it",
@@ -85,6 +91,20 @@ def test_the_python_of_the_readme_runs(lenet: Path, run: Run) -> None:
     short = text.replace("step(100)", "step(2)")
     out = run(lenet.parents[2], "python", "-c", prelude + short)
     assert "'accuracy'" in out
+
+
+def test_the_python_for_pytorch_s_users_runs(lenet: Path, run: Run) -> None:
+    texts = [text for language, text, _ in blocks("docs/coming_from_pytorch.md") if text]
+    assert len(texts) == 3
+    for text in texts:
+        if "import torch" in text and importlib.util.find_spec("torch") is None:
+            continue  # it is not among the packages for the tests
+        found = run(lenet.parents[2], "python", "-c", text).partition("greatest difference: ")[2]
+        assert ("import torch" in text) == bool(found)
+        assert not found or float(found) < 1e-5
+    copied = [read_weights(lenet.parents[2] / "from_numpy.caffemodel"), read_weights(lenet)]
+    first, second = ([each.blobs for each in net.layer if each.blobs] for net in copied)
+    assert first == second
 
 
 def test_the_pages_list_every_command() -> None:

@@ -33,6 +33,7 @@ def test_it_is_shown_what_is_compiled_and_when_it_is_over(
 ) -> None:
     layer = compiling.Use(lambda: "layer 2 of 5")
     with compiling.Use(lambda: "a net"), layer, compiling.at_work():
+        assert compiling.present() == "layer 2 of 5"
         with compiling.at_work():
             until(lambda: len(shown) > 1)
         until(lambda: len(shown) > 3)
@@ -40,6 +41,14 @@ def test_it_is_shown_what_is_compiled_and_when_it_is_over(
     seconds = [each for each, _ in shown[:-1]]
     assert seconds == sorted(seconds)  # type: ignore[type-var]
     assert {purpose for _, purpose in shown[:3]} == {"layer 2 of 5"}
+
+
+def test_what_is_compiled_at_present(shown: list[tuple[float | None, str]]) -> None:
+    with compiling.Use(lambda: "a net"):
+        assert compiling.present() is None
+    with compiling.at_work():
+        assert compiling.present() == ""
+    assert compiling.present() is None
 
 
 def test_short_compiling_is_not_shown(

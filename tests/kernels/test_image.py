@@ -67,6 +67,31 @@ def test_resize_is_opencv_bit_by_bit(
     )
 
 
+@pytest.mark.parametrize(
+    ("dtype", "within"), [(np.uint16, 0), (np.int16, 1), (np.float32, 2e-5), (np.float64, 2e-5)]
+)
+@pytest.mark.parametrize(("old", "new"), SIZES)
+def test_resize_of_other_pixels_is_opencvs(
+    old: tuple[int, int], new: tuple[int, int], dtype: type, within: float
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    x = (RNG.standard_normal((3, *old)) * 40 + 150).astype(dtype)
+    found = resize(x, *new)
+    assert found.dtype == dtype
+    wanted = cv2.resize(np.ascontiguousarray(x.transpose(1, 2, 0)), new[::-1]).transpose(2, 0, 1)
+    np.testing.assert_allclose(found.astype(float), wanted.astype(float), rtol=1e-6, atol=within)
+
+
+def test_resize_by_a_factor_is_opencvs() -> None:
+    cv2 = pytest.importorskip("cv2")
+    x = pixels(3, 13, 21)
+    wanted = cv2.resize(np.ascontiguousarray(x.transpose(1, 2, 0)), None, fx=0.77, fy=0.77)
+    height, width = wanted.shape[:2]
+    found = resize(x, height, width, 0.77)
+    np.testing.assert_array_equal(found, wanted.transpose(2, 0, 1))
+    assert (found != resize(x, height, width)).any()
+
+
 def test_the_oracle_tells_corners_aligned() -> None:
     x = pixels(1, 6, 7)
     rows, columns = np.linspace(0, 5, 4), np.linspace(0, 6, 3)

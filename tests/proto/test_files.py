@@ -419,7 +419,7 @@ def test_weights_in_place_of_a_prototxt(tmp_path: Path) -> None:
     path = tmp_path / "net"
     files.write_message(path, weights())
     message = message_of(lambda: files.read_net(path), PrototxtError)
-    assert message.startswith(f"{path}:2:1: this is binary, not text")
+    assert message.startswith(f"{path}:2:1: this is a caffemodel, where a prototxt is")
     files.write_weights_hdf5(path, weights())
     assert "this is an HDF5 file" in message_of(lambda: files.read_net(path), PrototxtError)
 

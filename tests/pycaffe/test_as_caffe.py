@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -126,6 +127,58 @@ def test_every_module_is_the_same_under_both_names(folder: Path) -> None:
     assert run(folder, program(folder, NAMES)) == "No module named 'caffe.nothing'\n"
 
 
+@pytest.mark.parametrize("first", ["import caffe", "import caffe_lite as caffe"])
+def test_message_classes_need_no_import_of_their_own(folder: Path, first: str) -> None:
+    text = f"""
+        {first}
+        print(caffe.proto.caffe_pb2.Datum(label=3).label, caffe._caffe.BlobVec.__name__)
+    """
+    assert run(folder, "-m", "caffe_lite.as_caffe", program(folder, text)) == "3 BlobVec\n"
+
+
+THEIRS = """
+    import sys
+    sys.path.insert(0, "ssd/python")
+    import caffe
+    from caffe import model_libs
+    from caffe.model_libs import *
+    from caffe.more.deep import DEEP
+    from caffe.proto import fork_pb2
+    import caffe.more.deep
+
+    assert caffe.model_libs is model_libs is sys.modules["caffe.model_libs"]
+    assert model_libs.__name__ == model_libs.__spec__.name == "caffe.model_libs"
+    assert model_libs.net is caffe.Net and HERE == 5
+    assert caffe.more.deep.DEEP == DEEP == 6 and fork_pb2.FORK == 7
+    assert caffe.io.__name__ == "caffe_lite.io"
+    from caffe.bare.x import BARE
+    assert BARE == 8
+    try:
+        from caffe import nothing
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_a_module_of_another_caffe_is_looked_for_on_the_path(folder: Path) -> None:
+    """Its own __init__, which needs a compiled part, does not run, nor what this package has."""
+    (folder / "ssd/python/caffe/more").mkdir(parents=True)
+    (folder / "ssd/python/caffe/proto").mkdir()
+    (folder / "ssd/python/caffe/bare").mkdir()
+    for name, text in {
+        "__init__": "raise ImportError('no _caffe.so')",
+        "io": "raise ImportError('no skimage')",
+        "model_libs": "from caffe import Net as net\nHERE = 5",
+        "more/__init__": "",
+        "more/deep": "from caffe.model_libs import HERE\nDEEP = HERE + 1",
+        "proto/fork_pb2": "FORK = 7",
+        "bare/x": "BARE = 8",
+    }.items():
+        program(folder, text, f"ssd/python/caffe/{name}.py")
+    told = run(folder, "-m", "caffe_lite.as_caffe", program(folder, THEIRS))
+    assert told.startswith("cannot import name 'nothing' from 'caffe_lite'")
+
+
 def test_a_program_that_defines_its_layers(folder: Path) -> None:
     """pycaffe would import the program once more; here its own class is found."""
     name = program(folder, LAYER + USE)
@@ -151,6 +204,62 @@ def test_layers_that_a_net_would_import_need_leave(folder: Path) -> None:
     assert 'would import and run "program.TimesTen"' in refused
     allowed = run(folder, "-m", "caffe_lite.as_caffe", "--allow-python-layers", name)
     assert allowed == "arguments []\n"
+
+
+def test_a_layer_that_a_net_imports_has_caffe(folder: Path) -> None:
+    """Its program knows this package by its own name only."""
+    program(folder, LAYER)
+    program(folder, "raise ImportError('of another Caffe')", "caffe.py")
+    text = """
+        import caffe_lite
+        net = caffe_lite.Net("net.prototxt", caffe_lite.TEST, python_layers=True)
+        net.blobs["x"].data[...] = 2
+        print(net.forward()["two"].sum())
+    """
+    assert run(folder, program(folder, text, "main.py")) == "1200.0\n"
+
+
+def test_it_has_so_on_the_command_line(folder: Path) -> None:
+    program(folder, LAYER.replace("top[0].data[...] =", "print(self.phase); top[0].data[...] ="))
+    words = ["-m", "caffe_lite", "time", "-model", "net.prototxt", "-iterations", "1"]
+    refused = run(folder, *words, fails=True)
+    assert refused.splitlines()[-1].startswith("net.prototxt:5:")
+    allowed = run(folder, *words, "-allow-python-layers", "-phase", "TEST")
+    assert set(allowed.splitlines()) == {"TEST"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("print 'Python 2'", r"program.py:1: Missing parentheses .*; caffe_lite runs Python 3"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("TimesTen = 3", r'"program.TimesTen" is not a class derived from caffe_lite.Layer'),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(folder: Path, text: str, says: str) -> None:
+    program(folder, text)
+    words = ["-m", "caffe_lite", "summarize", "net.prototxt", "-allow-python-layers"]
+    (line,) = run(folder, *words, fails=True).splitlines()
+    assert re.match(r'net.prototxt:5:\d+: layer "one" \(Python\): ', line)
+    assert re.search(says, line)
+    assert "Traceback" not in line
+
+
+@pytest.mark.parametrize("where", ["setup", "forward", "library"])
+def test_what_a_layer_raises_is_one_line_on_the_command_line(folder: Path, where: str) -> None:
+    failing = "raise IndexError('too far')" if where != "library" else "np.zeros(3).reshape(2)"
+    head = (
+        "def setup(self, bottom, top):" if where == "setup" else "def forward(self, bottom, top):"
+    )
+    text = LAYER.replace(head, f"{head}\n        {failing}")
+    program(folder, f"import numpy as np\n{text}")
+    line = text.splitlines().index(f"        {failing}") + 2
+    words = ["-m", "caffe_lite", "time", "-model", "net.prototxt", "-allow-python-layers"]
+    told = run(folder, *words, fails=True).splitlines()[-1]
+    what = "IndexError: too far" if where != "library" else "ValueError: cannot reshape array"
+    name = "setup" if where == "setup" else "forward"
+    assert told.startswith(f"program.py:{line}: in {name}: {what}")
 
 
 def test_another_caffe_is_not_replaced_behind_its_users_back(folder: Path) -> None:

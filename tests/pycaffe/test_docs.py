@@ -30,4 +30,4 @@ def test_its_commands_run(tmp_path: Path) -> None:
         python, *arguments = shlex.split(command)
         assert python == "python"
         given = arguments[arguments.index("program.py") + 1 :]
-        assert run(tmp_path, *arguments) == f"1 {given}\n"
+        assert run(tmp_path, *arguments) == f"TEST {given}\n"

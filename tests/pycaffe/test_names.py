@@ -72,10 +72,22 @@ def test_every_public_name_is_typed_and_there() -> None:
     with open(source.origin, encoding="utf-8") as file:
         declared = re.findall(r"^    from [\w.]+ import (\w+) as \1$", file.read(), re.MULTILINE)
     assert sorted(declared) == sorted(set(caffe.__all__) - {"TEST", "TRAIN", "__version__"})
+    assert caffe._caffe is pycaffe
     assert caffe.TRAIN == caffe.proto.caffe_pb2.TRAIN
     assert caffe.TEST == caffe.proto.caffe_pb2.TEST
     with pytest.raises(AttributeError, match="no attribute 'Nets'"):
         _ = caffe.Nets  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="no attribute 'caffe_pb3'"):
+        _ = caffe.proto.caffe_pb3  # type: ignore[attr-defined]
+
+
+def test_parameters_are_lists_of_the_compiled_parts_type() -> None:
+    made = caffe.layers.InnerProduct(caffe.layers.Input(shape={"dim": [2, 3]}), num_output=4)
+    net = caffe.Net(made.to_proto(), caffe.TEST)
+    blobs = net.params["InnerProduct1"]
+    assert type(blobs) is type(net.layers[1].blobs) is caffe._caffe.BlobVec
+    assert [blob.shape for blob in blobs] == [(4, 3), (4,)]
+    assert caffe._caffe.BlobVec().add_blob(2, 5).shape == (2, 5)
 
 
 def test_vectors_are_lists() -> None:

@@ -13,6 +13,7 @@ from caffe_lite import layers as L  # noqa: N812
 from caffe_lite import net_spec
 from caffe_lite import params as P  # noqa: N812
 from caffe_lite.errors import CaffeError
+from caffe_lite.layers import registry
 from caffe_lite.proto import caffe_pb2, text
 
 
@@ -151,6 +152,46 @@ def test_tops_as_attributes_and_items() -> None:
     assert not hasattr(n, "missing")
 
 
+def test_it_is_read_like_a_dict() -> None:
+    n = spec()
+    names = list(spec().tops)
+    assert n.keys()[-1] == names[-1]
+    assert n.keys() == list(n) == names == [*names[:-2], "accuracy", "loss"]
+    assert n.values() == n.vals() == [n[name] for name in names]
+    assert n.items() == list(n.tops.items())
+    assert len(n) == len(names)
+    del n["accuracy"]
+    del n.loss
+    assert n.keys() == names[:-2]
+    with pytest.raises(AttributeError, match='nothing is named "loss"'):
+        del n.loss
+    with pytest.raises(KeyError):
+        del n["loss"]
+
+
+def test_a_layers_fields_can_be_updated() -> None:
+    n = caffe.NetSpec()
+    n.x = L.Input(shape={"dim": [1, 3, 9, 9]})
+    n.fc6 = L.Convolution(n.x, num_output=2, kernel_size=3)
+    n.relu = L.ReLU(n.fc6, in_place=True)
+    n.update("fc6", {"dilation": 4, "num_output": 5, "param": {"lr_mult": 0}})
+    layer = n.to_proto().layer[1]
+    assert list(layer.convolution_param.dilation) == [4]
+    assert (layer.convolution_param.num_output, layer.param[0].lr_mult) == (5, 0)
+    with pytest.raises(AttributeError, match='nothing is named "fc7"'):
+        n.update("fc7", {})
+
+
+def test_a_top_may_have_a_name_of_these() -> None:
+    n = caffe.NetSpec()
+    n.values = L.Input(shape={"dim": 1})
+    n.keys = L.ReLU(n.values)
+    assert n.to_proto().layer[1].bottom == ["values"]
+    del n.values
+    assert list(n) == ["keys"]
+    assert len(n.values()) == 1
+
+
 def test_a_spec_can_be_copied() -> None:
     n = spec()
     assert copy.deepcopy(n).to_proto() == n.to_proto()
@@ -206,6 +247,8 @@ def test_an_unknown_field_is_an_attribute_error(fields: dict[str, Any], says: st
     [
         ({"num_output": "many"}, "\"num_output\" of ConvolutionParameter cannot be 'many'"),
         ({"num_output": [1, 2]}, "num_output"),
+        ({"num_output": 2.5}, '"num_output" of ConvolutionParameter cannot be 2.5'),
+        ({"num_output": float("inf")}, '"num_output" of ConvolutionParameter cannot be inf'),
         ({"weight_filler": 3}, '"weight_filler" is a FillerParameter: give it a dict'),
         ({"engine": "CUDA"}, 'is one of DEFAULT, CAFFE, .*not "CUDA"'),
     ],
@@ -213,6 +256,14 @@ def test_an_unknown_field_is_an_attribute_error(fields: dict[str, Any], says: st
 def test_a_value_that_does_not_fit_is_a_type_error(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(TypeError, match=says):
         L.Convolution(L.Input(), **fields).to_proto()
+
+
+def test_python_3_divides_to_floats() -> None:
+    made = L.Convolution(
+        L.Input(), pad=(5 - 1) / 2, num_output=np.float64(8), kernel_size=[3.0, 5]
+    )
+    param = made.to_proto().layer[1].convolution_param
+    assert (list(param.pad), param.num_output, list(param.kernel_size)) == ([2], 8, [3, 5])
 
 
 def test_fields_of_every_kind() -> None:
@@ -252,7 +303,27 @@ def test_types_and_their_fields() -> None:
     assert names["LRN"] == "lrn"
     assert names["Normalize"] == "norm"
     assert names["Transformation"] == "transform"
-    assert "SoftmaxWithLoss" not in names
+    assert names["Deconvolution"] == names["ConvolutionDepthwise"] == "convolution"
+    assert "Silence" not in names
+
+
+@pytest.mark.parametrize("kind", registry.layer_types())
+def test_every_type_finds_the_message_that_its_layer_reads(kind: str) -> None:
+    field = registry.layer_class(kind).config_field
+    if field is not None:
+        assert net_spec.param_name_dict()[kind] == field.removesuffix("_param")
+
+
+def test_fields_in_a_message_of_another_name() -> None:
+    x = L.Input(shape={"dim": [1, 4, 3, 5]})
+    made = L.Deconvolution(x, num_output=4, kernel_size=2, stride=3, name="up").to_proto()
+    assert made.layer[1].convolution_param.num_output == 4
+    assert list(made.layer[1].convolution_param.stride) == [3]
+    net = caffe.Net(made, caffe.TEST)
+    assert net.blobs["Deconvolution1"].shape == (1, 4, 8, 14)
+    given = {"num_output": 7, "kernel_size": 1}
+    made = L.Deconvolution(x, convolution_param=given).to_proto()  # as BVLC's programs must
+    assert made.layer[1].convolution_param.num_output == 7
 
 
 def test_a_python_layer() -> None:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from caffe_lite.kernels import compiling
 from caffe_lite.solver.signals import Action, SignalHandler
 
 
@@ -53,6 +54,21 @@ def test_a_second_ctrl_c_interrupts_where_the_first_stops():
             os.kill(os.getpid(), signal.SIGINT)
         assert handler.action() is Action.SNAPSHOT
         assert handler.action() is Action.NONE
+
+
+@pytest.mark.parametrize(
+    ("purpose", "says"),
+    [
+        (None, "after batch 3 of 9, with a snapshot;"),
+        ("", "after batch 3 of 9, which waits for kernels to be compiled, with"),
+        ('layer "ip1"', 'which waits for the kernels of layer "ip1" to be compiled, with'),
+    ],
+)
+def test_what_is_waited_for_is_told(monkeypatch, purpose, says):
+    monkeypatch.setattr(compiling, "present", lambda: purpose)
+    handler = SignalHandler(activity=lambda: "batch 3 of 9")
+    assert says in handler.answer(signal.SIGINT)
+    assert (says.partition(", with")[0]) in handler.answer(getattr(signal, "SIGHUP", 1))
 
 
 @pytest.mark.parametrize(

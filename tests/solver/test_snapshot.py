@@ -52,6 +52,27 @@ def test_a_state_written_in_parts_is_the_whole_one(tmp_path):
     assert (tmp_path / "s").read_bytes() == whole.SerializeToString(deterministic=True)
 
 
+@pytest.mark.parametrize("hdf5", [False, True])
+def test_a_state_is_found_in_the_other_format(tmp_path, caplog, hdf5):
+    weights = tmp_path / "s_iter_7.caffemodel"
+    weights.write_bytes(b"weights")
+    written = snapshot.state_file(str(tmp_path / "s"), 7, hdf5)
+    asked = snapshot.state_file(str(tmp_path / "s"), 7, not hdf5)
+    parts = snapshot.state_parts(7, str(weights), 2, HISTORY)
+    snapshot.write_state(written, parts, hdf5, str(weights), RUN)
+    saved = snapshot.read(asked, 1 << 20)
+    assert (saved.path, saved.state.iter) == (written, 7)
+    assert f"{asked} does not exist: {written} is used" in caplog.text
+    with pytest.raises(
+        SolverError, match=r"s_7.solverstate: no such file; did you mean .*/s_iter_7"
+    ):
+        snapshot.read(str(tmp_path / "s_7.solverstate"), 1 << 20)
+    with pytest.raises(SolverError, match=r"unlike.solverstate: no such file$"):
+        snapshot.read(str(tmp_path / "unlike.solverstate"), 1 << 20)
+    with pytest.raises(SolverError, match=r"a.solverstate: no such file$"):
+        snapshot.read(str(tmp_path / "nowhere" / "a.solverstate"), 1 << 20)
+
+
 def test_history_of_another_solver_is_refused():
     state = caffe_pb2.SolverState(iter=1)
     state.history.extend(files.array_to_blob(array) for array in HISTORY)

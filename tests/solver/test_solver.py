@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 
 import numpy as np
@@ -216,6 +217,18 @@ def test_average_loss(make, lines):
     losses = [(((s * X) @ w.T + b - T) ** 2).sum() / 8 for s in (1.0, 2.0, 3.0, 1.0, 2.0, 4.0)]
     expected = [*losses[:4], (losses[3] + losses[4]) / 2, (losses[4] + losses[5]) / 2]
     np.testing.assert_allclose(shown, expected, rtol=1e-5)
+    assert solver.smoothed_loss == pytest.approx(expected[-1])
+    assert math.isnan(make().smoothed_loss)
+
+
+def test_what_it_is_doing_is_told(make):
+    solver = make("test_iter: 2 test_interval: 1")
+    seen = []
+    solver.action = lambda: seen.append(solver.activity) or Action.NONE
+    solver.step(1)
+    assert seen == ["batch 1 of 2 of test net #0", "batch 2 of 2 of test net #0", "iteration 0"]
+    solver.snapshot()
+    assert solver.activity == "the snapshot"
 
 
 def test_multistep_says_when_it_steps(make, lines):
@@ -415,6 +428,30 @@ def test_weights_to_start_from(make, lines):
     assert "Finetuning from run_iter_1.caffemodel" in lines()
     with pytest.raises(WeightsError):
         make('weights: "run_iter_1.caffemodel,gone.caffemodel"')
+
+
+@pytest.mark.parametrize(
+    ("more", "untrained"),
+    [
+        ("", None),
+        ('layer { name: "x" type: "InnerProduct" bottom: "y" top: "z" PARAM }', "x"),
+        ('layer { name: "x" type: "Scale" bottom: "y" top: "z" PARAM }', "x"),
+        (
+            'layer { name: "x" type: "Scale" bottom: "y" top: "z" PARAM param { lr_mult: 0 }'
+            " scale_param { filler { value: 3 } } }",
+            None,
+        ),
+    ],
+)
+def test_layers_that_only_a_test_net_has_are_told_once(make, caplog, tmp_path, more, untrained):
+    field = "inner_product_param { num_output: 3 }" if "InnerProduct" in more else ""
+    text = NET + more.replace("PARAM", f"{field} include {{ phase: TEST }}")
+    (tmp_path / "other.prototxt").write_text(text)
+    solver = make('net: "other.prototxt" test_iter: 1 test_interval: 1 max_iter: 2')
+    solver.solve()
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    says = "test net (#0) has layers that the train net does not have (1), which stay untrained: x"
+    assert told == ([says] if untrained else [])
 
 
 def test_python_names(make):

@@ -27,7 +27,10 @@ LIBRARIES = {"opencv": "cv2", "torch": "torch"}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench",
+        description="Measure nets, layers and kernels, here and in other libraries.",
+    )
     add = parser.add_argument
     add("--rows", nargs="*", metavar="ROW", help="whole nets (default: all, if no part is given)")
     add("--list", action="store_true", help="print the names of the rows and exit")

@@ -218,7 +218,9 @@ def counted(trials: Sequence[Trial]) -> Iterator[str]:
 
 def main() -> int:
     """Draw, try, report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.mutation", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("-folders", nargs="+", choices=FOLDERS, default=list(FOLDERS))
     parser.add_argument("-count", type=int, default=100, help="how many mutants (100)")
     parser.add_argument("-seed", type=int, default=1, help="which mutants (1)")

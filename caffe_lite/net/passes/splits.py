@@ -50,6 +50,11 @@ def insert_splits(nodes: Sequence[Node], left_out: Sequence[tuple[Node, str]] = 
     return result
 
 
+def check_bottoms(nodes: Sequence[Node], left_out: Sequence[tuple[Node, str]] = ()) -> None:
+    """Raise NetError for a bottom that no layer before produces; see `insert_splits`."""
+    _count_readers(nodes, left_out)
+
+
 def split_name(blob: str, layer: str, index: int) -> str:
     """The name of the Split layer for top `index`, called `blob`, of `layer`."""
     return f"{blob}_{layer}_{index}_split"

@@ -1,0 +1,1 @@
+"""caffe_lite.dnn against OpenCV 4, one file for each of its modules."""
