@@ -20,15 +20,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
-from caffe_lite.proto import caffe_pb2
+from caffe_lite.proto import caffe_pb2, private_fields
 from caffe_lite.proto.fields import is_repeated
 from caffe_lite.proto.literals import nearest
 from caffe_lite.proto.schema import is_core
+from caffe_lite.proto.tree import value_text
 
 __all__ = [
     "FieldError",
@@ -223,10 +225,28 @@ class Function:
         for name, value in self.params.items():
             places = [layer] if name.endswith("param") else [*protos, layer]
             places = [proto for proto in places if name in proto.DESCRIPTOR.fields_by_name]
+            if not places and private_fields.is_registered(name):
+                _keep(layer, name, value)
+                continue
             if not places:
                 text = f'layer type {self.type_name} has no field "{name}"'
                 raise _unknown(text, name, [*protos, layer])
             assign_proto(places[0], name, value)
+
+
+def _keep(layer: caffe_pb2.LayerParameter, name: str, value: Any) -> None:
+    """Give a layer a field that a program has registered (`caffe_lite.register`)."""
+    cls = private_fields.message_class(name)
+    try:
+        if cls is None:
+            written = f": {value_text(value)}"
+        else:
+            message = cls()
+            _fill_message(message, name, value)
+            written = f" {{ {text_format.MessageToString(message, as_one_line=True)} }}"
+    except TypeError as error:
+        raise FieldError(f'"{name}" of {layer.type}: {error}') from None
+    layer.unknown_field.add(name=name, text=written)
 
 
 class _Writer:

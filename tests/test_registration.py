@@ -17,7 +17,7 @@ from caffe_lite.arguments import ArgumentError
 from caffe_lite.errors import CaffeError, LayerError, PrototxtError
 from caffe_lite.layers.declarations import Param
 from caffe_lite.proto import caffe_pb2, files, private_fields, text
-from caffe_lite.proto.tree import Tree
+from caffe_lite.proto.tree import Tree, Word
 from tests.net import source
 
 PROTO = """\
@@ -339,6 +339,31 @@ def test_the_commands_that_read_a_prototxt_have_the_flag(command):
     parser, _ = cli.parser_of(command)
     flags = {flag for action in parser._actions for flag in action.option_strings}
     assert ("--allow-unknown-fields" in flags) == (command in reads)
+
+
+@WAYS
+def test_a_net_written_in_python_has_the_message_too(way):
+    caffe.register("Gate", **way())(Gate)
+    spec = caffe.NetSpec()
+    spec.x = caffe.layers.Input(shape={"dim": [3, 4, 2]})
+    spec.y = caffe.layers.Gate(
+        spec.x,
+        gate_param={
+            "gain": np.float32(1.5),
+            "mode": Word("HARD"),
+            "size": [1, 2],
+            "slope_filler": {"type": "constant", "value": 2},
+        },
+    )
+    written = text.format(spec.to_proto())
+    net = caffe.Net(source(written), caffe.TEST)
+    assert net.layer_dict["y"].gain == 1.5
+    assert net.params["y"][0].data.tolist() == [2] * 4
+    assert net.layer_dict["y"].config.mode in ("HARD", 1)
+    with pytest.raises(CaffeError, match=r"gate_param"):
+        caffe.layers.Gate(spec.x, gate_param=object()).to_proto()
+    with pytest.raises(CaffeError, match='layer type Gate has no field "gain"'):
+        caffe.layers.Gate(spec.x, gain=2).to_proto()
 
 
 @WAYS

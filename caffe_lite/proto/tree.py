@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from caffe_lite.errors import LayerError
@@ -90,6 +91,27 @@ def child_of(tree: Tree, name: str, index: int) -> Tree:
         values.append(Tree(tree._path(name, len(values))))
     child: Tree = values[index]
     return child
+
+
+def value_text(value: Any) -> str:
+    """The prototxt of a plain value: a dict is a message, a list the values of a field.
+
+    A str is written in quotes, a `Word` without.  Raises TypeError for anything else.
+    """
+    if hasattr(value, "item") and getattr(value, "size", 0) == 1:
+        value = value.item()  # a number of NumPy's
+    if isinstance(value, Mapping):
+        fields = "".join(f"{name}: {value_text(each)} " for name, each in value.items())
+        return f"{{ {fields}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(value_text, value))}]"
+    if isinstance(value, Word):
+        return str(value)
+    if isinstance(value, (bool, str)):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (int, float)):
+        return repr(value)
+    raise TypeError(f"a field has numbers, texts, lists and dicts, not a {type(value).__name__}")
 
 
 class TreeReader(Tokens):

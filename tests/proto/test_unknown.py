@@ -9,7 +9,7 @@ import pytest
 
 from caffe_lite.errors import LayerError, PrototxtError
 from caffe_lite.proto import caffe_pb2, files, nodes, private_fields, text, unknown, upgrade
-from caffe_lite.proto.tree import NotSetError, Tree, Word
+from caffe_lite.proto.tree import NotSetError, Tree, Word, value_text
 
 PRIVATE = """\
 name: "n"
@@ -230,6 +230,20 @@ def test_a_field_that_is_repeated_is_a_list():
     assert [part.a for part in tree.part] == [1, 2]
     assert list(tree) == ["size", "one", "part"]
     assert len(tree) == 3
+
+
+def test_values_are_written_as_they_are_read():
+    values = {
+        "i": -3, "f": 2.5e-7, "n": math.inf, "on": True, "s": 'a"\\\n\u2028é', "w": Word("MAX"),
+        "t": [1, 2], "m": {"a": [{"b": 1}, {"b": "x"}]},
+    }  # fmt: skip
+    tree = tree_of(value_text(values)[1:-1])
+    for name in ("i", "f", "n", "on", "s"):
+        assert getattr(tree, name) == values[name]
+    assert (tree.w, type(tree.w), tree.t) == ("MAX", Word, [1, 2])
+    assert [each.b for each in tree.m.a] == [1, "x"]
+    with pytest.raises(TypeError, match="not a object"):
+        value_text({"a": object()})
 
 
 def test_a_name_of_any_kind_is_a_field():
