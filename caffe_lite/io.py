@@ -135,8 +135,14 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
     if color and pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if not color and pixels.shape[2] == 3:
-        pixels = (pixels @ _LUMA)[:, :, np.newaxis]
+        pixels = brightness(pixels)
     return pixels
+
+
+def brightness(pixels: Array) -> Array:
+    """RGB pixels (height, width, 3) float32 in grey, (height, width, 1), as scikit-image does."""
+    grey: Array = (pixels @ _LUMA)[:, :, np.newaxis]
+    return grey
 
 
 def _pixels(image: Any) -> Array:

@@ -159,11 +159,11 @@ def _grey(image: Any, kind: str) -> Array:
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))
     pixels = np.asarray(image.convert("RGB"))
-    return png.grey(pixels, png.file_gamma(image.info)) if kind == "PNG" else _mixed(pixels)
+    return png.grey(pixels, png.file_gamma(image.info)) if kind == "PNG" else mix(pixels)
 
 
-def _mixed(pixels: Array) -> Array:
-    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's 14-bit weights."""
+def mix(pixels: Array) -> Array:
+    """RGB pixels (H, W, 3) uint8 in grey (H, W), with OpenCV's 14-bit weights."""
     weighted = pixels.astype(np.int32) @ np.array([4899, 9617, 1868], np.int32)
     return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
 
