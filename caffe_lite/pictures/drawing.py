@@ -97,11 +97,9 @@ def draw_labels(
         )
     from PIL import Image
 
-    pixels = np.asarray(image)
-    shown = (labels != 0) & (labels != VOID)
-    colors = palette()[labels % 256]
-    mixed = pixels + (colors - pixels.astype(np.float32)) * np.float32(opacity)
-    return Image.fromarray(np.where(shown[..., np.newaxis], mixed + 0.5, pixels).astype(np.uint8))
+    shown = Image.fromarray(((labels != 0) & (labels != VOID)).astype(np.uint8) * np.uint8(255))
+    colors = label_image((labels & 255).astype(np.uint8)).convert("RGB")
+    return Image.composite(Image.blend(image, colors, opacity), image, shown)
 
 
 def label_image(labels: Array) -> Image.Image:
@@ -113,7 +111,7 @@ def label_image(labels: Array) -> Image.Image:
 
     image = Image.fromarray(labels)
     if labels.dtype == np.uint8:
-        image.putpalette(palette().astype(np.uint8).tobytes())
+        image.putpalette(palette().tobytes())
     return image
 
 
@@ -124,9 +122,9 @@ def palette() -> Array:
     those of green; 2 and 5 those of blue.
     """
     labels = np.arange(256)
-    colors = np.zeros((256, 3), np.int64)
+    colors = np.zeros((256, 3), np.uint8)
     for bit in range(8):
-        colors[:, bit % 3] |= ((labels >> bit) & 1) << (7 - bit // 3)
+        colors[:, bit % 3] |= (((labels >> bit) & 1) << (7 - bit // 3)).astype(np.uint8)
     return colors
 
 

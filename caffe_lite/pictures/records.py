@@ -63,7 +63,7 @@ class Records:
         for result, rows in self._pictures:
             name = one_line(result.picture.name)
             for row in rows or [("-",) * len(self.columns)]:
-                shown.append([name, *map(_shown, row)])
+                shown.append([name, *map(_shown, self.columns, row)])
                 name = ""
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         return [
@@ -102,7 +102,8 @@ def _plain(value: Any) -> Any:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _shown(value: Any) -> str:
+def _shown(column: str, value: Any) -> str:
+    """Pixels to a tenth, scores and shares to four digits."""
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) <= 1 else f"{value:.1f}"
+        return f"{value:.1f}" if column in DETECTIONS[3:] else f"{value:.4f}"
     return one_line(str(value))

@@ -65,7 +65,9 @@ def files(source: str | os.PathLike[str]) -> list[Picture]:
     path = arguments.path(source, "a picture")
     if os.path.isdir(path):
         names = sorted(
-            each for each in os.listdir(path) if each.lower().endswith(SUFFIXES) and each[0] != "."
+            each.name
+            for each in os.scandir(path)
+            if each.name.lower().endswith(SUFFIXES) and each.name[0] != "." and not each.is_dir()
         )
         if not names:
             raise DataError(f'the folder "{path}" has no pictures ({", ".join(SUFFIXES)})')
@@ -126,8 +128,8 @@ def read(picture: Picture, color: bool, order: str = "RGB") -> Array:
     """The pixels of a picture, (3 or 1, height, width), colours in the order blue, green, red.
 
     uint8, or float32 from 0 to 1 for an array of floats.  `order` is that of the colours in
-    arrays.  Files are turned upright as their EXIF says.  Greys are mixed as OpenCV mixes those of
-    uint8, and as ``caffe_lite.io`` mixes those of floats.
+    arrays.  Files are turned upright as their EXIF says.  Colours become grey as in OpenCV's
+    decoders if they are uint8, and as in ``caffe_lite.io`` if they are floats.
     """
     pixels = picture.pixels
     if pixels is None:

@@ -63,15 +63,14 @@ def fitted(values: Any, shape: Shape, name: str) -> Array:
 def shape_of(array: Array, shape: Shape) -> Shape:
     """The shape that a blob of `shape` needs to take a fitted array.
 
-    Its own if NumPy spreads the array over the same batch, as in pycaffe.
+    Its own if NumPy spreads one channel over all, as in pycaffe.
     """
     return shape if _spreads(array, shape) else array.shape
 
 
 def _spreads(array: Array, shape: Shape) -> bool:
-    return array.shape[:1] == shape[:1] and all(
-        size in (1, wanted) for size, wanted in zip(array.shape, shape, strict=True)
-    )
+    """Whether an array differs from a blob's shape in its one channel only."""
+    return len(shape) > 1 and array.shape == (shape[0], 1, *shape[2:])
 
 
 def _described(shape: Shape) -> str:
