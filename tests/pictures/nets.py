@@ -76,11 +76,17 @@ def sees() -> list[npt.NDArray[Any]]:
     return [SEES.reshape(3, 3, 1, 1), NOTHING]
 
 
-def detector(folder: Path, size: tuple[int, int] = (20, 30)) -> Nets:
-    """Finds red cells, class 1, and blue ones, class 2."""
-    text = INPUT % ("detector", 1, 3, *size) + DETECTOR + DETECTION_OUTPUT
+def detector(folder: Path, classes: int = 3, mean: tuple[int, int, int] = (0, 0, 0)) -> Nets:
+    """Finds red cells, class 1, and blue ones, class 2, in pictures less a mean."""
+    text = INPUT % ("detector", 1, 3, 20, 30) + DETECTOR + DETECTION_OUTPUT
+    for field in "num_output: 3", "dim: -1 dim: 3", "num_classes: 3":
+        assert field in text
+        text = text.replace(field, f"{field[:-1]}{classes}")
+    weight, bias = sees()
+    bias = bias + SEES @ np.array(mean, np.float32)
     still = [np.zeros((4, 3, 1, 1), np.float32), np.zeros(4, np.float32)]
-    return write(folder, "detector", text, score=sees(), shift=still)
+    score = [weight[:classes], bias[:classes]]
+    return write(folder, "detector", text, score=score, shift=still)
 
 
 def segmenter(folder: Path) -> Nets:
@@ -90,10 +96,15 @@ def segmenter(folder: Path) -> Nets:
 
 def classifier(folder: Path, channels: int = 3) -> tuple[Nets, npt.NDArray[Any]]:
     """Six classes of an input of 4 x 5 pixels, and its weights (6, channels * 20)."""
-    weight = np.random.default_rng(1).normal(0, 0.01, (6, channels * 20)).astype(np.float32)
+    weight = classifier_weight(channels)
     bias = np.zeros(6, np.float32)
     text = INPUT % ("classifier", 2, channels, 4, 5) + CLASSIFIER
     return write(folder, "classifier", text, ip=[weight, bias]), weight
+
+
+def classifier_weight(channels: int = 3) -> npt.NDArray[Any]:
+    """The classifier's weights, (6, channels * 20)."""
+    return np.random.default_rng(1).normal(0, 0.01, (6, channels * 20)).astype(np.float32)
 
 
 def picture(height: int, width: int, *spots: tuple[int, int, int, int, Any]) -> npt.NDArray[Any]:

@@ -1,0 +1,28 @@
+"""How unfit for work pictures are: Yahoo's open_nsfw, a ResNet with one output of two scores.
+
+    python examples/nsfw.py DEPLOY WEIGHTS PICTURE [PICTURE ...]
+
+The net's files are deploy.prototxt and resnet_50_1by2_nsfw.caffemodel, in nsfw_model of
+yahoo/open_nsfw on GitHub; the Python package nsfw (0.3.2) has them, too.  As its authors do, this
+resizes to 256 x 256, takes the centre and subtracts ImageNet's mean.  Scores below 0.2 are said to
+be safe, those above 0.8 not.  The same in one command::
+
+    caffe-lite classify -model DEPLOY -weights WEIGHTS -mean 104,117,123 -resize 256,256 PICTURE
+
+Output::
+
+    0.017  data/astronaut.png
+    0.000  data/chelsea.png
+"""
+
+from __future__ import annotations
+
+import sys
+
+import caffe_lite as caffe
+
+deploy, weights, *pictures = sys.argv[1:]
+
+model = caffe.load(deploy, weights, mean=(104, 117, 123), resize=(256, 256))
+for picture, outputs in zip(pictures, model(pictures), strict=True):
+    print(f"{outputs['prob'][1]:.3f}  {picture}")
