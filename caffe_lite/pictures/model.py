@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,8 @@ ALONE = ("YoloDetectionOutput", "Yolov3DetectionOutput", "Proposal")
 """Types that mix the items of a batch, or take one only."""
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True)
+class Result:
     """What a net computes of one picture."""
 
     picture: Picture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ Mean = float | Sequence[float] | Array | str | os.PathLike[str] | None
 Scale = float | Sequence[float]
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     """Where a net's input lies in its picture, so that what the net finds can be shown there."""
 
     picture: Size

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from caffe_lite.errors import one_line
 from caffe_lite.pictures.answers import ClassScore, Detection, name_of
 from caffe_lite.pictures.model import Result
+from caffe_lite.pictures.preprocessing import Size
 
 Array = npt.NDArray[Any]
 Row = tuple[Any, ...]
@@ -30,22 +31,18 @@ class Records:
     def __init__(self, kind: str, columns: Sequence[str]) -> None:
         self.kind = kind
         self.columns = tuple(columns)
-        self._pictures: list[tuple[Result, list[Row]]] = []
+        self._pictures: list[tuple[str, Size, list[Row]]] = []
 
     def add(self, result: Result, rows: Sequence[Row]) -> None:
         """Take the rows of the next picture; its pixels and outputs are not kept."""
-        light = result._replace(outputs={}, picture=result.picture._replace(pixels=None))
-        self._pictures.append((light, list(rows)))
+        self._pictures.append((result.picture.name, result.frame.picture, list(rows)))
 
     def to_json(self) -> str:
         """A list with an object for each picture; what is not finite is null."""
         found = []
-        for result, rows in self._pictures:
-            height, width = result.frame.picture
+        for name, (height, width), rows in self._pictures:
             items = [dict(zip(self.columns, map(_plain, row), strict=True)) for row in rows]
-            found.append(
-                {"image": result.picture.name, "height": height, "width": width, self.kind: items}
-            )
+            found.append({"image": name, "height": height, "width": width, self.kind: items})
         return json.dumps(found, indent=1) + "\n"
 
     def to_csv(self) -> str:
@@ -53,15 +50,15 @@ class Records:
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow(["image", *self.columns])
-        for result, rows in self._pictures:
-            lines.writerows([result.picture.name, *map(_plain, row)] for row in rows)
+        for name, _, rows in self._pictures:
+            lines.writerows([name, *map(_plain, row)] for row in rows)
         return text.getvalue()
 
     def to_lines(self) -> list[str]:
         """A table for people; a picture without rows has a line of its own."""
         shown: list[list[str]] = [["image", *self.columns]]
-        for result, rows in self._pictures:
-            name = one_line(result.picture.name)
+        for path, _, rows in self._pictures:
+            name = one_line(path)
             for row in rows or [("-",) * len(self.columns)]:
                 shown.append([name, *map(_shown, self.columns, row)])
                 name = ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,8 @@ SUFFIXES = (
 ORDERS = ("BGR", "RGB")
 
 
-class Picture(NamedTuple):
+@dataclass(frozen=True)
+class Picture:
     """One picture: a file's name, or pixels under a number."""
 
     name: str
