@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 USAGES = (
     pictures.USAGE,
     "DEPLOY WEIGHTS MEAN LABELS IMAGE [IMAGE ...]",
-    "-model_def NET -pretrained_model WEIGHTS [flags] INPUT OUTPUT",
+    "-model_def NET [flags] INPUT OUTPUT",
 )
 BEST = 5
 SCORING = {**preprocessing.DEFAULTS, "center_only": False, "images_dim": [256, 256], "ext": "jpg"}

@@ -26,7 +26,7 @@ from caffe_lite.cli.streams import say
 if TYPE_CHECKING:
     from caffe_lite.pictures.model import Result
 
-USAGES = (pictures.USAGE, "-model_def NET -pretrained_model WEIGHTS [flags] INPUT OUTPUT")
+USAGES = (pictures.USAGE, "-model_def NET [flags] INPUT OUTPUT")
 
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 MODES = ("list", "selective_search")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from caffe_lite.pictures.records import Records
     from caffe_lite.pictures.sources import Picture
 
-USAGE = "-model NET -weights WEIGHTS [flags] PICTURE [PICTURE ...]"
+USAGE = "-model NET -weights WEIGHTS [flags] PICTURE ..."
 
 STDOUT = "-"
 
