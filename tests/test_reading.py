@@ -20,6 +20,7 @@ from caffe_lite.data.db import open_db
 from caffe_lite.data.hdf5 import Hdf5Rows, read_datasets
 from caffe_lite.data.transformer import read_mean
 from caffe_lite.errors import CaffeError
+from caffe_lite.pictures.answers import read_lines
 from caffe_lite.proto import files
 from caffe_lite.training_log.parse import parse_log
 
@@ -50,6 +51,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "CIFAR": cifar.read_batch,
     "lmdb": lambda path: open_db(path, "lmdb"),
     "log": parse_log,
+    "labels": read_lines,
     "flags": lambda path: flags.expand_files([f"-flagfile={path}"]),
 }
 
