@@ -3,15 +3,18 @@
     python examples/nsfw.py DEPLOY WEIGHTS PICTURE [PICTURE ...]
 
 The net's files are deploy.prototxt and resnet_50_1by2_nsfw.caffemodel, in nsfw_model of
-yahoo/open_nsfw on GitHub; the Python package nsfw (0.3.2) has them, too.  As its authors do, this
-resizes to 256 x 256, takes the centre and subtracts ImageNet's mean.  Scores below 0.2 are said to
-be safe, those above 0.8 not.  The same in one command::
+yahoo/open_nsfw on GitHub; the Python package nsfw (0.3.2) has them, too.  Scores below 0.2 are said
+to be safe, those above 0.8 not.
+
+Its authors resize to 256 x 256 with Pillow, which smooths, then take the centre and subtract
+ImageNet's mean.  A model takes Pillow's images as it takes files.  This command resizes files
+itself, as OpenCV and Caffe do, without smoothing; its scores differ a little::
 
     caffe-lite classify -model DEPLOY -weights WEIGHTS -mean 104,117,123 -resize 256,256 PICTURE
 
 Output::
 
-    0.017  data/astronaut.png
+    0.031  data/astronaut.png
     0.000  data/chelsea.png
 """
 
@@ -19,10 +22,13 @@ from __future__ import annotations
 
 import sys
 
+from PIL import Image
+
 import caffe_lite as caffe
 
 deploy, weights, *pictures = sys.argv[1:]
 
 model = caffe.load(deploy, weights, mean=(104, 117, 123), resize=(256, 256))
-for picture, outputs in zip(pictures, model(pictures), strict=True):
-    print(f"{outputs['prob'][1]:.3f}  {picture}")
+for picture in pictures:
+    image = Image.open(picture).convert("RGB").resize((256, 256), Image.Resampling.BILINEAR)
+    print(f"{model(image)['prob'][1]:.3f}  {picture}")
