@@ -89,10 +89,7 @@ def _is_pil(value: object) -> bool:
 def _in_memory(value: Any, what: str, name: str = "0") -> Picture:
     """A picture of pixels that a program has: (H, W, 1 or 3)."""
     if _is_pil(value):
-        grey = value.mode in ("1", "L", "LA")
-        return Picture(name, np.asarray(value.convert("L" if grey else "RGB")).reshape(
-            value.height, value.width, -1
-        ))  # fmt: skip
+        return Picture(name, _pil_pixels(value, what))
     pixels = arguments.numbers(value, what)
     if pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
@@ -106,6 +103,18 @@ def _in_memory(value: Any, what: str, name: str = "0") -> Picture:
     if pixels.dtype != np.uint8:
         pixels = _from_zero_to_one(pixels, what)
     return Picture(name, pixels[:, :, :3] if pixels.shape[2] == 4 else pixels)
+
+
+def _pil_pixels(image: Any, what: str) -> Array:
+    """The pixels of a PIL image, upright: (H, W, 1 or 3) uint8."""
+    from PIL import ImageOps
+
+    if image.mode.startswith(("I", "F")):
+        raise io.ArrayError(f"{what} has mode {image.mode}, more than 8 bits; convert it")
+    image = ImageOps.exif_transpose(image)
+    grey = image.mode in ("1", "L", "LA")
+    pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    return pixels[:, :, np.newaxis] if grey else pixels
 
 
 def _from_zero_to_one(pixels: Array, what: str) -> Array:

@@ -82,6 +82,8 @@ def test_grey_pictures_and_nets(tmp_path: Path, file: str) -> None:
     wanted = io.load_image(file, color=False)[:, :, 0] * np.float32(255)
     np.testing.assert_allclose(prepared(floats, (1, 1, 31, 23))[0], wanted, rtol=1e-6)
     plane = PIXELS[:, :, 0]
+    for image in Image.fromarray(plane), Image.fromarray(plane).convert("LA"):
+        np.testing.assert_array_equal(prepared(image, (1, 1, 31, 23))[0], plane)
     three = prepared(plane, (1, 3, 31, 23), mean=(1, 2, 3))
     for channel in range(3):
         np.testing.assert_array_equal(three[channel], plane - np.float32(channel + 1))
@@ -98,6 +100,8 @@ def test_the_orientation_of_a_photograph(tmp_path: Path) -> None:
     got = prepared(path, (1, 3, 23, 31))
     assert np.abs(got - image.transpose(2, 0, 1)).max() <= 2  # two decoders of JPEG
     assert sources.show(Picture(path)).shape == (23, 31, 3)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(prepared(opened, (1, 3, 23, 31)), got)
 
 
 def test_the_shorter_side() -> None:
@@ -187,6 +191,7 @@ def test_refusals(settings: dict[str, Any], says: str) -> None:
         (np.full((9, 9, 3), 200.0), "has floats from 200 to 200; floats go from 0 to 1"),
         (np.full((9, 9, 3), np.nan), "has floats from nan"),
         (object(), "must be an array of numbers"),
+        (Image.new("I;16", (9, 9)), "has mode I;16, more than 8 bits; convert it"),
     ],
 )
 def test_arrays_that_are_no_pictures(array: Any, says: str) -> None:
