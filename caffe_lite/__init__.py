@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from caffe_lite import io as io
     from caffe_lite import layers as layers
     from caffe_lite import net_spec as net_spec
+    from caffe_lite import pictures as pictures
     from caffe_lite import proto as proto
     from caffe_lite import pycaffe as _caffe  # noqa: F401
     from caffe_lite import pycaffe as pycaffe
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from caffe_lite.net_spec import NetSpec as NetSpec
     from caffe_lite.net_spec import params as params
     from caffe_lite.net_spec import to_proto as to_proto
+    from caffe_lite.pictures.model import Model as Model
+    from caffe_lite.pictures.model import load as load
     from caffe_lite.pycaffe.nccl import NCCL as NCCL
     from caffe_lite.pycaffe.nccl import has_nccl as has_nccl
     from caffe_lite.pycaffe.nccl import set_multiprocess as set_multiprocess
@@ -73,6 +76,7 @@ _HOME = {
     "Classifier": "classifier",
     "Detector": "detector",
     "Layer": "layers.base",
+    "Model": "pictures.model",
     "NCCL": "pycaffe.nccl",
     "NesterovSolver": "solver.solver",
     "Net": "net.net",
@@ -96,9 +100,11 @@ _HOME = {
     "io": "",
     "layer_type_list": "layers",
     "layers": "",
+    "load": "pictures.model",
     "log": "glog",
     "net_spec": "",
     "params": "net_spec",
+    "pictures": "",
     "proto": "",
     "pycaffe": "",
     "register_python_layer": "layers.python",

@@ -34,10 +34,14 @@ EXAMPLES = [
     "examples/brewing_a_net.py",
     "examples/classification.py",
     "examples/digits.py",
+    "examples/face_detector.py",
     "examples/feature_extraction.py",
     "examples/filters.py",
     "examples/fine_tuning.py",
+    "examples/mtcnn.py",
     "examples/net_surgery.py",
+    "examples/nsfw.py",
+    "examples/segmentation.py",
     "examples/siamese.py",
 ]
 PAGES = [

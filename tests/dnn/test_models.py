@@ -103,7 +103,10 @@ def test_without_weights() -> None:
     ("call", "why"),
     [
         (lambda: dnn.readNetFromCaffe("none.prototxt"), "none.prototxt: no such file"),
-        (lambda: dnn.readNetFromCaffe("net.caffemodel", "net.prototxt"), "where a prototxt is expected"),
+        (
+            lambda: dnn.readNetFromCaffe("net.caffemodel", "net.prototxt"),
+            "where a prototxt is expected",
+        ),
         (lambda: dnn.readNetFromCaffe(TEXT, b"garbage"), "<caffeModel>: expected a caffemodel"),
         (lambda: dnn.readNetFromCaffe(b"layer {"), "<prototxt>:1:"),
         (lambda: dnn.readNetFromCaffe(b""), "<prototxt>: is empty"),
