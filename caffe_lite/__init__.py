@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from caffe_lite import io as io
     from caffe_lite import layers as layers
     from caffe_lite import net_spec as net_spec
+    from caffe_lite import pictures as pictures
     from caffe_lite import proto as proto
     from caffe_lite import pycaffe as _caffe  # noqa: F401
     from caffe_lite import pycaffe as pycaffe
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from caffe_lite.net_spec import NetSpec as NetSpec
     from caffe_lite.net_spec import params as params
     from caffe_lite.net_spec import to_proto as to_proto
+    from caffe_lite.pictures.model import Model as Model
+    from caffe_lite.pictures.model import load as load
     from caffe_lite.proto.private_fields import allow_unknown_fields as allow_unknown_fields
     from caffe_lite.pycaffe.nccl import NCCL as NCCL
     from caffe_lite.pycaffe.nccl import has_nccl as has_nccl
@@ -77,6 +80,7 @@ _HOME = {
     "Classifier": "classifier",
     "Detector": "detector",
     "Layer": "layers.base",
+    "Model": "pictures.model",
     "NCCL": "pycaffe.nccl",
     "NesterovSolver": "solver.solver",
     "Net": "net.net",
@@ -101,10 +105,12 @@ _HOME = {
     "io": "",
     "layer_type_list": "layers",
     "layers": "",
+    "load": "pictures.model",
     "log": "glog",
     "merge_bn": "folding",
     "net_spec": "",
     "params": "net_spec",
+    "pictures": "",
     "proto": "",
     "pycaffe": "",
     "register": "registration",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -118,16 +118,20 @@ def datum_to_array(datum: caffe_pb2.Datum) -> Array:
 # -- images --------------------------------------------------------------------------------------
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
+def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) -> Array:
     """An image file as an array (height, width, 3) of float32 from 0 to 1, in RGB.
 
-    With `color` false it is (height, width, 1), its brightness 0.2125 R + 0.7154 G + 0.0721 B.  A
-    grey file is repeated three times for `color`; transparency is dropped; 16 bits keep their
-    depth.  Raises DataError for a file that is missing or no image, OutOfMemory for one beyond the
-    memory limit.
+    `filename` may also be a file that is open for reading, such as an ``io.BytesIO``.  With
+    `color` false the array is (height, width, 1), its brightness 0.2125 R + 0.7154 G + 0.0721 B.
+    A grey file is repeated three times for `color`; transparency is dropped; 16 bits keep their
+    depth.  Raises DataError for a file that is missing or no image, OutOfMemory for
+    one beyond the memory limit.
     """
-    name = arguments.path(filename, "the image")
-    encoded = images.read_bytes(name)
+    if hasattr(filename, "read"):
+        name, encoded = str(getattr(filename, "name", "in memory")), images.read_open(filename)
+    else:
+        name = arguments.path(filename, "the image")
+        encoded = images.read_bytes(name)
     try:
         with images.opened(encoded) as image:
             pixels = _pixels(image)
@@ -136,8 +140,14 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
     if color and pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     if not color and pixels.shape[2] == 3:
-        pixels = (pixels @ _LUMA)[:, :, np.newaxis]
+        pixels = brightness(pixels)
     return pixels
+
+
+def brightness(pixels: Array) -> Array:
+    """RGB pixels (height, width, 3) float32 in grey, (height, width, 1), as scikit-image does."""
+    grey: Array = (pixels @ _LUMA)[:, :, np.newaxis]
+    return grey
 
 
 def _pixels(image: Any) -> Array:

@@ -34,11 +34,15 @@ EXAMPLES = [
     "examples/brewing_a_net.py",
     "examples/classification.py",
     "examples/digits.py",
+    "examples/face_detector.py",
     "examples/feature_extraction.py",
     "examples/filters.py",
     "examples/fine_tuning.py",
+    "examples/mtcnn.py",
     "examples/net_surgery.py",
+    "examples/nsfw.py",
     "examples/private_layer.py",
+    "examples/segmentation.py",
     "examples/siamese.py",
 ]
 PAGES = [

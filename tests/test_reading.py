@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from caffe_lite import io, reading
-from caffe_lite.cli import UsageError, flags, preprocessing
+from caffe_lite.cli import UsageError, flags
 from caffe_lite.cli.detect import read_windows as read_csv
-from caffe_lite.data import cifar, detections, images, mnist, windows
+from caffe_lite.data import cifar, detections, images, mnist, npy, windows
 from caffe_lite.data.db import open_db
 from caffe_lite.data.hdf5 import Hdf5Rows, read_datasets
 from caffe_lite.data.transformer import read_mean
 from caffe_lite.errors import CaffeError
+from caffe_lite.pictures.answers import read_lines
 from caffe_lite.proto import files
 from caffe_lite.training_log.parse import parse_log
 
@@ -37,7 +38,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "caffemodel": files.read_weights,
     "solverstate": files.read_state,
     "binaryproto": read_mean,
-    "npy": preprocessing.read_array,
+    "npy": npy.read_array,
     "image": images.read,
     "image of pycaffe": io.load_image,
     "image list": images.read_list,
@@ -50,6 +51,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "CIFAR": cifar.read_batch,
     "lmdb": lambda path: open_db(path, "lmdb"),
     "log": parse_log,
+    "labels": read_lines,
     "flags": lambda path: flags.expand_files([f"-flagfile={path}"]),
 }
 

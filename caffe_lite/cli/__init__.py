@@ -39,8 +39,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "plot_training_log": "plot the loss, accuracy or learning rate in logs",
     },
     "use a trained net": {
-        "classify": "classify images, or save the scores of many images",
-        "detect": "score windows of images, as in R-CNN",
+        "classify": "classify pictures, or save all their scores",
+        "detect": "draw boxes around what is found, or score windows",
+        "segment": "name and colour the class of each pixel",
         "extract_features": "save blobs of a net for each image",
         "merge_bn": "fold normalisations into the weights",
     },

@@ -1,12 +1,15 @@
-"""Classify images, or save the scores of many images.
+"""Classify pictures, or save the scores of many images.
 
-The first form prints the five best classes of each IMAGE.  The image is resized to the net's input
-and the mean of each channel is subtracted.  LABELS has one class per line.
+The first form prints the best classes of each PICTURE: a file, a folder, or a pattern in quotes.
 
-The second form writes the scores of all classes to an .npy file, one row for each image.  INPUT is
-an image, a folder, or an .npy file of images (N, height, width, channels) with values from 0 to 1.
-Each image is resized to -images_dim, and the scores of ten crops are averaged.  This form requires
--model_def and -pretrained_model.
+The second form is that of Caffe's classification: it prints the five best classes of each IMAGE.
+The image is resized to the net's input and the mean of each channel is subtracted.  LABELS has one
+class per line.
+
+The third form is pycaffe's classify.py, and takes the flags from -model_def on.  It writes the
+scores of all classes to an .npy file, one row for each image.  INPUT is an image, a folder, or an
+.npy file of images (N, height, width, channels) with values from 0 to 1.  Each image is resized to
+-images_dim, and the scores of ten crops are averaged.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffe_lite.cli import UsageError, flags, preprocessing
+from caffe_lite.cli import UsageError, flags, pictures, preprocessing
 from caffe_lite.cli.progress import watch
 from caffe_lite.cli.streams import say
 
@@ -25,18 +28,34 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from caffe_lite.net.net import Net
+    from caffe_lite.pictures.model import Result
 
     Array = npt.NDArray[Any]
 
-USAGES = ("DEPLOY WEIGHTS MEAN LABELS IMAGE [IMAGE ...]", "[flags] INPUT OUTPUT")
+USAGES = (
+    pictures.USAGE,
+    "DEPLOY WEIGHTS MEAN LABELS IMAGE [IMAGE ...]",
+    "-model_def NET [flags] INPUT OUTPUT",
+)
 BEST = 5
+SCORING = {**preprocessing.DEFAULTS, "center_only": False, "images_dim": [256, 256], "ext": "jpg"}
+CLASSES = dict.fromkeys((*pictures.NAMES, "top", "blob"))
+"""The flags of one form only, with their defaults."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of Caffe's classification, or those of pycaffe's classify.py."""
+    """Add the arguments of a model of pictures, and those of pycaffe's classify.py."""
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="see the two forms of the usage above"
+        "files", metavar="FILE", nargs="+", help="see the three forms of the usage above"
     )
+    pictures.add_arguments(parser)
+    flags.add(
+        parser,
+        "top",
+        f"how many classes to name, the best first (default: {BEST})",
+        type=flags.positive,
+    )
+    flags.add(parser, "blob", "the output with the scores, of a net that has several")
     preprocessing.add_arguments(parser)
     flags.add_switch(parser, "center_only", "score the central crop only, not ten crops")
     flags.add(
@@ -44,14 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images_dim",
         "height and width to resize images to (default: 256,256)",
         type=flags.sizes,
-        default=[256, 256],
+        default=SCORING["images_dim"],
         metavar="H,W",
     )
     flags.add(
         parser,
         "ext",
         "the suffix of the images to read in a folder (default: jpg)",
-        default="jpg",
+        default=SCORING["ext"],
         metavar="SUFFIX",
     )
     flags.add_memory_limit(parser)
@@ -61,6 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print classes or write scores, depending on the number of files."""
+    if args.model:
+        pictures.refuse(args, SCORING, "belongs to the form with -model_def")
+        _classify(args)
+        return 0
+    pictures.refuse(args, CLASSES, "belongs to the form with -model")
     if len(args.files) >= 5:
         deploy, weights, mean, labels, *images = args.files
         _print_classes(deploy, weights, mean, labels, images, args.strict)
@@ -72,7 +96,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-# -- the best classes --------------------------------------------------------------------------
+def _classify(args: argparse.Namespace) -> None:
+    """Print or write the best classes of each picture."""
+    with pictures.load(args) as model:
+        from caffe_lite.pictures import records
+
+        classify = model.classifier(args.labels, args.top or BEST, args.blob)
+        found = pictures.pictures_of(args.files)
+        table = records.Records("classes", records.CLASSES)
+
+        def rows(result: Result) -> list[tuple[Any, ...]]:
+            return records.class_rows(classify(result))
+
+        pictures.answer(args, model, found, table, rows)
+
+
+# -- as Caffe's classification -----------------------------------------------------------------
 
 
 def _print_classes(
@@ -80,12 +119,13 @@ def _print_classes(
 ) -> None:
     """Print the best classes of each image, in the form of Caffe's classification."""
     from caffe_lite.net.net import Net
+    from caffe_lite.pictures.answers import read_lines
     from caffe_lite.proto import caffe_pb2
 
     with Net(deploy, caffe_pb2.TEST, weights=weights, strict=strict) as net:
         channels = _check_input(net)
         means = _channel_means(mean_file, channels)
-        names = _labels(labels)
+        names = read_lines(labels)
         for image in images:
             scores = _scores(net, image, means)
             if len(names) != len(scores):
@@ -117,20 +157,13 @@ def _check_input(net: Net) -> int:
 
 def _channel_means(path: str, channels: int) -> Array:
     """The mean of each channel, (channels, 1, 1)."""
-    mean = preprocessing.read_mean(path)
+    from caffe_lite.data.mean import read_mean
+
+    mean = read_mean(path)
     if len(mean) != channels:
         raise _error(f'the mean "{path}" has {len(mean)} channels, but the net has {channels}')
     means: Array = mean.reshape(channels, -1).mean(axis=1, dtype="float64")
     return means.reshape(channels, 1, 1)
-
-
-def _labels(path: str) -> list[str]:
-    from caffe_lite import reading
-
-    try:
-        return reading.read_text(path, "replace").splitlines()
-    except OSError as error:
-        raise _error(f'cannot read the labels "{path}": {error.strerror}') from None
 
 
 def _scores(net: Net, path: str, means: Array) -> Array:
@@ -144,7 +177,7 @@ def _scores(net: Net, path: str, means: Array) -> Array:
     return scores
 
 
-# -- all scores --------------------------------------------------------------------------------
+# -- as pycaffe's classify.py ------------------------------------------------------------------
 
 
 def _write_scores(args: argparse.Namespace, source: str, target: str) -> None:
@@ -173,10 +206,11 @@ def _write_scores(args: argparse.Namespace, source: str, target: str) -> None:
 
 def _inputs(source: str, suffix: str) -> list[Array]:
     """The images (height, width, channels) in a file or folder, with values from 0 to 1."""
+    from caffe_lite.data import npy
     from caffe_lite.io import load_image
 
     if source.endswith(".npy"):
-        array = preprocessing.read_array(source)
+        array = npy.read_array(source)
         if array.ndim != 4 or not array.size:
             raise _error(
                 f'"{source}" must have the shape (N, height, width, channels), not {array.shape}'

@@ -1,9 +1,14 @@
-"""Score windows of images, as in R-CNN.
+"""Find things in pictures and draw boxes around them; or score windows of images, as in R-CNN.
 
-INPUT is a .csv file with the columns filename, ymin, xmin, ymax, xmax, one window per line; or,
-for -crop_mode selective_search, a .txt file of image names.  OUTPUT is a .csv file with the same
-columns and a column for each class, or an .h5 file with the datasets filename, window (N, 4) and
-prediction (N, classes).
+The first form is for nets that end in a DetectionOutput, as SSD's, or in one of YOLO's; and for
+those with an output of boxes and one of scores, which -boxes and -scores name.  It prints what is
+in each PICTURE: a file, a folder, or a pattern in quotes.  With -output it draws the boxes.
+
+The second form is pycaffe's detect.py, and takes the flags from -model_def on.  INPUT is a .csv
+file with the columns filename, ymin, xmin, ymax, xmax, one window per line; or, for -crop_mode
+selective_search, a .txt file of image names.  OUTPUT is a .csv file with the same columns and a
+column for each class, or an .h5 file with the datasets filename, window (N, 4) and prediction
+(N, classes).
 """
 
 from __future__ import annotations
@@ -13,21 +18,47 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from caffe_lite.cli import UsageError, flags, preprocessing
+from caffe_lite.cli import UsageError, flags, pictures, preprocessing
 from caffe_lite.cli.streams import say
+
+if TYPE_CHECKING:
+    from caffe_lite.pictures.model import Result
+
+USAGES = (pictures.USAGE, "-model_def NET [flags] INPUT OUTPUT")
 
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 MODES = ("list", "selective_search")
+CONTEXT = 16  # pixels
 
 Windows = list[tuple[str, list[list[float]]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of pycaffe's detect.py."""
-    parser.add_argument("input", metavar="INPUT", help="the .csv of windows, or .txt of images")
-    parser.add_argument("output", metavar="OUTPUT", help="the .csv or .h5 to write")
+    """Add the arguments of a model of pictures, and those of pycaffe's detect.py."""
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="see the two forms of the usage above"
+    )
+    pictures.add_arguments(parser)
+    flags.add(
+        parser,
+        "threshold",
+        "the least score of what is shown (default: 0.5)",
+        type=float,
+        metavar="X",
+    )
+    flags.add(parser, "output", "the folder to draw the pictures to", metavar="FOLDER")
+    flags.add(parser, "boxes", "the output with boxes, in fractions of the input", metavar="BLOB")
+    flags.add(parser, "scores", "the output with a score or one for each class", metavar="BLOB")
+    flags.add(
+        parser,
+        "nms",
+        "with -boxes: suppress boxes that overlap a better one by more (default: 0.45)",
+        type=float,
+        metavar="X",
+    )
+    flags.add_switch(parser, "pixels", "with -boxes: they are in pixels of the input")
     preprocessing.add_arguments(parser)
     flags.add(
         parser,
@@ -40,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "context_pad",
         "width in pixels of the context around each window in the net's input (default: 16)",
         type=flags.size,
-        default=16,
+        default=CONTEXT,
     )
     flags.add_memory_limit(parser)
     flags.add_unknown_fields(parser)
@@ -48,24 +79,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Find things in pictures, or score windows."""
+    if args.model:
+        pictures.refuse(args, WINDOWS, "belongs to the form with -model_def")
+        return _find(args)
+    pictures.refuse(args, FINDING, "belongs to the form with -model")
+    if len(args.files) != 2:
+        raise UsageError(f"{len(args.files)} files; with -model_def they are 2, INPUT and OUTPUT")
+    return _score(args, *args.files)
+
+
+FINDING = dict.fromkeys((*pictures.NAMES, "threshold", "output", "boxes", "scores", "nms"))
+FINDING |= {"pixels": False}
+WINDOWS = {**preprocessing.DEFAULTS, "crop_mode": None, "context_pad": CONTEXT}
+"""The flags of one form only, with their defaults."""
+
+
+def _find(args: argparse.Namespace) -> int:
+    """Print what is in the pictures, and draw it."""
+    if not (args.boxes and args.scores) and (args.boxes or args.scores or args.nms or args.pixels):
+        raise UsageError("-boxes and -scores must be given together, -nms and -pixels with them")
+    with pictures.load(args) as model:
+        from caffe_lite.pictures import drawing, records
+
+        given = {name: getattr(args, name) for name in ("threshold", "boxes", "scores", "nms")}
+        settings = {name: value for name, value in given.items() if value is not None}
+        detect = model.detector(args.labels, pixels=args.pixels, **settings)
+        found = pictures.pictures_of(args.files)
+        targets = iter(drawing.targets(found, args.output) if args.output else ())
+
+        def rows(result: Result) -> list[tuple[Any, ...]]:
+            detections = detect(result)
+            if args.output:
+                drawing.make_folder(args.output)
+                drawn = drawing.draw_detections(result.picture.name, detections)
+                drawing.save(drawn, next(targets))
+            return records.detection_rows(detections)
+
+        table = records.Records("detections", records.DETECTIONS)
+        pictures.answer(args, model, found, table, rows)
+    return 0
+
+
+# -- windows -----------------------------------------------------------------------------------
+
+
+def _score(args: argparse.Namespace, source: str, target: str) -> int:
     """Score the windows and write the scores."""
-    kind = Path(args.output).suffix
+    kind = Path(target).suffix
     if kind not in (".csv", ".h5", ".hdf5"):
         raise UsageError(f'OUTPUT must end with .csv or .h5, not "{kind}"')
-    mode = args.crop_mode or MODES[Path(args.input).suffix == ".txt"]
+    mode = args.crop_mode or MODES[Path(source).suffix == ".txt"]
     options = preprocessing.options(args)
     from caffe_lite.detector import Detector
 
     if mode == "list":
-        windows = read_windows(args.input)
+        windows = read_windows(source)
         detector = Detector(context_pad=args.context_pad, **options)
         detections = detector.detect_windows(windows)
     else:
-        names = _read_names(args.input)
+        names = _read_names(source)
         detector = Detector(context_pad=args.context_pad, **options)
         detections = detector.detect_selective_search(names)
-    (_write_csv if kind == ".csv" else _write_hdf5)(args.output, detections)
-    say(f"{args.output}: {len(detections)} windows")
+    (_write_csv if kind == ".csv" else _write_hdf5)(target, detections)
+    say(f"{target}: {len(detections)} windows")
     return 0
 
 

@@ -29,14 +29,22 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "extract_seconds": ("caffe-lite extract_seconds train.log seconds.txt",),
     "plot_training_log": ("caffe-lite plot_training_log 6 loss.png first.log second.log",),
     "classify": (
+        "caffe-lite classify -model deploy.prototxt -weights net.caffemodel \\",
+        "    -mean 104,117,123 -resize 256 -labels synset_words.txt cat.jpg",
         "caffe-lite classify deploy.prototxt net.caffemodel \\",
         "    mean.binaryproto synset_words.txt cat.jpg",
         "caffe-lite classify -model_def deploy.prototxt \\",
         "    -pretrained_model net.caffemodel pictures/ scores.npy",
     ),
     "detect": (
+        "caffe-lite detect -model deploy.prototxt -weights ssd.caffemodel \\",
+        "    -mean 104,117,123 -labels names.txt -output found -json found.json photos",
         "caffe-lite detect -model_def deploy.prototxt \\",
         "    -pretrained_model net.caffemodel windows.csv scores.csv",
+    ),
+    "segment": (
+        "caffe-lite segment -model deploy.prototxt -weights fcn.caffemodel \\",
+        "    -mean 104,117,123 -input_size any -output masks photos",
     ),
     "extract_features": (
         "caffe-lite extract_features net.caffemodel train_val.prototxt \\",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caffe_lite.cli import UsageError, flags
 
-LARGEST_ARRAY = 1 << 33  # bytes
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+DEFAULTS: dict[str, Any] = {
+    "model_def": None,
+    "pretrained_model": None,
+    "mean_file": None,
+    "input_scale": None,
+    "raw_scale": 255.0,
+    "channel_swap": [2, 1, 0],
+}
+"""The flags, but -gpu, that `add_arguments` adds, with their defaults."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "raw_scale",
         "a factor for pixels from 0 to 1, applied before the mean (default: 255)",
         type=float,
-        default=255.0,
+        default=DEFAULTS["raw_scale"],
         metavar="X",
     )
     flags.add(
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "channel_swap",
         "the order of the net's channels (default: 2,1,0: blue, green, red)",
         type=flags.sizes,
-        default=[2, 1, 0],
+        default=DEFAULTS["channel_swap"],
         metavar="I,..",
     )
 
@@ -60,6 +64,8 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         from caffe_lite import modes
 
         modes.set_mode_gpu()
+    from caffe_lite.data.mean import read_mean
+
     return {
         "model_file": args.model_def,
         "pretrained_file": args.pretrained_model,
@@ -69,32 +75,3 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "channel_swap": args.channel_swap,
         "strict": args.strict,
     }
-
-
-def read_mean(path: str) -> npt.NDArray[np.float32]:
-    """The mean in an .npy or .binaryproto file: (channels, height, width) or (channels,)."""
-    from caffe_lite.data import transformer
-
-    return read_array(path) if path.endswith(".npy") else transformer.read_mean(path)
-
-
-def read_array(path: str) -> npt.NDArray[Any]:
-    """The array in an .npy file.  Raises DataError for any other file."""
-    import io
-
-    import numpy as np
-
-    from caffe_lite import reading
-    from caffe_lite.errors import DataError
-
-    try:
-        content = reading.read_bytes(path, LARGEST_ARRAY)
-    except OSError as error:
-        raise DataError(f'cannot read "{path}": {error.strerror}') from None
-    try:
-        array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except Exception:  # its header is Python, and read as such: every kind is possible
-        array = None
-    if array is None or array.dtype.kind not in "fiu":
-        raise DataError(f'"{path}" is not an .npy file of a numeric array')
-    return array

@@ -10,24 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from caffe_lite.cli import UsageError, flags
-from caffe_lite.errors import one_line
-
-if TYPE_CHECKING:
-    from caffe_lite.summary import Row, Summary
-
-HEADER = ("layer", "type", "top shape", "parameters", "multiply-adds", "memory")
-RIGHT_ALIGNED_FROM = 3
-"""The first of the columns that are aligned to the right."""
-COLORS = {
-    "convolution": "31",
-    "depthwise convolution": "31",
-    "inner product": "35",
-    "pooling": "33",
-}
-"""The terminal colours closest to those of draw_net."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
+    from caffe_lite.net.summary import summarize
     from caffe_lite.proto import caffe_pb2, files
-    from caffe_lite.summary import summarize
 
     source = files.read_net(args.net)
     shapes = {}
@@ -79,80 +63,8 @@ def run(args: argparse.Namespace) -> int:
     allowed = args.allow_python_layers
     summary = summarize(source, phase, args.level, stages, shapes, allowed)
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print("\n".join(table(summary, args.max_width, colored)))
-    print(totals(summary))
+    print("\n".join([*summary.table(args.max_width, colored), "", *summary.totals()]))
     return 0
-
-
-def table(summary: Summary, max_width: int, colored: bool) -> list[str]:
-    """The lines of the table, with columns as narrow as possible."""
-    cells = [_cut(HEADER, max_width), *(_cut(_cells(row), max_width) for row in summary.rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    styles = ["1", *(COLORS.get(row.kind, "") for row in summary.rows)]
-    lines = []
-    for row, style in zip(cells, styles, strict=True):
-        texts = [
-            cell.ljust(width) if column < RIGHT_ALIGNED_FROM else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = "  ".join(texts).rstrip()
-        lines.append(f"\033[{style}m{line}\033[0m" if colored and style else line)
-    return lines
-
-
-def totals(summary: Summary) -> str:
-    """The totals, and the multiply-adds for one item."""
-    from caffe_lite.summary import ITEM_SIZE, count_text
-
-    items = summary.items
-    batch = f"a batch of {items}" if items != 1 else "one item"
-    lines = [
-        "",
-        f"parameters:    {summary.parameters:,} ({count_text(summary.parameters)}), "
-        f"{_bytes(ITEM_SIZE * summary.parameters)}",
-        f"multiply-adds: {summary.multiply_adds:,} ({count_text(summary.multiply_adds)}) "
-        f"for {batch}",
-        f"memory:        {_bytes(summary.memory)} for the data of {batch}",
-    ]
-    if items > 1:
-        lines[2] += f", {count_text(summary.multiply_adds / items)} for each item"
-    if summary.unknown:
-        layers = f"{len(summary.unknown)} layer{'s' if len(summary.unknown) > 1 else ''}"
-        lines.append(
-            f"not counted:   {layers} of types that are not here, or with bottoms of unknown shape"
-        )
-    return "\n".join(lines)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    from caffe_lite.summary import shape_text
-
-    parameters = f"{row.parameters:,}" if row.parameters else "-"
-    unknown = "-" if row.is_known else "?"
-    if row.shared:
-        parameters = f"{row.shared:,} shared"
-    return (
-        one_line(row.name),
-        one_line(row.type),
-        ", ".join(map(shape_text, row.shapes)) or "-",
-        parameters if row.is_known else "?",
-        f"{row.multiply_adds:,}" if row.multiply_adds else unknown,
-        _bytes(row.memory) if row.memory else unknown,
-    )
-
-
-def _cut(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
-    return tuple(cell if len(cell) <= width else cell[: width - 1] + "…" for cell in cells)
-
-
-def _bytes(count: int) -> str:
-    if count < 1024:
-        return f"{count} B"
-    size, unit = count / 1024, "KiB"
-    for larger in ("MiB", "GiB", "TiB"):
-        if size >= 1024:
-            size, unit = size / 1024, larger
-    return f"{size:.1f} {unit}"
 
 
 def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -51,6 +51,25 @@ def read_bytes(path: str) -> bytes:
         raise DataError(f'cannot read the image "{path}": {error.strerror}') from None
 
 
+def read_open(file: Any) -> bytes:
+    """The bytes of an image file that is open for reading, from its beginning as Pillow reads it.
+
+    Raises DataError if it cannot be read or has too much.
+    """
+    most = LARGEST_PIXEL * most_pixels()
+    try:
+        if getattr(file, "seekable", bool)():
+            file.seek(0)
+        encoded = file.read(most + 1)
+    except (OSError, ValueError) as error:  # a ValueError is for a file that was closed
+        raise DataError(f"cannot read the image: {error}") from None
+    if not isinstance(encoded, bytes):
+        raise DataError("cannot read the image: it is not open for reading bytes")
+    if len(encoded) > most:
+        raise DataError(f"the image has over {most / 1e6:.0f} MB")
+    return encoded
+
+
 def decode(encoded: bytes, color: bool | None = True) -> Array:
     """Decode the bytes of an image file of one of `FORMATS`: (channels, height, width) uint8.
 
@@ -166,11 +185,11 @@ def _grey(image: Any, kind: str) -> Array:
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))
     pixels = np.asarray(image.convert("RGB"))
-    return png.grey(pixels, png.file_gamma(image.info)) if kind == "PNG" else _mixed(pixels)
+    return png.grey(pixels, png.file_gamma(image.info)) if kind == "PNG" else mix(pixels)
 
 
-def _mixed(pixels: Array) -> Array:
-    """RGB pixels (H, W, 3) in grey (H, W), with OpenCV's 14-bit weights."""
+def mix(pixels: Array) -> Array:
+    """RGB pixels (H, W, 3) uint8 in grey (H, W), with OpenCV's 14-bit weights."""
     weighted = pixels.astype(np.int32) @ np.array([4899, 9617, 1868], np.int32)
     return ((weighted + (1 << 13)) >> 14).astype(np.uint8)
 

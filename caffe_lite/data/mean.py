@@ -1,4 +1,4 @@
-"""The mean image of a database, as Caffe's compute_image_mean computes it."""
+"""The mean image of a database, as Caffe's compute_image_mean computes it, and means in files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite.data import npy, transformer
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.errors import DataError
 from caffe_lite.proto import caffe_pb2
@@ -55,3 +56,11 @@ def mean_blob(mean: Array) -> caffe_pb2.BlobProto:
     blob.num = 1
     blob.channels, blob.height, blob.width = mean.shape
     return blob
+
+
+def read_mean(path: str) -> Array:
+    """The mean in an .npy or .binaryproto file: (channels, height, width) or (channels,).
+
+    Raises DataError or PrototxtError for any other file.
+    """
+    return npy.read_array(path) if path.endswith(".npy") else transformer.read_mean(path)

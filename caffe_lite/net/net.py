@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from caffe_lite import arguments, rng
 from caffe_lite.arguments import ArgumentError
-from caffe_lite.blob import Array, Blob
+from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
@@ -25,6 +25,7 @@ from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
 from caffe_lite.net.passes.unread import refuse_net_fields, refuse_unread, report_unread
 from caffe_lite.net.running import batches
 from caffe_lite.net.running.runner import Hook, Runner
+from caffe_lite.net.summary import Summary, in_short, summarize_built
 from caffe_lite.phases import Phase
 from caffe_lite.proto import caffe_pb2, files, nodes
 
@@ -153,6 +154,17 @@ class Net:
         self._layer_names = [layer.name for layer in self.layers]
         self._blob_names = list(names)
 
+    def summary(self) -> Summary:
+        """Shape, parameters, multiply-adds and memory of each layer; printed, it is a table."""
+        return summarize_built(self.name, self.nodes, self.links, self.wires)
+
+    def __repr__(self) -> str:
+        inputs, outputs = (
+            {name: self.blobs[name].shape for name in names}
+            for names in (self.inputs, self.outputs)
+        )
+        return in_short(self.summary(), self.phase, inputs, outputs)
+
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
         """The loss weight of every blob; 0 for a blob that is no loss."""
@@ -216,19 +228,54 @@ class Net:
     ) -> dict[str, Array]:
         """Run forward, from the layer named `start` to the layer named `end`.
 
-        Keyword arguments are values for the net's inputs: all of them or none.  Returns the data
-        of the outputs (of layer `end`'s tops, if given) and of the blobs named in `blobs`.
+        Keyword arguments are values for the net's inputs: all of them or none.  The net takes
+        their shapes: batches of any size, images of any height and width that its layers take,
+        and one item without the batch's axis.  Returns the data of the outputs (of layer `end`'s
+        tops, if given) and of the blobs named in `blobs`.
         """
         first = self._layer_index(start, 0)
         last = self._layer_index(end, len(self.layers) - 1)
         names = self.outputs if end is None else self.top_names[end]
         if kwargs:
-            batches.check_names(kwargs, self.inputs, "inputs")
-            for name, array in kwargs.items():
-                batches.fill(self.blobs[name].data, array, name)
+            self._feed(kwargs)
         self.runner.forward(first, last, self.debug_info)
         names = [*names, *self._known(blobs, "blobs")]
         return {name: self._blob(name).data for name in dict.fromkeys(names)}
+
+    def __call__(self, *inputs: npt.ArrayLike, **named: npt.ArrayLike) -> dict[str, Array]:
+        """Run forward for values of the inputs, in the order of `inputs` or by name.
+
+        The shapes may be any that `forward` takes.  Returns copies of the outputs' data, by name;
+        those of `forward` are overwritten by the next one.
+        """
+        if len(inputs) > len(self.inputs):
+            raise NetError(f"{len(inputs)} arrays, but the net's inputs are {self.inputs}")
+        given = dict(zip(self.inputs, inputs, strict=False))
+        if twice := sorted(given.keys() & named.keys()):
+            raise NetError(f"the inputs {twice} are given twice")
+        self._feed(given | named)
+        return {name: data.copy() for name, data in self.forward().items()}
+
+    def _feed(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        """Write values into all inputs, which take their shapes; all or none of them."""
+        batches.check_names(arrays, self.inputs, "inputs")
+        blobs = {name: self.blobs[name] for name in arrays}
+        before = {name: blob.shape for name, blob in blobs.items()}
+        fitted = {name: batches.fitted(arrays[name], before[name], name) for name in arrays}
+        shapes = {name: batches.shape_of(fitted[name], before[name]) for name in arrays}
+        if shapes != before:
+            try:
+                self._shape_inputs(shapes)
+            except BaseException:
+                self._shape_inputs(before)
+                raise
+        for name, array in fitted.items():
+            blobs[name].data[...] = array
+
+    def _shape_inputs(self, shapes: Mapping[str, Shape]) -> None:
+        for name, shape in shapes.items():
+            self.blobs[name].reshape(*shape)
+        self.reshape()
 
     def backward(
         self,

@@ -8,15 +8,18 @@ and paths may differ.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from caffe_lite import cli
 from caffe_lite.proto.files import read_weights
 from tests import project
 from tests.examples.conftest import Run, copy_project
+from tests.pictures import nets
 from tests.project import ROOT
 
 # Lines that are left out, by how they begin, with the reason.
@@ -86,7 +89,7 @@ def test_its_commands_run_and_print_what_it_shows(page: str, run: Run, tmp_path:
 
 
 def test_the_python_of_the_readme_runs(lenet: Path, run: Run) -> None:
-    (text,) = (text for language, text, _ in blocks("README.md") if language == "python")
+    _, text = (text for language, text, _ in blocks("README.md") if language == "python")
     prelude = "import numpy as np\ndigits = np.zeros((64, 1, 28, 28), np.float32)\n"
     short = text.replace("step(100)", "step(2)")
     out = run(lenet.parents[2], "python", "-c", prelude + short)
@@ -105,6 +108,25 @@ def test_the_python_for_pytorch_s_users_runs(lenet: Path, run: Run) -> None:
     copied = [read_weights(lenet.parents[2] / "from_numpy.caffemodel"), read_weights(lenet)]
     first, second = ([each.blobs for each in net.layer if each.blobs] for net in copied)
     assert first == second
+
+
+def test_the_three_lines_find_a_box(run: Run, tmp_path: Path) -> None:
+    """The README's, and with them those of the page of pictures; a small net stands in."""
+    (text, shown), *_ = [
+        (text, shown) for language, text, shown in blocks("README.md") if language == "python"
+    ]
+    deploy, weights = nets.detector(tmp_path, classes=2, mean=(104, 177, 123))
+    os.rename(deploy, tmp_path / "deploy.prototxt")
+    os.rename(weights, tmp_path / "res10_300x300_ssd_iter_140000.caffemodel")
+    Image.fromarray(nets.picture(40, 60, (0, 20, 20, 40, nets.RED))).save(tmp_path / "people.png")
+    out = run(tmp_path, "python", "-c", text)
+    assert pattern(out) == pattern(shown)
+    assert "box=(0.0, 20.0, 20.0, 40.0)" in out
+    page = [text for language, text, _ in blocks("docs/pictures.md") if language == "python"]
+    assert "\n".join(page[0].replace("\n\n", "\n").splitlines()[:2]) in text
+    script = f"{page[0]}{page[1]}"
+    run(tmp_path, "python", "-c", script)
+    assert (tmp_path / "faces.png").exists()
 
 
 def test_the_pages_list_every_command() -> None:

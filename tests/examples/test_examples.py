@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from tests.examples.conftest import Run
+from tests.pictures import nets
+from tests.pictures.nets import RED, picture
 from tests.project import EXAMPLES, ROOT
 
 FOLDER = ROOT / "examples"
@@ -22,6 +24,7 @@ PICTURES = {
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
     "net_surgery": ["heat_maps.png"],
+    "segmentation": ["segmentation.png"],
     "siamese": ["siamese.png"],
 }
 
@@ -85,14 +88,103 @@ def siamese(out: str) -> None:
     assert percentages(out)[-1] > 40
 
 
+def segmentation(out: str) -> None:
+    assert percentages(out)[-1] > 50
+    losses = [float(loss) for loss in re.findall(r"loss (\S+)", out)]
+    assert losses == sorted(losses, reverse=True)
+
+
+# -- with nets of others, for which small ones stand in -------------------------------------------
+
+
+def face_detector_s(folder: Path) -> list[str]:
+    """A net that takes a red cell for a face, and a picture twice the size of its input."""
+    (folder / "data").mkdir()
+    Image.fromarray(picture(40, 60, (20, 20, 40, 40, RED))).save(folder / "data" / "astronaut.png")
+    return [*nets.detector(folder, classes=2, mean=(104, 177, 123)), "made", "data/astronaut.png"]
+
+
+def face_detector(out: str) -> None:
+    assert out.splitlines()[1] == "face 1.00 at 20 20 to 40 40"
+
+
+def nsfw_s(folder: Path) -> list[str]:
+    """A net of six classes and an input of 4 x 5 pixels, and two even pictures."""
+    (folder / "data").mkdir()
+    files, _ = nets.classifier(folder)
+    names = [f"data/{name}.png" for name in ("astronaut", "chelsea")]
+    for name, color in zip(names, (RED, (123, 117, 104)), strict=True):
+        Image.fromarray(np.full((30, 20, 3), color, np.uint8)).save(folder / name)
+    return [*files, *names]
+
+
+def nsfw(out: str) -> None:
+    weight = nets.classifier_weight()
+    for line, color in zip(out.splitlines(), (RED, (123, 117, 104)), strict=True):
+        x = np.subtract(color[::-1], (104, 117, 123)).repeat(20)
+        assert float(line.split()[0]) == pytest.approx(nets.softmax(weight @ x)[1], abs=6e-4)
+
+
+def mtcnn_s(folder: Path) -> list[str]:
+    """Three nets that look for red squares of the least size, and say where eyes would be."""
+    text = """layer { name: "%s" type: "%s" bottom: "data" top: "%s" %s }
+        layer { name: "p" type: "Softmax" bottom: "score" top: "prob1" }"""
+    red = np.zeros((2, 3, 12, 12), np.float32)
+    red[1] = np.array([20, -20, -20]).reshape(3, 1, 1) / 144
+    window = "convolution_param { num_output: %d kernel_size: 12 stride: 2 }"
+    first = text % ("score", "Convolution", "score", window % 2)
+    first += '\nlayer { name: "shift" type: "Convolution" bottom: "data" top: "conv4-2" '
+    still = [np.zeros((4, 3, 12, 12), np.float32), np.zeros(4, np.float32)]
+    nets.write(
+        folder,
+        "det1",
+        nets.INPUT % ("1", 1, 3, 12, 12) + first + window % 4 + " }",
+        score=[red, np.array([0, -46], np.float32)],
+        shift=still,
+    )
+    product = "inner_product_param { num_output: %d }"
+    tops = {"det2": {"conv5-2": 4}, "det3": {"conv6-2": 4, "conv6-3": 10}}
+    eyes = np.array([0.3, 0.7, 0.5, 0.3, 0.7, 0.4, 0.4, 0.6, 0.8, 0.8], np.float32)
+    for (name, outputs), side in zip(tops.items(), (24, 48), strict=True):
+        size = 3 * side * side
+        net = nets.INPUT % (name, 1, 3, side, side)
+        net += text % ("score", "InnerProduct", "score", product % 2)
+        weights = {"score": [np.zeros((2, size), np.float32), np.array([0, 9], np.float32)]}
+        for top, count in outputs.items():
+            net += f'\nlayer {{ name: "{top}" type: "InnerProduct" bottom: "data" top: "{top}" '
+            net += product % count + " }"
+            bias = eyes if count == 10 else np.zeros(4, np.float32)
+            weights[top] = [np.zeros((count, size), np.float32), bias]
+        nets.write(folder, name, net, **weights)
+    (folder / "data").mkdir()
+    Image.fromarray(picture(100, 120, (40, 20, 60, 40, RED))).save(
+        folder / "data" / "astronaut.png"
+    )
+    return [".", "made", "data/astronaut.png"]
+
+
+def mtcnn(out: str) -> None:
+    assert out.splitlines() == [
+        "data/astronaut.png: boxes after each net 1, 1, 1",
+        "face 1.00 at 40 20 to 60 40, eyes at 46 28 and 54 28",
+    ]
+
+
+ARGUMENTS = {"face_detector": face_detector_s, "mtcnn": mtcnn_s, "nsfw": nsfw_s}
+"""Makes the nets and pictures of an example in a folder; the others take LeNet and a folder."""
+
 CHECKS = {
     "brewing_a_net": brewing_a_net,
     "classification": classification,
+    "face_detector": face_detector,
     "feature_extraction": feature_extraction,
     "filters": filters,
     "fine_tuning": fine_tuning,
+    "mtcnn": mtcnn,
     "net_surgery": net_surgery,
+    "nsfw": nsfw,
     "private_layer": private_layer,
+    "segmentation": segmentation,
     "siamese": siamese,
 }
 
@@ -113,16 +205,20 @@ def test_is_short_and_shows_its_output(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_runs(name: str, lenet: Path, run: Run, tmp_path: Path) -> None:
-    out = run(tmp_path, sys.executable, str(FOLDER / f"{name}.py"), str(lenet), "made")
+def test_runs(name: str, request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> None:
+    if name in ARGUMENTS:
+        arguments = ARGUMENTS[name](tmp_path)
+    else:
+        arguments = [str(request.getfixturevalue("lenet")), "made"]
+    out = run(tmp_path, sys.executable, str(FOLDER / f"{name}.py"), *arguments)
     CHECKS[name](out)
     documented = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text("utf-8")))
     shown = (documented or "").partition("Output::")[2].split("\n")
     assert [shape_of(line) for line in out.splitlines()] == [
         shape_of(line) for line in shown if line.strip()
     ]
-    for picture in PICTURES.get(name, []):
-        assert np.ptp(np.asarray(Image.open(tmp_path / "made" / picture))) > 100
+    for drawn in PICTURES.get(name, []):
+        assert np.ptp(np.asarray(Image.open(tmp_path / "made" / drawn))) > 100
 
 
 def test_says_what_to_do_when_the_weights_are_missing(run: Run, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from caffe_lite.cli import stand_ins
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Source
 from caffe_lite.layers.description import SAME_COORDINATES, Drawing
+from caffe_lite.net.summary import summarize
 from caffe_lite.proto import caffe_pb2, nodes, text
-from caffe_lite.summary import summarize
 
 
 def param_of(content: str) -> caffe_pb2.LayerParameter:

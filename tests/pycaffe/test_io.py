@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,19 @@ def test_a_colour_image_is_rgb_from_0_to_1(tmp_path: Path) -> None:
     assert image.dtype == np.float32
     np.testing.assert_allclose(image, COLOURS / 255, rtol=1e-6)
     np.testing.assert_allclose(image[0, 0], [1, 0, 0.2], rtol=1e-6)
+
+
+def test_an_image_is_read_from_an_open_file(tmp_path: Path) -> None:
+    name = tmp_path / saved(tmp_path / "a.png", COLOURS)
+    wanted = io.load_image(name)
+    written = BytesIO()
+    written.write(name.read_bytes())  # and not rewound, as open_nsfw's programs leave it
+    np.testing.assert_array_equal(io.load_image(written), wanted)
+    with name.open("rb") as file:
+        np.testing.assert_array_equal(io.load_image(file), wanted)
+    for bad in BytesIO(b"no image"), StringIO("text"), file:
+        with pytest.raises(DataError, match="image"):
+            io.load_image(bad)
 
 
 def test_a_colour_image_in_grey_is_its_brightness(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 from caffe_lite import cli
 from caffe_lite.data.db import open_db, write_all
 from caffe_lite.data.mnist import records
-from caffe_lite.proto import files
+from caffe_lite.proto import caffe_pb2, files
 from tools.fuzz.targets import GOLDEN, ROOT
 from tools.fuzz.targets.messages import weights_message
 from tools.fuzz.targets.text import LOG
@@ -44,6 +44,10 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "y"
   convolution_param { num_output: 2 kernel_size: 3 } }
 layer { name: "ip" type: "InnerProduct" bottom: "y" top: "z"
   inner_product_param { num_output: 2 } }
+"""
+COLORS = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [1, 3, 5, 5] } } }
+layer { name: "out" type: "Power" bottom: "x" top: "y" }
 """
 SOLVER = """net: "{inputs}/train.prototxt" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9
 max_iter: 4 snapshot: 2 snapshot_prefix: "run" snapshot_format: {format} random_seed: 1
@@ -118,6 +122,20 @@ def _others() -> Iterator[Command]:
         ("scores.npy",),
         True,
     )
+    yield Command(
+        "classify pictures",
+        "classify -model {inputs}/deploy.prototxt -weights {inputs}/w.caffemodel "
+        "-json scores.json -csv scores.csv {inputs}/images/0.png",
+        ("scores.json", "scores.csv"),
+        True,
+    )
+    yield Command(
+        "segment",
+        "segment -model {inputs}/colors.prototxt -weights {inputs}/colors.caffemodel "
+        "-output . {inputs}/images/0.png",
+        ("0.png", "0.labels.png"),
+        True,
+    )
     for suffix in ("csv", "h5"):
         yield Command(
             f"detect {suffix}",
@@ -176,6 +194,10 @@ def make_inputs(folder: Path) -> int:
     (folder / "train.prototxt").write_text(net + LOSS)
     (folder / "output.prototxt").write_text(net + OUTPUT)
     (folder / "deploy.prototxt").write_text(DEPLOY)
+    (folder / "colors.prototxt").write_text(COLORS)
+    colors = caffe_pb2.NetParameter()
+    colors.layer.add(name="out", type="Power")
+    (folder / "colors.caffemodel").write_bytes(colors.SerializeToString())
     for kind in ("BINARYPROTO", "HDF5"):
         text = SOLVER.format(inputs=folder, format=kind)
         (folder / f"{kind}.prototxt").write_text(text)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from caffe_lite import arguments
-from caffe_lite.blob import Array
+from caffe_lite.blob import Array, Shape
 from caffe_lite.errors import NetError
 
 Pass = Callable[..., Mapping[str, Array]]
@@ -36,6 +36,56 @@ def fill(target: Array, values: Array, name: str) -> None:
         target[...] = values
     except ValueError:
         raise NetError(f'"{name}" has shape {values.shape}, the blob {target.shape}') from None
+
+
+def fitted(values: Any, shape: Shape, name: str) -> Array:
+    """The values of the input `name`, with as many axes as its blob, whose shape is `shape`.
+
+    One item may lack the batch's axis, and a plane (height, width) that of its one channel.  A
+    batch of any size fits, and images of any height and width; NetError for another number of
+    axes, other channels, or no items.
+    """
+    array = arguments.numbers(values, f'"{name}"')
+    item = array.shape
+    image = len(shape) == 4
+    if image and shape[1] == 1 and array.ndim == 2:
+        array = array[np.newaxis, np.newaxis]
+    elif array.ndim == len(shape) - 1 and (image or item == shape[1:]):
+        array = array[np.newaxis]
+    fits = array.ndim == len(shape) and array.size > 0
+    if fits and (not image or array.shape[1] == shape[1] or _spreads(array, shape)):
+        return array
+    raise NetError(
+        f'"{name}" has shape {item}, but the input takes {_described(shape)}{_hint(item, shape)}'
+    )
+
+
+def shape_of(array: Array, shape: Shape) -> Shape:
+    """The shape that a blob of `shape` needs to take a fitted array.
+
+    Its own if NumPy spreads one channel over all, as in pycaffe.
+    """
+    return shape if _spreads(array, shape) else array.shape
+
+
+def _spreads(array: Array, shape: Shape) -> bool:
+    """Whether an array differs from a blob's shape in its one channel only."""
+    return len(shape) > 1 and array.shape == (shape[0], 1, *shape[2:])
+
+
+def _described(shape: Shape) -> str:
+    """What an input takes: (N, 3, H, W), with letters for the axes that may have any size."""
+    if len(shape) == 4:
+        return f"(N, {shape[1]}, H, W)"
+    return f"{len(shape)} axes, such as {tuple(shape)}"
+
+
+def _hint(item: Shape, shape: Shape) -> str:
+    """What to do with an image whose channels come last."""
+    if len(shape) != 4 or len(item) not in (3, 4) or item[-1] != shape[1]:
+        return ""
+    order = (2, 0, 1) if len(item) == 3 else (0, 3, 1, 2)
+    return f"; put the channels first: array.transpose{order}"
 
 
 def batches(size: int, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

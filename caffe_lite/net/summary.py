@@ -8,19 +8,31 @@ from dataclasses import dataclass
 
 from caffe_lite import glog
 from caffe_lite.blob import Blob, Shape
-from caffe_lite.errors import CaffeError, DataError, NetError
+from caffe_lite.errors import CaffeError, DataError, NetError, one_line
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer, Loss, Source
 from caffe_lite.layers.declarations import Param
 from caffe_lite.net.errors import located
+from caffe_lite.net.link import Link
 from caffe_lite.net.passes import rules, splits, wiring
 from caffe_lite.net.passes.unread import refuse_unread
 from caffe_lite.proto import caffe_pb2, nodes
 
-_log = glog.logger("caffe_lite.summary")
+_log = glog.logger("caffe_lite.net")
 
 ITEM_SIZE = 4
 """Bytes of an element: nets compute in float32."""
+
+HEADER = ("layer", "type", "top shape", "parameters", "multiply-adds", "memory")
+RIGHT_ALIGNED_FROM = 3
+"""The first of the columns that are aligned to the right."""
+COLORS = {
+    "convolution": "31",
+    "depthwise convolution": "31",
+    "inner product": "35",
+    "pooling": "33",
+}
+"""The terminal colours closest to those of draw_net, by the kind of a row."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,9 @@ class Row:
     """Whether the costs are known: not of a type that is not here, nor of what comes after it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """The rows of all layers, with their sums."""
+    """The rows of all layers, with their sums; printed, it is the table."""
 
     name: str
     rows: tuple[Row, ...]
@@ -74,6 +86,81 @@ class Summary:
     def memory(self) -> int:
         """Bytes of the data of all blobs."""
         return sum(row.memory for row in self.rows)
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.table(), "", *self.totals()])
+
+    def table(self, max_width: int = 30, colored: bool = False) -> list[str]:
+        """A line for each layer below the heads of the columns, which are as narrow as possible.
+
+        Texts longer than `max_width` are cut; `colored` adds the colours of a terminal.
+        """
+        cells = [_cut(HEADER, max_width), *(_cut(_cells(row), max_width) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        styles = ["1", *(COLORS.get(row.kind, "") for row in self.rows)]
+        lines = []
+        for row, style in zip(cells, styles, strict=True):
+            texts = [
+                cell.ljust(width) if column < RIGHT_ALIGNED_FROM else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            line = "  ".join(texts).rstrip()
+            lines.append(f"\033[{style}m{line}\033[0m" if colored and style else line)
+        return lines
+
+    def totals(self) -> list[str]:
+        """The sums, a line for each, and the multiply-adds for one item."""
+        batch = f"a batch of {self.items}" if self.items != 1 else "one item"
+        work = (
+            f"multiply-adds: {self.multiply_adds:,} ({count_text(self.multiply_adds)}) for {batch}"
+        )
+        if self.items > 1:
+            work += f", {count_text(self.multiply_adds / self.items)} for each item"
+        return [
+            f"parameters:    {self.parameters:,} ({count_text(self.parameters)}), "
+            f"{_bytes(ITEM_SIZE * self.parameters)}",
+            work,
+            f"memory:        {_bytes(self.memory)} for the data of {batch}",
+            *([f"not counted:   {self._not_counted()}"] if self.unknown else []),
+        ]
+
+    def _not_counted(self) -> str:
+        layers = f"{len(self.unknown)} layer{'s' if len(self.unknown) > 1 else ''}"
+        return f"{layers} of types that are not here, or with bottoms of unknown shape"
+
+
+def summarize_built(
+    name: str, layers: Sequence[nodes.Node], links: Sequence[Link], wires: wiring.Wires
+) -> Summary:
+    """The summary of a net that is built, with the shapes that its blobs have now.
+
+    Without the Split layers that the net has inserted.
+    """
+    rows = _Rows()
+    for node, link, tops in zip(layers, links, wires.tops, strict=True):
+        if not is_inserted(node):
+            rows.add(node, *link, [wires.blobs[i] for i in tops])
+    first = links[0].top[0].shape if links and links[0].top else ()
+    return Summary(name, tuple(rows.rows), first[0] if first else 1)
+
+
+def in_short(
+    summary: Summary, phase: int, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+) -> str:
+    """A net in a line: its name and phase, the shapes of its inputs and outputs, its size."""
+    given, made = (
+        ", ".join(f"{name} {shape_text(shape)}" for name, shape in blobs.items()) or "none"
+        for blobs in (inputs, outputs)
+    )
+    return one_line(
+        f'<Net "{summary.name}" ({caffe_pb2.Phase.Name(phase)}): inputs {given}; outputs {made}; '
+        f"{len(summary.rows)} layers, {summary.parameters:,} parameters>"
+    )
+
+
+def is_inserted(node: nodes.Node) -> bool:
+    """Whether the layer is not the prototxt's: a Split under the name that Caffe gives it."""
+    return node.type == "Split" and node.name.endswith("_split")
 
 
 def summarize(
@@ -101,7 +188,45 @@ def summarize(
     for index in range(len(selected)):
         builder.add(index)
     first = builder.blobs[0].shape if builder.blobs and 0 not in builder.unknown else ()
-    return Summary(source.param.name, tuple(builder.rows), first[0] if first else 1)
+    return Summary(source.param.name, tuple(builder.rows.rows), first[0] if first else 1)
+
+
+class _Rows:
+    """The rows of layers that are added in order: each parameter and memory counts once."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._owned: set[str] = set()
+        self._memories: set[int] = set()
+
+    def add(
+        self,
+        node: nodes.Node,
+        layer: Layer,
+        bottom: Sequence[Blob],
+        top: Sequence[Blob],
+        names: Sequence[str],
+    ) -> None:
+        """Add the row of a layer whose blobs are shaped; `names` are those of its tops."""
+        own = shared = memory = 0
+        specs = node.param.param
+        for index, blob in enumerate(layer.blobs):
+            name = specs[index].name if index < len(specs) else ""
+            if name and name in self._owned:
+                shared += blob.count
+            else:
+                own += blob.count
+                self._owned.add(name)
+        for blob in top:
+            if id(blob.data_memory) not in self._memories:
+                self._memories.add(id(blob.data_memory))
+                memory += ITEM_SIZE * blob.count
+        shapes = tuple(blob.shape for blob in top)
+        work = layer.multiply_adds([blob.shape for blob in bottom], shapes)
+        kind = registry.describing_class(node.type).drawing(node.param).kind
+        self.rows.append(
+            Row(node.name, node.type, kind, tuple(names), shapes, own, shared, work, memory)
+        )
 
 
 class _UnknownType(Layer):
@@ -127,9 +252,7 @@ class _Builder:
         self.wires = wiring.connect(self.nodes, self._classes)
         self.blobs = [Blob() for _ in self.wires.blobs]
         self.unknown: set[int] = set()  # the blobs whose shapes are unknown
-        self.rows: list[Row] = []
-        self._owned: set[str] = set()
-        self._memories: set[int] = set()
+        self.rows = _Rows()
 
     def _check_given(self) -> None:
         known = [top for node in self.nodes if not node.param.bottom for top in node.param.top]
@@ -181,7 +304,8 @@ class _Builder:
                 self._shape_source(layer, top)
         except CaffeError as error:
             raise located(error, node, layer.config_field) from None
-        self.rows.append(self._row(node, layer, bottom, top))
+        names = [self.wires.blobs[i] for i in self.wires.tops[index]]
+        self.rows.add(node, layer, bottom, top, names)
 
     def _add_unknown(self, node: nodes.Node, cls: type[Layer], index: int) -> None:
         """Add the row of a layer without running its code: it may be unknown, or its bottoms'.
@@ -196,7 +320,7 @@ class _Builder:
         shapes = [None if blob in self.unknown else self.blobs[blob].shape for blob in tops]
         names = tuple(self.wires.blobs[blob] for blob in tops)
         kind = registry.describing_class(node.type).drawing(node.param).kind
-        self.rows.append(
+        self.rows.rows.append(
             Row(node.name, node.type, kind, names, tuple(shapes), 0, 0, 0, 0, is_known=False)
         )
 
@@ -218,26 +342,6 @@ class _Builder:
             blob.reshape(*self._given.get(name, shape))
             if layer.type == "Input" and not blob.shape:
                 raise NetError(f"the prototxt gives its top no shape; {_how_to_give(name)}")
-
-    def _row(self, node: nodes.Node, layer: Layer, bottom: list[Blob], top: list[Blob]) -> Row:
-        own = shared = memory = 0
-        specs = node.param.param
-        for index, blob in enumerate(layer.blobs):
-            name = specs[index].name if index < len(specs) else ""
-            if name and name in self._owned:
-                shared += blob.count
-            else:
-                own += blob.count
-                self._owned.add(name)
-        for blob in top:
-            if id(blob.data_memory) not in self._memories:
-                self._memories.add(id(blob.data_memory))
-                memory += ITEM_SIZE * blob.count
-        names = tuple(self.wires.blobs[i] for i in self.wires.tops[len(self.rows)])
-        shapes = tuple(blob.shape for blob in top)
-        work = layer.multiply_adds([blob.shape for blob in bottom], shapes)
-        kind = registry.describing_class(node.type).drawing(node.param).kind
-        return Row(node.name, node.type, kind, names, shapes, own, shared, work, memory)
 
 
 def _copy(node: nodes.Node, phase: int) -> nodes.Node:
@@ -290,3 +394,32 @@ def count_text(count: float) -> str:
             digits = max(0, 2 - int(math.log10(count / size)))
             return f"{count / size:.{digits}f} {unit}"
     return f"{count:.0f}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    unknown = "-" if row.is_known else "?"
+    parameters = f"{row.parameters:,}" if row.parameters else unknown
+    if row.shared:
+        parameters = f"{row.shared:,} shared"
+    return (
+        one_line(row.name),
+        one_line(row.type),
+        ", ".join(map(shape_text, row.shapes)) or "-",
+        parameters,
+        f"{row.multiply_adds:,}" if row.multiply_adds else unknown,
+        _bytes(row.memory) if row.memory else unknown,
+    )
+
+
+def _cut(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
+    return tuple(cell if len(cell) <= width else cell[: width - 1] + "…" for cell in cells)
+
+
+def _bytes(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    size, unit = count / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if size >= 1024:
+            size, unit = size / 1024, larger
+    return f"{size:.1f} {unit}"

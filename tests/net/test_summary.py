@@ -9,11 +9,11 @@ import pytest
 
 from caffe_lite import cli
 from caffe_lite.errors import CaffeError, DataError, LayerError, NetError
+from caffe_lite.net.summary import count_text, shape_text, summarize
 from caffe_lite.proto import caffe_pb2, files, nodes, text
-from caffe_lite.summary import count_text, shape_text, summarize
 from tests.project import copy_golden
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parent.parent.parent / "models"
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
 
 
