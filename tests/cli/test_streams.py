@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a shell's redi
 def shell(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.prototxt").write_text(NET)
-    (tmp_path / "wrong.prototxt").write_text('layer { name: "a\\033[31m" type: "N\\007o" }')
+    wrong = 'layer { name: "a\\033[31m" type: "ReLU" bottom: "n\\007o" top: "y" }'
+    (tmp_path / "wrong.prototxt").write_text(wrong)
 
     def run(redirections, *words):
         script = f'exec "$@" {redirections}'
