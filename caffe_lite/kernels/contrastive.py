@@ -84,7 +84,8 @@ def _learned_alone(own, above):
 def _normalize_negatives(rules, slopes):
     """Where `slopes` has those of other distances only: no more than their norm."""
     if rules.negative_norm is not None:
-        total = abs(float(slopes.sum())) / rules.negative_norm / len(slopes)
+        total = abs(float(slopes.sum()))
+        total = total / rules.negative_norm / len(slopes) if rules.negative_norm else np.inf
         if total > rules.positive_weight:
             slopes /= slopes.dtype.type(total)
 

@@ -141,7 +141,7 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         """Put the stored mean, variance and deviation into the buffers."""
         factor = float(self.factor.data[0])
         weight = 1 / factor if factor != 0 else 0.0
-        with np.errstate(all="ignore"):  # as in Caffe, statistics that cannot be give NaN
+        with np.errstate(all="ignore"):  # a net that is built asks for them, too
             np.multiply(self.mean.data, weight, out=self.buf.mean)
             np.multiply(self.variance.data, weight, out=self.buf.variance)
             np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
@@ -150,10 +150,9 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         """Add those of the batch, of m numbers per channel, to the stored ones."""
         fraction = self.config.moving_average_fraction
         correction = m / (m - 1) if m > 1 else 1.0
-        with np.errstate(all="ignore"):
-            news = (self.buf.mean, self.buf.variance * correction, 1.0)
-            for blob, new in zip(self.blobs, news, strict=True):
-                blob.data[...] = blob.data * fraction + new
+        news = (self.buf.mean, self.buf.variance * correction, 1.0)
+        for blob, new in zip(self.blobs, news, strict=True):
+            blob.data[...] = blob.data * fraction + new
 
     def _as_rows(self, a: Array) -> Array:
         n, c = len(a), self._channels(a.shape)
@@ -230,9 +229,8 @@ class WithScale(BatchNorm):
 
     def move_statistics(self, fraction: float, variance: Array) -> None:
         """Take `fraction` of the stored ones and the rest of the batch's, with this variance."""
-        with np.errstate(all="ignore"):
-            for blob, new in ((self.mean, self.buf.mean), (self.variance, variance)):
-                blob.data[...] = fraction * blob.data + (1 - fraction) * new.reshape(blob.shape)
+        for blob, new in ((self.mean, self.buf.mean), (self.variance, variance)):
+            blob.data[...] = fraction * blob.data + (1 - fraction) * new.reshape(blob.shape)
 
     @property
     def _own(self) -> Epilogue:

@@ -86,11 +86,14 @@ class DetectionEvaluate(Layer):
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
         """The rows of the classes; forward adds those of the detections."""
-        return [(1, 1, len(self._classes()), 5)]
+        config = self.config
+        background = 0 <= config.background_label_id < config.num_classes
+        return [(1, 1, config.num_classes - background, 5)]
 
-    def _classes(self) -> list[int]:
-        background = self.config.background_label_id
-        return [label for label in range(self.config.num_classes) if label != background]
+    def _classes(self) -> Array:
+        labels = np.arange(self.config.num_classes)
+        classes: Array = labels[labels != self.config.background_label_id]
+        return classes
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Count the truths and judge the detections."""
@@ -112,7 +115,8 @@ class DetectionEvaluate(Layer):
         y[: len(classes)] = -1
         y[: len(classes), 1] = classes
         labels = truths[counted, 1].astype(np.int64)
-        y[: len(classes), 2] = [np.count_nonzero(labels == label) for label in classes]
+        known = labels[(labels >= 0) & (labels < self.config.num_classes)]
+        y[: len(classes), 2] = np.bincount(known, minlength=self.config.num_classes)[classes]
         y[len(classes) :, :3] = found[:, :3]
         y[len(classes) :, 3:] = self._verdicts(found, truths, counted, items)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import ClassVar
@@ -114,7 +115,7 @@ class _MarginProduct(Layer):
         """See the class."""
         config, buf = self.config, self.buf
         self._iteration += 1
-        falling = config.base * (1 + config.gamma * self._iteration) ** -config.power
+        falling = config.base * _power(1 + config.gamma * self._iteration, -config.power)
         self._blend = max(falling, config.lambda_min)
         x = bottom[0].data.reshape(self._matrix(bottom[0].shape))
         w = self._weights(bottom)
@@ -277,7 +278,7 @@ class LabelSpecificAdd(Layer):
         config = self.config
         if not config.HasField("bias_base"):
             return float(config.bias)
-        growth = (1 + config.bias_gamma * self._iteration) ** config.bias_power
+        growth = _power(1 + config.bias_gamma * self._iteration, config.bias_power)
         grown = config.bias_base + growth - 1
         return float(min(max(grown, config.bias_min), config.bias_max))
 
@@ -349,7 +350,7 @@ class LabelSpecificRescale(Layer):
         if not (config.HasField("positive_weight_base") and self.training):
             return float(config.positive_weight)
         self._iteration += 1
-        growth = (1 + config.gamma * self._iteration) ** -config.power
+        growth = _power(1 + config.gamma * self._iteration, -config.power)
         weight = config.positive_weight_base * growth
         if config.HasField("positive_weight_min"):
             weight = max(weight, config.positive_weight_min)
@@ -386,3 +387,13 @@ class LabelSpecificRescale(Layer):
     def _scores(array: Array) -> Array:
         """(N, classes)."""
         return array.reshape(len(array), prod(array.shape[1:]))
+
+
+def _power(base: float, exponent: float) -> float:
+    """``base ** exponent`` as C's pow has it: infinity or NaN where Python raises an error."""
+    if base < 0 and not exponent.is_integer():
+        return math.nan
+    try:
+        return float(base**exponent)
+    except (OverflowError, ZeroDivisionError):
+        return math.inf

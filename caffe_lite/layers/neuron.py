@@ -238,7 +238,10 @@ class Exp(Neuron):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        outer = math.exp(self._log_base * self.config.shift)
+        try:
+            outer = math.exp(self._log_base * self.config.shift)
+        except OverflowError:
+            outer = math.inf
         inner = self._log_base * self.config.scale
         kernels.exp_forward(bottom[0].data, inner, outer, top[0].data)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from math import sqrt
 
 import numpy as np
 
@@ -29,9 +29,9 @@ def box_sizes(
     for i, low in enumerate(map(pixels, config.min_size)):
         answer.append((low, low))
         if config.max_size:
-            between = sqrt(low * pixels(config.max_size[i]))
+            between = math.sqrt(low * pixels(config.max_size[i]))
             answer.append((between, between))
-        answer += [(low * sqrt(ratio), low / sqrt(ratio)) for ratio in ratios[1:]]
+        answer += [(low * math.sqrt(ratio), low / math.sqrt(ratio)) for ratio in ratios[1:]]
     return answer
 
 
@@ -62,7 +62,7 @@ class PriorBox(Layer):
         for i, shape in enumerate((grid, image)):
             self.require(len(shape) == 4, f".bottom[{i}]", f"must have 4 axes, not {shape}")
         self._check_sizes()
-        for field in ("min_size", "aspect_ratio", "variance", "width", "height"):
+        for field in ("min_size", "max_size", "aspect_ratio", "variance", "width", "height"):
             self._check_positive(field)
         self.require(
             len(self.config.variance) in (0, 1, 4),
@@ -75,7 +75,11 @@ class PriorBox(Layer):
 
     def _check_positive(self, field: str) -> None:
         for i, value in enumerate(getattr(self.config, field)):
-            self.require(value > 0, f"{field}[{i}]", f"{field} must be positive, not {value:g}")
+            self.require(
+                0 < value < math.inf,
+                f"{field}[{i}]",
+                f"{field} must be positive and finite, not {value:g}",
+            )
 
     def _check_sizes(self) -> None:
         """Either `min_size` and what goes with it, or `width` and `height`."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import inspect
 import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 from caffe_lite import caffe_name
 from caffe_lite.arguments import ArgumentError, described
@@ -84,8 +88,21 @@ class Python(Layer):
             "type": str(param.type),
             "phase": Phase(param.phase),
             "__module__": found.__module__,
+            "forward": _with_warnings(found.forward),
+            "backward": _with_warnings(found.backward),
         }
         return cast("type[Layer]", type(found.__name__, (found,), attributes))
+
+
+def _with_warnings(method: Callable[..., None]) -> Callable[..., None]:
+    """The method with NumPy's usual warnings, which nets turn off for the layers of Caffe."""
+
+    @functools.wraps(method)
+    def call(*arguments: Any) -> None:
+        with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+            method(*arguments)
+
+    return call
 
 
 def _imported(module: str, name: str) -> type[Layer] | None:

@@ -62,6 +62,7 @@ CASES = [
     contrastive("positive_outlier_thresh: 1.25", outlier=1.25),
     contrastive("positive_first: true positive_upper_bound: 1.25", tops=2, first_above=1.25),
     contrastive("normalize_negative: 0.5 negative_margin: 2", (), norm=0.5, negative_margin=2),
+    contrastive("normalize_negative: 0 negative_margin: 2", (), norm=0, negative_margin=2),
     contrastive("", (), third=True),
     triplet("", tops=2),
     triplet("margin: 0.75 negative_weight: 1.5", margin=0.75, negative_weight=1.5),

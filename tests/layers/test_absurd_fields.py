@@ -12,7 +12,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.mark.parametrize(
-    ("kind", "every"), [("Pooling", 5), ("InnerProduct", 7), ("DummyData", 3)]
+    ("kind", "every"),
+    [
+        ("Pooling", 5),
+        ("InnerProduct", 7),
+        ("DummyData", 3),
+        ("DetectionEvaluate", 2),
+        ("Exp", 1),
+        ("LabelSpecificAdd", 2),
+    ],
 )
 def test_absurd_values_are_refused_or_computed(kind, every):
     tried, misbehaved = sweep_fields.sweep(kind, most=1, timeout=120, every=every)

@@ -370,3 +370,38 @@ def test_the_layer_that_runs_is_known_to_who_waits_for_its_kernels(tmp_path):
         net.forward()
     assert seen == ['layer 1 of 3 "in"', 'layer 2 of 3 "a"', 'layer 3 of 3 "b"']
     assert not compiling._purposes
+
+
+def test_numbers_that_overflow_give_no_warning() -> None:
+    net = caffe.Net(
+        source(
+            """layer { name: "p" type: "Input" top: "p" input_param { shape { dim: 1 dim: 4 } } }
+            layer { name: "c" type: "Input" top: "c" input_param { shape { dim: 1 dim: 2 } } }
+            layer { name: "b" type: "Input" top: "b"
+              input_param { shape { dim: 1 dim: 2 dim: 4 } } }
+            layer { name: "out" type: "DetectionOutput" bottom: "p" bottom: "c" bottom: "b"
+              top: "out" detection_output_param { num_classes: 2 code_type: CENTER_SIZE
+              nms_param { nms_threshold: 0.5 } keep_top_k: 3 } }"""
+        ),
+        caffe.TEST,
+    )
+    net.blobs["p"].data[...] = 3e38
+    net.blobs["c"].data[...] = 1
+    net.blobs["b"].data[...] = 1
+    assert net.forward()["out"].shape[3] == 7
+
+
+def test_the_layers_of_a_user_warn_as_numpy_does() -> None:
+    @caffe.register_python_layer
+    class Divides(caffe.Layer):
+        def reshape(self, bottom, top):
+            top[0].reshape(2)
+
+        def forward(self, bottom, top):
+            top[0].data[...] = np.ones(2) / np.zeros(2)
+
+    text = f"""layer {{ name: "x" type: "Python" top: "x"
+      python_param {{ module: "{__name__}" layer: "Divides" }} }}"""
+    net = caffe.Net(source(text), caffe.TEST)
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        net.forward()

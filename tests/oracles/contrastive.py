@@ -61,7 +61,8 @@ def contrastive(
             slopes[m, own] = positive_weight
     others = [(m, n) for m, n in values if n != int(label.ravel()[m])]
     if norm is not None:
-        total = -sum(slopes[place] for place in others) / norm / len(d)
+        total = -sum(slopes[place] for place in others)
+        total = total / norm / len(d) if norm else np.inf
         if total > positive_weight:
             for place in others:
                 slopes[place] /= total

@@ -150,6 +150,7 @@ def _trainings() -> Iterator[Command]:
         outputs = [
             f"run_iter_{n}.{f}{suffix}" for n in (2, 4) for f in ("caffemodel", "solverstate")
         ]
+        outputs += [f"run_iter_{n}.resume" for n in (2, 4)]
         yield Command(
             f"train {kind}",
             f"train -solver {{inputs}}/{kind}.prototxt",

@@ -107,7 +107,7 @@ class Runner:
         fused = whole and not (before or after or debug)
         loss = 0.0
         self._ready = False
-        with self._running, self._in_use:
+        with self._running, self._in_use, np.errstate(all="ignore"):  # as in Caffe, no warnings
             self.nanoseconds = [0] * len(self._links)
             if not fused:
                 self._unfold()
@@ -181,7 +181,7 @@ class Runner:
             )
         self._ready = False
         chosen = self.steps.backward if fused else self._single.backward[end : start + 1]
-        with self._running, self._in_use:
+        with self._running, self._in_use, np.errstate(all="ignore"):  # as in Caffe, no warnings
             if self._asked_at != self._budget.changes:
                 self.ask_for_gradients()
             if not fused:
