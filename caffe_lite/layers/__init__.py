@@ -1,5 +1,6 @@
 """Every layer type, one file per family; importing this registers them all.
 
+annotated_data.py   AnnotatedData
 arithmetic.py       Axpy Eltwise Reduction
 batch_norm.py       BN BatchNorm
 channel.py          BroadcastMul ChannelScale
@@ -49,6 +50,7 @@ from typing import Any
 
 from caffe_lite import net_spec
 from caffe_lite.layers import (
+    annotated_data,
     arithmetic,
     batch_norm,
     channel,
@@ -91,6 +93,7 @@ from caffe_lite.layers import (
 from caffe_lite.layers.registry import layer_types as layer_type_list
 
 __all__ = [
+    "annotated_data",
     "arithmetic",
     "batch_norm",
     "channel",

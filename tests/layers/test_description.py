@@ -91,6 +91,7 @@ def test_a_type_that_is_not_registered_says_nothing():
 @pytest.mark.parametrize(
     ("type_", "field", "name"),
     [
+        ("AnnotatedData", "data_param", "source"),
         ("Data", "data_param", "source"),
         ("ImageData", "image_data_param", "source"),
         ("WindowData", "window_data_param", "source"),

@@ -24,7 +24,10 @@ from caffe_lite.testing import (
 )
 from tests.every_case import CASES, REFUSALS, SOME, label
 
-SOURCES = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
+SOURCES = {
+    "AnnotatedData", "Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData",
+    "WindowData",
+}  # fmt: skip
 NO_GRADIENT = SOURCES | {
     "Accuracy", "ArgMax", "BoxAnnotatorOHEM", "ContinuationIndicator", "DetectionEvaluate",
     "DetectionOutput", "HDF5Output", "PriorBox", "Proposal", "SegAccuracy", "Threshold",
@@ -49,7 +52,7 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "Data", "Dropout", "DummyData", "Pooling", "SeLuDropout",
+        "AnnotatedData", "Data", "Dropout", "DummyData", "Pooling", "SeLuDropout",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
