@@ -35,7 +35,7 @@ def of_boxes(
     kind: "xml", "json" or "txt"; label_map: a label map's file, for the first two; seed: that of
     a random order, None for the list's.
     """
-    pairs = read_pairs(path)
+    pairs = images.read_pairs(path, "list of images and annotations")
     labels = read_labels(label_map) if label_map and kind != "txt" else {}
     if seed is not None:
         pairs = shuffled(pairs, seed)
@@ -152,22 +152,3 @@ def _problems(drawn: Drawn, size: tuple[int, int]) -> Iterator[str]:
         yield f"{shown} leaves the image, whose height is {size[0]}"
     if x0 > x1 or y0 > y1:
         yield f"{shown} is inside out"
-
-
-def read_pairs(path: str) -> list[Pair]:
-    """The pairs of a list: on each line the names of an image and of its annotations.
-
-    Raises DataError, with the line number, for any other line, and for an empty list.
-    """
-    pairs = []
-    for number, line in images.text_lines(path, "list"):
-        words = line.split()
-        if len(words) != 2:
-            raise DataError(
-                f"{path}:{number}: a line must be the names of an image and of its annotations, "
-                f'not "{line[:60]}"'
-            )
-        pairs.append((words[0], words[1]))
-    if not pairs:
-        raise DataError(f'the list "{path}" is empty')
-    return pairs

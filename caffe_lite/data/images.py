@@ -238,6 +238,22 @@ def read_list(path: str) -> list[tuple[str, int]]:
     return items
 
 
+def read_pairs(path: str, what: str = "list of pairs") -> list[tuple[str, str]]:
+    """The two words of each line of a list, such as an image and its label image.
+
+    Raises DataError, with the line number, for any other line, and for an empty list.
+    """
+    pairs = []
+    for number, line in text_lines(path, what):
+        words = line.split()
+        if len(words) != 2:
+            raise DataError(f'{path}:{number}: a line must be two words, not "{_beginning(line)}"')
+        pairs.append((words[0], words[1]))
+    if not pairs:
+        raise DataError(f'the {what} "{path}" is empty')
+    return pairs
+
+
 def integer(word: str) -> int | None:
     """The integer of 32 bits that a word is, if it is one."""
     try:

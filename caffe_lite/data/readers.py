@@ -6,7 +6,7 @@ own and draws only from its generator, so its batches depend on nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -207,7 +207,7 @@ class ImageReader(Reader):
 
     def __init__(
         self,
-        param: caffe_pb2.ImageDataParameter,
+        param: caffe_pb2.ImageDataParameter | caffe_pb2.DenseImageDataParameter,
         transformer: DataTransformer,
         dtype: npt.DTypeLike,
         rng: Generator,
@@ -215,7 +215,7 @@ class ImageReader(Reader):
         super().__init__(param.batch_size, transformer, dtype)
         self._param = param
         self._rng = rng  # the transformer's too
-        self._items = images.read_list(param.source)
+        self._items = self._list()
         log.info("A total of %d images.", len(self._items))
         self._arrange()
         self._at = int(rng.integers(param.rand_skip)) if param.rand_skip else 0
@@ -223,6 +223,10 @@ class ImageReader(Reader):
             raise DataError(
                 f"rand_skip drew {self._at} images to skip, but the list has {len(self._items)}"
             )
+
+    def _list(self) -> Sequence[tuple[str, Any]]:
+        """The images' names, each with what the list says of it."""
+        return images.read_list(self._param.source)
 
     def _arrange(self) -> None:
         self._before_order = states.of_generator(self._rng) if self._param.shuffle else None
@@ -241,15 +245,19 @@ class ImageReader(Reader):
         self._arrange()
         states.note_change(state, "images", len(self._items), self._param.source)
 
-    def _peek(self) -> tuple[str, Array, int]:
+    def _peek(self) -> tuple[str, Array, Any]:
         name, label = self._items[self._order[self._at]]
         path = self._param.root_folder + name
+        return f'image "{path}"', self._image(path), label
+
+    def _image(self, path: str) -> Array:
+        """The image in a file, resized."""
         image = images.read(path, self._param.is_color)
         if self._param.new_height:
             image = images.resize(image, self._param.new_height, self._param.new_width)
-        return f'image "{path}"', image, label
+        return image
 
-    def _next(self) -> tuple[str, Array, int]:
+    def _next(self) -> tuple[str, Array, Any]:
         item = self._peek()
         self._at += 1
         if self._at == len(self._items):

@@ -30,9 +30,12 @@ FIELD = ".transform_param.resize_param"
 class Placement:
     """Where an image was cropped, and whether it was mirrored.
 
-    window: (4,) xmin, ymin, xmax, ymax of the crop, as fractions of the image.
+    The crop begins at `row` and `column`.  window: (4,) its xmin, ymin, xmax and ymax, as
+    fractions of the image.
     """
 
+    row: int
+    column: int
     window: Array
     mirror: bool
 
@@ -126,7 +129,7 @@ class DataTransformer:
             transform_with_values(image, means, row, column, mirror, self._scale, y)
         corners = np.array([column, row, column + y.shape[2], row + y.shape[1]], np.float32)
         sizes = np.array([image.shape[2], image.shape[1]] * 2, np.float32)
-        return Placement(corners / sizes, mirror)
+        return Placement(row, column, corners / sizes, mirror)
 
     def apply_all(self, images: Array, y: Array) -> None:
         """Transform images (N, channels, H, W) into y (N, ...), with new random draws for each."""

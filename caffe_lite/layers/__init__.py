@@ -11,6 +11,7 @@ data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryDat
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
 focal_loss.py       FocalLoss
+image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
@@ -61,6 +62,7 @@ from caffe_lite.layers import (
     detection,
     evaluate,
     focal_loss,
+    image_pairs,
     l1_loss,
     linear,
     loss,
@@ -104,6 +106,7 @@ __all__ = [
     "detection",
     "evaluate",
     "focal_loss",
+    "image_pairs",
     "l1_loss",
     "layer_type_list",
     "linear",

@@ -10,7 +10,7 @@ import numpy as np
 
 from caffe_lite import arguments, fillers, glog, states
 from caffe_lite.blob import Array, Blob, Shape
-from caffe_lite.data import images, outputs
+from caffe_lite.data import outputs
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, is_marked, write_datasets
 from caffe_lite.data.readers import ImageReader, Reader, RecordReader
@@ -72,13 +72,7 @@ class ImageData(Prefetching):
         return (param.image_data_param.new_height, param.image_data_param.new_width)
 
     def _open(self) -> Reader:
-        size = (self.config.new_height, self.config.new_width)
-        self.require(
-            all(size) or not any(size),
-            "new_width" if size[0] else "new_height",
-            f"new_height {size[0]} and new_width {size[1]} must both be given, or neither",
-        )
-        images.check_pixels(size[1], size[0])
+        self.require_new_size()
         return ImageReader(self.config, self._transformer(), self.dtype, self.rng)
 
 

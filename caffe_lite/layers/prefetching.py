@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from caffe_lite import glog
 from caffe_lite.blob import Blob, Shape
+from caffe_lite.data import images
 from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, Reader
 from caffe_lite.data.transformer import DataTransformer, crop_of, read_mean
@@ -162,3 +163,13 @@ class Prefetching(Source):
         except DataError as error:
             error.field = ".transform_param.mean_file"
             raise
+
+    def require_new_size(self) -> None:
+        """Refuse a new_height without a new_width, and images that are too large."""
+        size = (self.config.new_height, self.config.new_width)
+        self.require(
+            all(size) or not any(size),
+            "new_width" if size[0] else "new_height",
+            f"new_height {size[0]} and new_width {size[1]} must both be given, or neither",
+        )
+        images.check_pixels(size[1], size[0])

@@ -183,7 +183,7 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "give -label_map_file" in capsys.readouterr().err
     Path("bad.list").write_text("a.png a.xml\nb.png\n")
     assert run("-anno_type detection -label_map_file map set/ bad.list db") == 1
-    assert "bad.list:2: a line must be the names of an image and" in capsys.readouterr().err
+    assert 'bad.list:2: a line must be two words, not "b.png"' in capsys.readouterr().err
     assert run("-check_size set/ labels.list db") == 1
     assert "has shape (3, 30, 60), but the first" in capsys.readouterr().err
     assert not Path("db").exists()

@@ -25,7 +25,8 @@ from caffe_lite.testing import (
 from tests.every_case import CASES, REFUSALS, SOME, label
 
 SOURCES = {
-    "AnnotatedData", "Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData",
+    "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData",
+    "ImageLabelmapData", "ImageSegData", "Input", "MemoryData", "MultiLabelImageData",
     "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
@@ -52,7 +53,8 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "Dropout", "DummyData", "Pooling", "SeLuDropout",
+        "AnnotatedData", "Data", "Dropout", "DummyData", "ImageLabelmapData", "ImageSegData",
+        "Pooling", "SeLuDropout",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",

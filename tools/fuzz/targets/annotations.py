@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from caffe_lite.data import annoset, annotation, label_map
+from caffe_lite.data import annotation, images, label_map
 from caffe_lite.data.annotation_files import CocoFile, read_text, read_xml
 from caffe_lite.proto import caffe_pb2
 from tools.fuzz.mutate import text_mutation
@@ -79,7 +79,7 @@ TARGETS = [
     Target(
         "annotation_list",
         lambda: [{"a.list": b"a/x.jpg b/x.xml\nc.png d.txt\n"}],
-        lambda: void(annoset.read_pairs("a.list")),
+        lambda: void(images.read_pairs("a.list")),
         text_mutation,
     ),
     Target(
