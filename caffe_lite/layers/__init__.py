@@ -41,6 +41,7 @@ sequence.py         BatchReduction ContinuationIndicator Gather Reverse
 shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Tile
 softmax_loss.py     SoftmaxWithLoss
 upsample.py         Interp Upsample
+video.py            VideoData
 yolo.py             RegionLoss YoloSeg Yolov3
 yolo_output.py      YoloDetectionOutput Yolov3DetectionOutput
 """
@@ -89,6 +90,7 @@ from caffe_lite.layers import (
     shape,
     softmax_loss,
     upsample,
+    video,
     yolo,
     yolo_output,
 )
@@ -134,6 +136,7 @@ __all__ = [
     "shape",
     "softmax_loss",
     "upsample",
+    "video",
     "yolo",
     "yolo_output",
 ]

@@ -44,6 +44,7 @@ class Prefetching(Source):
     """
 
     config_field: ClassVar[str]
+    source_field: ClassVar[str] = "source"
     tops: ClassVar[Count] = 2
     dynamic = True
     heeds = frozenset({"data_param"})
@@ -103,6 +104,9 @@ class Prefetching(Source):
         """Height and width of an image that is not cropped; zeros where it has its own."""
         return (0, 0)
 
+    def _require_source(self) -> None:
+        self.require(bool(self.config.source), "source", "names no source")
+
     def _open(self) -> Reader | WindowReader:
         """Check the configuration and open the source."""
         raise NotImplementedError
@@ -111,12 +115,12 @@ class Prefetching(Source):
         """Open the source; its first item gives the tops their shapes."""
         prefetch = self.param.data_param.prefetch
         self.require(prefetch > 0, ".data_param.prefetch", "prefetch must be 1 or more, not 0")
-        self.require(bool(self.config.source), "source", "names no source")
+        self._require_source()
         self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
         try:
             self._reader = reader = self._open()
         except DataError as error:
-            error.field = error.field or "source"
+            error.field = error.field or self.source_field
             raise
         self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
         shapes = reader.shapes

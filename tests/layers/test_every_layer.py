@@ -27,7 +27,7 @@ from tests.every_case import CASES, REFUSALS, SOME, label
 SOURCES = {
     "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData",
     "ImageLabelmapData", "ImageSegData", "Input", "MemoryData", "MultiLabelImageData",
-    "WindowData",
+    "VideoData", "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
     "Accuracy", "ArgMax", "BoxAnnotatorOHEM", "ContinuationIndicator", "DetectionEvaluate",
