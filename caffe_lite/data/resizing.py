@@ -128,6 +128,53 @@ class Resizer:
         return found.moved(found.boxes * np.tile(ratio, 2))
 
 
+class RandomResizer:
+    """random_resize_param of Intel's Caffe: the shorter side gets a random size, the aspect stays.
+
+    The size is from min_size to max_size; where one of them is 0, the image's shorter or longer
+    side takes its place.  Raises LayerError, with a field below
+    ``.transform_param.random_resize_param``, for sizes that are not in order.
+    """
+
+    def __init__(self, param: caffe_pb2.RandomResizeParameter, field: str) -> None:
+        self._param = param
+        self._modes = list(param.resize_param.interp_mode) or [caffe_pb2.ResizeParameter.LINEAR]
+        if 0 < param.max_size < param.min_size:
+            raise LayerError(
+                f"max_size {param.max_size} is below min_size {param.min_size}",
+                f"{field}.max_size",
+            )
+        if param.resize_param.resize_mode != caffe_pb2.ResizeParameter.WARP:
+            raise LayerError("takes resize_mode WARP only", f"{field}.resize_param.resize_mode")
+
+    def smallest(self, height: int, width: int) -> tuple[int, int]:
+        """The smallest size that an image of `height` x `width` may get."""
+        return self._size(self._sizes(height, width)[0], height, width)
+
+    def _sizes(self, height: int, width: int) -> tuple[int, int]:
+        """The smallest and the largest size of the shorter side."""
+        least = self._param.min_size or min(height, width)
+        most = self._param.max_size or max(height, width)
+        return min(least, most), most
+
+    def _size(self, shorter: int, height: int, width: int) -> tuple[int, int]:
+        real = np.float32
+        if height < width:
+            return shorter, max(int(real(width) / real(height) * real(shorter)), 1)
+        return max(int(real(height) / real(width) * real(shorter)), 1), shorter
+
+    def apply(self, image: Array, rng: Generator) -> Array:
+        """The image (channels, H, W) uint8, resized.  Draws the size, then the interp_mode."""
+        if image.dtype != np.uint8:
+            raise DataError("random_resize_param resizes images of bytes, not of float_data")
+        height, width = image.shape[1:]
+        least, most = self._sizes(height, width)
+        size = self._size(least + int(rng.integers(most - least + 1)), height, width)
+        images.check_pixels(size[1], size[0])
+        mode = self._modes[rng.integers(len(self._modes))]
+        return interpolate(image, *size, mode)
+
+
 def interpolate(image: Array, height: int, width: int, mode: int) -> Array:
     """The image (channels, H, W) uint8 as (channels, height, width), as OpenCV resizes it.
 

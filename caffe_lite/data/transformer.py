@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from caffe_lite.data.resizing import Resizer
+from caffe_lite.data.resizing import RandomResizer, Resizer
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.kernels.image import transform_with_image, transform_with_values
 from caffe_lite.proto import caffe_pb2
@@ -18,12 +18,12 @@ from caffe_lite.proto.files import blob_to_array, read_blob
 Array = npt.NDArray[Any]
 
 
-RESIZE_AND_CROP = frozenset(
-    {"transform_param.resize_param", "transform_param.crop_h", "transform_param.crop_w"}
-)
-"""The fields of SSD's that `DataTransformer` reads."""
+_HEEDED = ("resize_param", "random_resize_param", "crop_h", "crop_w")
+RESIZE_AND_CROP = frozenset(f"transform_param.{name}" for name in _HEEDED)
+"""The fields of forks that `DataTransformer` reads."""
 
 FIELD = ".transform_param.resize_param"
+RANDOM_FIELD = ".transform_param.random_resize_param"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Placement:
 class DataTransformer:
     """Resizes, crops, mirrors, subtracts the mean and scales: y = (x - mean) * scale.
 
-    `resize_param` resizes first, as `Resizer` does.  `crop_size`, or SSD's `crop_h` and `crop_w`,
+    Intel's `random_resize_param` resizes first, as `RandomResizer` does, then SSD's
+    `resize_param`, as `Resizer` does.  `crop_size`, or SSD's `crop_h` and `crop_w`,
     cuts out a part: at random in phase TRAIN, at the centre in TEST.  `mirror` flips the image
     horizontally with probability 1/2 in both phases, as in Caffe.  The mean is one value, one
     value for each channel, or an image of the size before cropping.  Random numbers are drawn
@@ -58,6 +59,7 @@ class DataTransformer:
         self._scale = param.scale
         self._mirror = param.mirror
         self._crop = crop_of(param)
+        self._random_resizer = _random_resizer(param)
         self.resizer = _resizer(param)
         self._random_crop = phase == caffe_pb2.TRAIN
         self.rng = rng
@@ -78,9 +80,11 @@ class DataTransformer:
         Raises LayerError if the image is smaller than the crop or does not match the mean.
         """
         channels, height, width = shape
+        if self._random_resizer is not None:
+            height, width = self._random_resizer.smallest(height, width)
         if self.resizer is not None:
             height, width = self.resizer.size(height, width)
-            shape = (channels, height, width)
+        shape = (channels, height, width)
         if self._mean is not None and self._mean.shape != shape:
             raise LayerError(
                 f"the mean's shape {self._mean.shape} is not the image's, {tuple(shape)}",
@@ -112,6 +116,8 @@ class DataTransformer:
 
     def apply(self, image: Array, y: Array) -> Placement:
         """Transform one image (channels, H, W), uint8 or float32, into `y` (channels, h, w)."""
+        if self._random_resizer is not None:
+            image = self._random_resizer.apply(image, self.rng)
         if self.resizer is not None:
             image = self.resizer.apply(image, self.rng)
         mirror = self._mirror and bool(self.rng.integers(2))
@@ -150,6 +156,16 @@ def _resizer(param: caffe_pb2.TransformationParameter) -> Resizer | None:
             f"{len(param.resize_param)} resize_param; one is possible here, as in SSD", FIELD
         )
     return Resizer(param.resize_param[0], f"{FIELD}[0]") if param.resize_param else None
+
+
+def _random_resizer(param: caffe_pb2.TransformationParameter) -> RandomResizer | None:
+    if not param.HasField("random_resize_param"):
+        return None
+    if not any(crop_of(param)):
+        raise LayerError(
+            "random_resize_param needs a crop_size, for images of one size", RANDOM_FIELD
+        )
+    return RandomResizer(param.random_resize_param, RANDOM_FIELD)
 
 
 def _color(param: caffe_pb2.TransformationParameter) -> bool | None:

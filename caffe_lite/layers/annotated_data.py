@@ -36,7 +36,7 @@ class AnnotatedData(Prefetching):
 
     config_field = "data_param"
     tops: ClassVar[Count] = (1, 2)
-    heeds = RESIZE_AND_CROP | {
+    heeds = RESIZE_AND_CROP - {"transform_param.random_resize_param"} | {
         "annotated_data_param",
         *(f"transform_param.{name}" for name in _AUGMENTATION),
     }

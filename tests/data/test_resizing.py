@@ -145,3 +145,51 @@ def test_the_transformer_resizes_before_it_crops() -> None:
     np.testing.assert_array_equal(y, resized[:, 6:13, 9:21])
     np.testing.assert_allclose(placement.window, [9 / 30, 6 / 20, 21 / 30, 13 / 20], rtol=1e-6)
     assert not placement.mirror
+
+
+def test_a_random_size_of_the_shorter_side() -> None:
+    param = caffe_pb2.TransformationParameter()
+    text.parse(
+        "crop_size: 20 mirror: true random_resize_param { min_size: 24 max_size: 26 "
+        "resize_param { interp_mode: CUBIC } }",
+        param,
+        "transform",
+    )
+    transformer = DataTransformer(param, caffe_pb2.TRAIN, np.random.default_rng(1))
+    assert transformer.output_shape(IMAGE.shape) == (3, 20, 20)
+    sizes = [(24, 33), (25, 35), (26, 36)]  # 52 / 37 of the shorter side, rounded down
+    resized = [interpolate(IMAGE, *size, caffe_pb2.ResizeParameter.CUBIC) for size in sizes]
+    wanted = {
+        np.ascontiguousarray(part[:, :, ::step], np.float32).tobytes(): index
+        for index, image in enumerate(resized)
+        for i in range(image.shape[1] - 19)
+        for j in range(image.shape[2] - 19)
+        for step in (1, -1)
+        for part in [image[:, i : i + 20, j : j + 20]]
+    }
+    y, seen = np.empty((3, 20, 20), np.float32), set()
+    for _ in range(60):
+        transformer.apply(IMAGE, y)
+        seen.add(wanted[y.tobytes()])
+    assert seen == {0, 1, 2}
+
+
+def test_random_sizes_that_are_refused() -> None:
+    def transformer(config: str) -> DataTransformer:
+        param = caffe_pb2.TransformationParameter()
+        text.parse(config, param, "transform")
+        return DataTransformer(param, caffe_pb2.TRAIN, np.random.default_rng(1))
+
+    with pytest.raises(LayerError, match="needs a crop_size"):
+        transformer("random_resize_param { }")
+    with pytest.raises(LayerError, match="max_size 3 is below min_size 4"):
+        transformer("crop_size: 2 random_resize_param { min_size: 4 max_size: 3 }")
+    small = transformer("crop_size: 20 random_resize_param { min_size: 19 }")
+    with pytest.raises(LayerError, match="crop_size 20 is larger than the image, 19 x 26"):
+        small.output_shape(IMAGE.shape)
+    with pytest.raises(DataError, match="not of float_data"):
+        small.apply(IMAGE.astype(np.float32), np.empty((3, 20, 20), np.float32))
+    with pytest.raises(LayerError, match="takes resize_mode WARP only"):
+        transformer(
+            "crop_size: 2 random_resize_param { resize_param { resize_mode: FIT_SMALL_SIZE } }"
+        )
