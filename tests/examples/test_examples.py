@@ -19,6 +19,7 @@ PROGRAMS = [name for name in EXAMPLES if name.endswith(".py")]
 SHARED = "digits"  # the module that the examples import
 NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem != SHARED)
 PICTURES = {
+    "detection": ["detections.png"],
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
     "net_surgery": ["heat_maps.png"],
@@ -76,9 +77,16 @@ def siamese(out: str) -> None:
     assert percentages(out)[-1] > 40
 
 
+def detection(out: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
+    assert losses == sorted(losses, reverse=True)
+    assert percentages(out)[-1] > 90
+
+
 CHECKS = {
     "brewing_a_net": brewing_a_net,
     "classification": classification,
+    "detection": detection,
     "feature_extraction": feature_extraction,
     "filters": filters,
     "fine_tuning": fine_tuning,
