@@ -8,6 +8,7 @@ parameters.  `disagreements` compares them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import numpy as np
 from numba.core.config import NUMBA_NUM_THREADS
@@ -94,7 +95,8 @@ def reshape_and_back(drawn: Drawn, net: caffe.Net) -> None:
         return  # a MemoryData would go on to its next batch
     shapes = {name: net.blobs[name].shape for name in net.inputs}
     before = [one.blob.data.copy() for one in net.learnable]
-    streams = [layer.rng.bit_generator.state for layer in net.layers]
+    # a source's batches are drawn ahead, so its random stream alone does not take it back
+    states = [deepcopy(layer.get_state()) for layer in net.layers]
     for name, shape in shapes.items():
         if shape:
             net.blobs[name].reshape(shape[0] + 1, *shape[1:])
@@ -110,8 +112,8 @@ def reshape_and_back(drawn: Drawn, net: caffe.Net) -> None:
     net.clear_param_diffs()
     for one, data in zip(net.learnable, before, strict=True):
         one.blob.data[...] = data
-    for layer, state in zip(net.layers, streams, strict=True):
-        layer.rng.bit_generator.state = state
+    for layer, state in zip(net.layers, states, strict=True):
+        layer.set_state(state)
 
 
 def with_one_thread(drawn: Drawn) -> Record:
