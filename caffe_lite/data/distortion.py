@@ -15,6 +15,7 @@ from caffe_lite.proto import caffe_pb2
 
 Array = npt.NDArray[Any]
 
+_MOST = 1e6  # far above what turns every image black or white
 _LEVELS = np.arange(256, dtype=np.float32)
 _SAME = np.arange(256, dtype=np.uint8)
 
@@ -32,15 +33,17 @@ class Distortion:
     def __init__(self, param: caffe_pb2.DistortionParameter) -> None:
         self._param = param
         for name in ("brightness_delta", "hue_delta", "contrast_lower", "saturation_lower"):
-            if not getattr(param, name) >= 0:
+            if not 0 <= getattr(param, name) <= _MOST:
                 raise LayerError(
-                    f"{name} must be 0 or more, not {getattr(param, name):g}", f"{DISTORT}.{name}"
+                    f"{name} must be from 0 to {_MOST:g}, not {getattr(param, name):g}",
+                    f"{DISTORT}.{name}",
                 )
         for name in ("contrast", "saturation"):
             lower, upper = getattr(param, f"{name}_lower"), getattr(param, f"{name}_upper")
-            if not lower <= upper < np.inf:
+            if not lower <= upper <= _MOST:
                 raise LayerError(
-                    f"{name}_upper {upper:g} must be at least {name}_lower, {lower:g}",
+                    f"{name}_upper must be from {name}_lower, {lower:g}, to {_MOST:g}, "
+                    f"not {upper:g}",
                     f"{DISTORT}.{name}_upper",
                 )
 

@@ -169,12 +169,17 @@ REFUSALS = [
     ),
     refusal(
         ".transform_param.distort_param.hue_delta",
-        "hue_delta must be 0 or more, not -1",
+        "hue_delta must be from 0 to 1e.06, not -1",
         "transform_param { distort_param { hue_delta: -1 } }",
     ),
     refusal(
+        ".transform_param.distort_param.brightness_delta",
+        "brightness_delta must be from 0 to 1e.06, not inf",
+        "transform_param { distort_param { brightness_delta: inf } }",
+    ),
+    refusal(
         ".transform_param.distort_param.contrast_upper",
-        "contrast_upper 0.5 must be at least contrast_lower, 1",
+        "contrast_upper must be from contrast_lower, 1, to 1e.06, not 0.5",
         "transform_param { distort_param { contrast_lower: 1 contrast_upper: 0.5 } }",
     ),
     refusal(
