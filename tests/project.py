@@ -33,6 +33,8 @@ EXAMPLES = [
     "examples/README.md",
     "examples/brewing_a_net.py",
     "examples/classification.py",
+    "examples/detection.prototxt",
+    "examples/detection.py",
     "examples/digits.py",
     "examples/face_detector.py",
     "examples/feature_extraction.py",

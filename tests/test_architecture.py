@@ -59,7 +59,7 @@ KERNELS_OF = {  # the rooms of families whose kernels are more than a file
     "roi_pooling": "pool",
 }
 WITHOUT_LAYERS = {"image", "update"}  # kernels of the readers and of the solvers
-WITHOUT_KERNELS = {"data", "python"}
+WITHOUT_KERNELS = {"annotated_data", "data", "image_pairs", "python", "video"}
 WITHOUT_CASES = {"python"}  # what a user's layer does is the user's: tests/layers/test_python.py
 EVERYWHERE = {"caffe_lite", "numpy", "google"}  # google.protobuf, which every program here needs
 ON_TOP = {

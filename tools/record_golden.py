@@ -14,6 +14,7 @@ on nets and inputs written for this purpose, and its answers were stored in
     nets/NAME_deploy.npz              whole nets
     forks/layers/, forks/nets/        the same of Caffe's forks, of their code: a key `fork` in the
                                       arrays of a layer says whose
+    forks/annotated_data/             databases and batches of SSD's layer AnnotatedData
 
 The README in each folder of tests/golden/ says what an array is.
 """
@@ -54,6 +55,9 @@ TAKEN = [
     "solvers/*",
     "upgrade/*",
     "nets/*_deploy.npz",
+    "forks/annotated_data/*.prototxt",
+    "forks/annotated_data/*.npz",
+    "forks/annotated_data/*/data.mdb",
     "forks/layers/*.prototxt",
     "forks/layers/*.npz",
     "forks/nets/*.npz",

@@ -47,6 +47,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "create and average databases": {
         "convert_imageset": "make a database from an image list",
+        "create_annoset": "make a database of images with boxes",
+        "create_label_map": "make a label map from a list of classes",
+        "get_image_size": "list the sizes of images, for DetectionOutput",
         "convert_mnist_data": "make a database from MNIST's image and label files",
         "convert_mnist_siamese_data": "make a database of pairs of MNIST images",
         "convert_cifar_data": "make databases from CIFAR-10's binary files",

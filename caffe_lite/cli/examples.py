@@ -55,6 +55,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "caffe-lite convert_imageset -shuffle -resize_height 256 \\",
         "    -resize_width 256 pictures/ train.txt train_lmdb",
     ),
+    "create_label_map": (
+        "caffe-lite create_label_map -include_background classes.txt \\",
+        "    labelmap.prototxt",
+    ),
+    "create_annoset": (
+        "caffe-lite create_annoset -anno_type detection -encoded \\",
+        "    -label_map_file labelmap.prototxt VOC2007/ trainval.txt trainval_lmdb",
+    ),
+    "get_image_size": ("caffe-lite get_image_size VOC2007/ test.txt test_name_size.txt",),
     "convert_mnist_data": (
         "caffe-lite convert_mnist_data train-images-idx3-ubyte.gz \\",
         "    train-labels-idx1-ubyte.gz mnist_train_lmdb",

@@ -171,6 +171,49 @@ def add_backend(parser: argparse.ArgumentParser, default: str = "lmdb") -> None:
     )
 
 
+def add_imageset(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the commands that make a database of images."""
+    add_switch(parser, "gray", "decode in grey, to one channel")
+    add_switch(parser, "shuffle", "store the images in a random order")
+    add(parser, "seed", "the seed of -shuffle (default: 0)", type=size, default=0)
+    add_backend(parser)
+    for name in ("width", "height"):
+        add(
+            parser,
+            f"resize_{name}",
+            f"the {name} to resize to (default: 0, unchanged)",
+            type=size,
+            default=0,
+        )
+    add_switch(parser, "check_size", "stop at an image whose size differs from the first")
+    add_switch(
+        parser,
+        "encoded",
+        "store image files, not pixels; a file that is not resized is copied, even with -gray",
+    )
+    add(
+        parser,
+        "encode_type",
+        "the format to encode to: jpg, png, bmp or tif (default: the format in each file's name)",
+        choices=("jpg", "jpeg", "png", "bmp", "tif", "tiff"),
+        metavar="TYPE",
+    )
+
+
+def imageset_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `data.imageset.Settings` for the flags of `add_imageset` and a ROOT."""
+    if bool(args.resize_width) != bool(args.resize_height):
+        raise UsageError("give both -resize_width and -resize_height, or neither")
+    return {
+        "root": args.root,
+        "gray": args.gray,
+        "height": args.resize_height,
+        "width": args.resize_width,
+        "encoding": args.encode_type or ("guess" if args.encoded else ""),
+        "same_size": args.check_size,
+    }
+
+
 def add_phase(parser: argparse.ArgumentParser, default: str) -> None:
     """Add -phase."""
     add(

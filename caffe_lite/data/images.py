@@ -31,6 +31,7 @@ MOST_PIXELS = 1 << 26
 images have 256 x 256; those of a camera of 60 megapixels still fit."""
 
 DECODED = 13  # bytes for each pixel, of all the copies while one is decoded, as was measured
+_ORIENTATION = 0x0112  # EXIF's tag
 LARGEST_PIXEL = 8  # bytes: 16 bits for each of four channels, not compressed
 
 
@@ -86,6 +87,17 @@ def decode(encoded: bytes, color: bool | None = True) -> Array:
         if color is not None:
             ImageOps.exif_transpose(image, in_place=True)
         return _pixels(image, color)
+
+
+def size(encoded: bytes) -> tuple[int, int]:
+    """The height and width of the image in the bytes of a file, upright as `decode` makes it.
+
+    Raises DataError as `decode` does, but only the file's head is read.
+    """
+    with opened(encoded) as image:
+        width, height = image.size
+        lies = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)  # turned by a quarter
+        return (width, height) if lies else (height, width)
 
 
 @contextmanager
@@ -261,6 +273,22 @@ def read_list(path: str) -> list[tuple[str, int]]:
     if not items:
         raise DataError(f'the image list "{path}" is empty')
     return items
+
+
+def read_pairs(path: str, what: str = "list of pairs") -> list[tuple[str, str]]:
+    """The two words of each line of a list, such as an image and its label image.
+
+    Raises DataError, with the line number, for any other line, and for an empty list.
+    """
+    pairs = []
+    for number, line in text_lines(path, what):
+        words = line.split()
+        if len(words) != 2:
+            raise DataError(f'{path}:{number}: a line must be two words, not "{_beginning(line)}"')
+        pairs.append((words[0], words[1]))
+    if not pairs:
+        raise DataError(f'the {what} "{path}" is empty')
+    return pairs
 
 
 def integer(word: str) -> int | None:

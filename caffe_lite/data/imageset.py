@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -45,7 +45,8 @@ class Settings:
     the size.  `encoding` is the file type in which to store images, a key of `ENCODINGS`, or
     "guess" for the type in each file's name.  As in Caffe, a file that already has this type and
     is not resized is stored unchanged: in colour even if `gray` is set.  `same_size` refuses an
-    image whose size differs from the first.
+    image whose size differs from the first.  `min_dim` and `max_dim`, of SSD's tools, bound the
+    shorter and the longer side instead of `height` and `width`, and keep the aspect.
     """
 
     root: str = ""
@@ -54,19 +55,47 @@ class Settings:
     width: int = 0
     encoding: str = ""
     same_size: bool = False
+    min_dim: int = 0
+    max_dim: int = 0
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The size that an image of `height` x `width` is stored with."""
+        if not (self.min_dim or self.max_dim):
+            return (self.height, self.width) if self.height and self.width else (height, width)
+        scale = np.float32(1)
+        if min(height, width) < self.min_dim:
+            scale = np.float32(self.min_dim) / np.float32(min(height, width))
+        if 0 < self.max_dim < int(scale * np.float32(max(height, width))):
+            scale = np.float32(self.max_dim) / np.float32(max(height, width))
+        new = [max(int(np.rint(float(scale) * side)), 1) for side in (height, width)]
+        images.check_pixels(new[1], new[0])
+        return new[0], new[1]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """An image as a Datum without a label, its height and width before, and its shape now."""
+
+    datum: caffe_pb2.Datum
+    original: tuple[int, int]
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image: its key, and either its serialized Datum or the problem that prevented it."""
+    """One image: its key, and either its serialized Datum or the problem that prevented it.
+
+    `remarks` say what is odd about an image that is stored all the same.
+    """
 
     key: bytes
     value: bytes = b""
     shape: tuple[int, ...] = ()
     problem: str = ""
+    remarks: tuple[str, ...] = ()
 
 
-def shuffled(items: list[Item], seed: int) -> list[Item]:
+def shuffled(items: Sequence[T], seed: int) -> list[T]:
     """The items in a random order that depends only on the seed."""
     order = Streams(seed).stream("convert_imageset").permutation(len(items))
     return [items[i] for i in order]
@@ -79,9 +108,15 @@ def records(items: Iterable[Item], settings: Settings) -> Iterator[Record]:
     `problem`, and its number is not reused.  Raises DataError for an image of another size if
     `same_size` is set.
     """
+    made = in_parallel(lambda item: _record(*item, settings), enumerate(items))
+    yield from same_sized(made) if settings.same_size else made
+
+
+def same_sized(records: Iterable[Record]) -> Iterator[Record]:
+    """The records; raises DataError for an image whose size differs from the first's."""
     first: Record | None = None
-    for record in _in_parallel(lambda item: _record(*item, settings), enumerate(items)):
-        if not record.problem and settings.same_size:
+    for record in records:
+        if not record.problem:
             first = first or record
             if record.shape != first.shape:
                 raise DataError(
@@ -95,7 +130,7 @@ def _name(record: Record) -> str:
     return f'"{record.key.partition(b"_")[2].decode(errors="replace")}"'
 
 
-def _in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """`function` of each item, in order, computed a few items in advance."""
     threads = _threads()
     waiting: deque[Future[R]] = deque()
@@ -119,36 +154,43 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
+def key_of(number: int, name: str) -> bytes:
+    """The key of the image of that number and name."""
+    return f"{number:08d}_{name}".encode(errors="surrogateescape")
+
+
 def _record(number: int, item: Item, settings: Settings) -> Record:
     name, label = item
-    key = f"{number:08d}_{name}".encode(errors="surrogateescape")
+    key = key_of(number, name)
     try:
-        datum, shape = _datum(settings.root + name, settings)
+        made = convert(settings.root + name, settings)
     except DataError as error:
         return Record(key, problem=error.message)
-    datum.label = label
-    return Record(key, datum.SerializeToString(), shape)
+    made.datum.label = label
+    return Record(key, made.datum.SerializeToString(), made.shape)
 
 
-def _datum(path: str, settings: Settings) -> tuple[caffe_pb2.Datum, tuple[int, ...]]:
-    """The Datum of an image file, without its label, and the image's shape."""
+def convert(path: str, settings: Settings) -> Converted:
+    """An image file as a Datum.  Raises DataError if it cannot be read or encoded."""
     content = images.read_bytes(path)
     try:
         image = images.decode(content, not settings.gray)
     except DataError as error:
         raise DataError(f'"{path}": {error.message}') from None
-    if settings.height and settings.width:
-        image = images.resize(image, settings.height, settings.width)
-    if settings.encoding:
-        encoding = _suffix(path) if settings.encoding == "guess" else settings.encoding
-        if encoding not in ENCODINGS:
-            raise DataError(f'"{path}": the file name gives no encoding; set encode_type')
-        if settings.height or ENCODINGS.get(_suffix(path)) != ENCODINGS[encoding]:
-            content = encode(image, encoding)
-        return caffe_pb2.Datum(data=content, encoded=True), image.shape
-    datum = array_to_datum(image)
-    datum.encoded = False  # the default, but Caffe writes it
-    return datum, image.shape
+    original: tuple[int, int] = image.shape[1:]
+    size = settings.size(*original)
+    image = images.resize(image, *size)
+    if not settings.encoding:
+        datum = array_to_datum(image)
+        datum.encoded = False  # the default, but Caffe writes it
+        return Converted(datum, original, image.shape)
+    encoding = _suffix(path) if settings.encoding == "guess" else settings.encoding
+    if encoding not in ENCODINGS:
+        raise DataError(f'"{path}": the file name gives no encoding; set encode_type')
+    resizes = settings.height or settings.min_dim or settings.max_dim
+    if resizes or ENCODINGS.get(_suffix(path)) != ENCODINGS[encoding]:
+        content = encode(image, encoding)
+    return Converted(caffe_pb2.Datum(data=content, encoded=True), original, image.shape)
 
 
 def _suffix(path: str) -> str:

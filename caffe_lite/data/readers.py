@@ -6,6 +6,8 @@ own and draws only from its generator, so its batches depend on nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +20,7 @@ from caffe_lite.data import images
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.data.db import open_db
 from caffe_lite.data.transformer import DataTransformer
-from caffe_lite.errors import CaffeError, DataError
+from caffe_lite.errors import CaffeError, DataError, OutOfMemory
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
 
@@ -30,7 +32,7 @@ log = glog.logger("caffe_lite.data")
 
 @dataclass
 class Batch:
-    """Transformed images (N, channels, height, width) and their labels (N,).
+    """Transformed images (N, channels, height, width), their labels, and what else a layer gives.
 
     `state` is the reader's after it has made them.
     """
@@ -38,6 +40,23 @@ class Batch:
     data: Array
     labels: Array
     state: State = field(default_factory=dict)
+    others: tuple[Array, ...] = ()
+
+    @property
+    def tops(self) -> tuple[Array, ...]:
+        """The arrays for the tops of a layer, in their order."""
+        return (self.data, self.labels, *self.others)
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Errors in the block are DataErrors of the item of that name."""
+    try:
+        yield
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{name}: {error.message}") from None
+    except CaffeError as error:
+        raise DataError(f"{name}: {error.message}") from None
 
 
 class Reader:
@@ -70,23 +89,23 @@ class Reader:
         _, image, _ = self._peek()
         return (self._batch_size, *self._transformer.output_shape(image.shape))
 
+    @property
+    def shapes(self) -> list[Shape]:
+        """The shapes of the first batch's arrays.  Raises LayerError as `shape` does."""
+        return [self.shape, (self._batch_size,)]
+
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the arrays of `old` if they have its shape."""
         batch = None
         for i in range(self._batch_size):
             name, image, label = self._next()
-            try:
+            with named(name):
                 shape = self._transformer.output_shape(image.shape)
-            except CaffeError as error:
-                raise DataError(f"{name}: {error.message}") from None
             if batch is None:
                 batch = self._batch(old, shape)
-            elif shape != batch.data.shape[1:]:
-                raise DataError(
-                    f"{name} has shape {shape}, but the first of its batch has "
-                    f"{batch.data.shape[1:]}; resize or crop the images, or use batch_size 1"
-                )
-            self._transformer.apply(image, batch.data[i])
+            self._require_shape(name, shape, batch)
+            with named(name):
+                self._transformer.apply(image, batch.data[i])
             batch.labels[i] = label
         assert batch is not None  # batch_size is positive
         batch.state = self.get_state()
@@ -108,6 +127,13 @@ class Reader:
     def move_to(self, state: State) -> None:
         """Go to a `position`.  Raises DataError if the source has no such position."""
         raise NotImplementedError
+
+    def _require_shape(self, name: str, shape: Shape, batch: Batch) -> None:
+        if shape != batch.data.shape[1:]:
+            raise DataError(
+                f"{name} has shape {shape}, but the first of its batch has "
+                f"{batch.data.shape[1:]}; resize or crop the images, or use batch_size 1"
+            )
 
     def _batch(self, old: Batch | None, shape: Shape) -> Batch:
         if old is not None and old.data.shape[1:] == shape:
@@ -139,6 +165,13 @@ class RecordReader(Reader):
         return first
 
     def _next(self) -> tuple[str, Array, int]:
+        name, value = self._read()
+        with named(name):
+            datum = parse(value)
+            return name, datum_to_array(datum, self._transformer.color), datum.label
+
+    def _read(self) -> tuple[str, bytes]:
+        """The next record's name for error messages, and its bytes."""
         record = self._cursor.read()
         if record is None:
             log.info("Restarting data prefetching from start.")
@@ -146,12 +179,7 @@ class RecordReader(Reader):
             record = self._cursor.read()
             assert record is not None  # open_db refuses an empty database
         key, value = record
-        name = f'record "{key.decode(errors="backslashreplace")}" of "{self._source}"'
-        try:
-            datum = parse(value)
-            return name, datum_to_array(datum, self._transformer.color), datum.label
-        except DataError as error:
-            raise DataError(f"{name}: {error.message}") from None
+        return f'record "{key.decode(errors="backslashreplace")}" of "{self._source}"', value
 
     def position(self) -> State:
         """The key of the next record, None at the end; and how many records there are."""
@@ -179,7 +207,7 @@ class ImageReader(Reader):
 
     def __init__(
         self,
-        param: caffe_pb2.ImageDataParameter,
+        param: caffe_pb2.ImageDataParameter | caffe_pb2.DenseImageDataParameter,
         transformer: DataTransformer,
         dtype: npt.DTypeLike,
         rng: Generator,
@@ -187,7 +215,7 @@ class ImageReader(Reader):
         super().__init__(param.batch_size, transformer, dtype)
         self._param = param
         self._rng = rng  # the transformer's too
-        self._items = images.read_list(param.source)
+        self._items = self._list()
         log.info("A total of %d images.", len(self._items))
         self._arrange()
         self._at = int(rng.integers(param.rand_skip)) if param.rand_skip else 0
@@ -195,6 +223,10 @@ class ImageReader(Reader):
             raise DataError(
                 f"rand_skip drew {self._at} images to skip, but the list has {len(self._items)}"
             )
+
+    def _list(self) -> Sequence[tuple[str, Any]]:
+        """The images' names, each with what the list says of it."""
+        return images.read_list(self._param.source)
 
     def _arrange(self) -> None:
         self._before_order = states.of_generator(self._rng) if self._param.shuffle else None
@@ -213,15 +245,19 @@ class ImageReader(Reader):
         self._arrange()
         states.note_change(state, "images", len(self._items), self._param.source)
 
-    def _peek(self) -> tuple[str, Array, int]:
+    def _peek(self) -> tuple[str, Array, Any]:
         name, label = self._items[self._order[self._at]]
         path = self._param.root_folder + name
+        return f'image "{path}"', self._image(path), label
+
+    def _image(self, path: str) -> Array:
+        """The image in a file, resized."""
         image = images.read(path, self._param.is_color)
         if self._param.new_height:
             image = images.resize(image, self._param.new_height, self._param.new_width)
-        return f'image "{path}"', image, label
+        return image
 
-    def _next(self) -> tuple[str, Array, int]:
+    def _next(self) -> tuple[str, Array, Any]:
         item = self._peek()
         self._at += 1
         if self._at == len(self._items):

@@ -285,6 +285,11 @@ class WindowReader:
         self._mean = self._centre(mean)
         self._cache: dict[str, bytes] = {}
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of a batch's arrays."""
+        return [self.shape, self.shape[:1]]
+
     def _check(self, source: str) -> None:
         settings = self._settings
         for window in self._foreground:

@@ -126,3 +126,76 @@ def interpolate_bilinear(x, rows, row_parts, columns, column_parts, y):
                 upper = real(above[left] + (above[right] - above[left]) * across)
                 lower = real(below[left] + (below[right] - below[left]) * across)
                 target[j] = real(upper + (lower - upper) * down)
+
+
+@jit
+def resample(x, rows, row_weights, columns, column_weights, line, y):
+    """Separable interpolation: y[c, i, j] = sum over p, q of the weights times x, rounded.
+
+    x: (C, H, W) uint8; rows (h, p), columns (w, q): positions in x, int64; row_weights,
+    column_weights: the same shapes, float32; line: (W,) float32 of workspace; y: (C, h, w) uint8.
+    """
+    for c in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            line[:] = np.float32(0)
+            for p in range(rows.shape[1]):
+                source, weight = x[c, rows[i, p]], row_weights[i, p]
+                for j in range(len(line)):
+                    line[j] += weight * np.float32(source[j])
+            for j in range(y.shape[2]):
+                total = np.float32(0)
+                for q in range(columns.shape[1]):
+                    total += column_weights[j, q] * line[columns[j, q]]
+                y[c, i, j] = np.uint8(min(max(np.rint(total), np.float32(0)), np.float32(255)))
+
+
+@jit
+def change_hue_and_saturation(x, hues, saturations, y):
+    """Replace hue and saturation by table, as OpenCV does for 8-bit images in BGR.
+
+    Hues are from 0 to 179, and saturations from 0 to 255; a hue that a table gives may be above
+    179, and goes round.  x, y: (3, H, W) uint8; hues, saturations: (256,) uint8.
+    """
+    for i in range(x.shape[1]):
+        for j in range(x.shape[2]):
+            b, g, r = np.int64(x[0, i, j]), np.int64(x[1, i, j]), np.int64(x[2, i, j])
+            value = max(b, g, r)
+            spread = value - min(b, g, r)
+            hue, saturation = 0, 0
+            if spread > 0:
+                # fixed-point reciprocals with 12 bits, as in OpenCV
+                saturation = (spread * int(np.rint(1044480.0 / value)) + 2048) >> 12
+                if value == r:
+                    sector = g - b
+                elif value == g:
+                    sector = b - r + 2 * spread
+                else:
+                    sector = r - g + 4 * spread
+                hue = (sector * int(np.rint(737280.0 / (6.0 * spread))) + 2048) >> 12
+                if hue < 0:
+                    hue += 180
+            h = np.float32(hues[hue]) * np.float32(6.0 / 180)
+            s = np.float32(saturations[saturation]) * np.float32(1.0 / 255)
+            if h >= np.float32(6):
+                h -= np.float32(6)
+            side = int(h)
+            part = h - np.float32(side)
+            v = np.float32(value)
+            low = v * (np.float32(1) - s)
+            falling = v * (np.float32(1) - s * part)
+            rising = v * (np.float32(1) - s * (np.float32(1) - part))
+            if side == 0:
+                b_, g_, r_ = low, rising, v
+            elif side == 1:
+                b_, g_, r_ = low, v, falling
+            elif side == 2:
+                b_, g_, r_ = rising, v, low
+            elif side == 3:
+                b_, g_, r_ = v, falling, low
+            elif side == 4:
+                b_, g_, r_ = v, low, rising
+            else:
+                b_, g_, r_ = falling, low, v
+            y[0, i, j] = np.uint8(np.rint(b_))
+            y[1, i, j] = np.uint8(np.rint(g_))
+            y[2, i, j] = np.uint8(np.rint(r_))

@@ -1,5 +1,6 @@
 """Every layer type, one file per family; importing this registers them all.
 
+annotated_data.py   AnnotatedData
 arithmetic.py       Axpy Eltwise Reduction
 batch_norm.py       BN BatchNorm
 channel.py          BroadcastMul ChannelScale
@@ -10,6 +11,7 @@ data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryDat
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
 focal_loss.py       FocalLoss
+image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
@@ -39,6 +41,7 @@ sequence.py         BatchReduction ContinuationIndicator Gather Reverse
 shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Tile
 softmax_loss.py     SoftmaxWithLoss
 upsample.py         Interp Upsample
+video.py            VideoData
 yolo.py             RegionLoss YoloSeg Yolov3
 yolo_output.py      YoloDetectionOutput Yolov3DetectionOutput
 """
@@ -49,6 +52,7 @@ from typing import Any
 
 from caffe_lite import net_spec
 from caffe_lite.layers import (
+    annotated_data,
     arithmetic,
     batch_norm,
     channel,
@@ -59,6 +63,7 @@ from caffe_lite.layers import (
     detection,
     evaluate,
     focal_loss,
+    image_pairs,
     l1_loss,
     linear,
     loss,
@@ -85,12 +90,14 @@ from caffe_lite.layers import (
     shape,
     softmax_loss,
     upsample,
+    video,
     yolo,
     yolo_output,
 )
 from caffe_lite.layers.registry import layer_types as layer_type_list
 
 __all__ = [
+    "annotated_data",
     "arithmetic",
     "batch_norm",
     "channel",
@@ -101,6 +108,7 @@ __all__ = [
     "detection",
     "evaluate",
     "focal_loss",
+    "image_pairs",
     "l1_loss",
     "layer_type_list",
     "linear",
@@ -128,6 +136,7 @@ __all__ = [
     "shape",
     "softmax_loss",
     "upsample",
+    "video",
     "yolo",
     "yolo_output",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,160 +10,22 @@ import numpy as np
 
 from caffe_lite import arguments, fillers, glog, states
 from caffe_lite.blob import Array, Blob, Shape
-from caffe_lite.data import images, outputs
+from caffe_lite.data import outputs
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, is_marked, write_datasets
-from caffe_lite.data.prefetch import Prefetcher
-from caffe_lite.data.readers import Batch, ImageReader, Reader, RecordReader
-from caffe_lite.data.transformer import DataTransformer, read_mean
+from caffe_lite.data.readers import ImageReader, Reader, RecordReader
+from caffe_lite.data.transformer import RESIZE_AND_CROP, DataTransformer
 from caffe_lite.data.windows import WindowReader, window_settings
-from caffe_lite.errors import DataError, LayerError, OutOfMemory
+from caffe_lite.errors import DataError, LayerError
 from caffe_lite.layers.base import Layer, Source
 from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.description import Drawing
+from caffe_lite.layers.prefetching import Prefetching, batch_shapes, missing
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
 
 log = glog.logger("caffe_lite.data")
-
-
-def _missing(path: str) -> bool:
-    return not path or not os.path.exists(path)
-
-
-def _batch_shapes(
-    param: caffe_pb2.LayerParameter, batch_size: int, item: Shape | None
-) -> list[Shape] | None:
-    """(N, *item) for the first top, (N,) for the labels in the others; None without an item."""
-    if item is None:
-        return None
-    return [(batch_size, *item), *[(batch_size,)] * (len(param.top) - 1)]
-
-
-class Prefetching(Source):
-    """A source whose batches a thread of its own prepares, ``data_param.prefetch`` ahead.
-
-    A subclass gives `_open`.  top[0]: (N, channels, height, width); top[1]: labels (N,).
-    """
-
-    config_field: ClassVar[str]
-    tops: ClassVar[Count] = 2
-    dynamic = True
-    heeds = frozenset({"data_param"})
-    _prefetcher: Prefetcher[Batch] | None = None
-    _state: State
-
-    @classmethod
-    def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
-        """Where its source is missing."""
-        return _missing(getattr(param, cls.config_field).source)
-
-    @classmethod
-    def source_shapes(
-        cls,
-        param: caffe_pb2.LayerParameter,
-        items: Mapping[str, Shape],
-        channels: int | None = None,
-    ) -> list[Shape] | None:
-        """From batch_size, transform_param, the mean file and the type's own fields."""
-        batch_size = getattr(param, cls.config_field).batch_size
-        item = items.get(param.top[0]) if param.top else None
-        if item is None and batch_size:
-            item = cls._declared_item(param, channels)
-        return _batch_shapes(param, batch_size, item)
-
-    @classmethod
-    def _declared_item(cls, param: caffe_pb2.LayerParameter, channels: int | None) -> Shape | None:
-        """(channels, height, width) of one image after transform_param."""
-        transform = param.transform_param
-        mean: Shape | None = None
-        if transform.mean_file and os.path.exists(transform.mean_file):
-            mean = read_mean(transform.mean_file).shape
-        depth = mean[0] if mean else cls._declared_channels(param) or channels
-        if transform.crop_size:
-            size: Shape = (transform.crop_size, transform.crop_size)
-        else:
-            size = mean[1:] if mean else cls._declared_size(param)
-        return (depth, *size) if depth and all(size) else None
-
-    @classmethod
-    def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int | None:
-        """The channels that the fields imply, without a mean file."""
-        transform = param.transform_param
-        if transform.force_color:
-            return 3
-        if transform.force_gray:
-            return 1
-        return len(transform.mean_value) if len(transform.mean_value) > 1 else None
-
-    @classmethod
-    def _declared_size(cls, param: caffe_pb2.LayerParameter) -> Shape:
-        """Height and width of an image that is not cropped; zeros where it has its own."""
-        return (0, 0)
-
-    def _open(self) -> Reader | WindowReader:
-        """Check the configuration and open the source."""
-        raise NotImplementedError
-
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Open the source; its first item gives the tops their shapes."""
-        prefetch = self.param.data_param.prefetch
-        self.require(prefetch > 0, ".data_param.prefetch", "prefetch must be 1 or more, not 0")
-        self.require(bool(self.config.source), "source", "names no source")
-        self.require(self.config.batch_size > 0, "batch_size", "batch_size must be 1 or more")
-        try:
-            self._reader = reader = self._open()
-        except DataError as error:
-            error.field = error.field or "source"
-            raise
-        self._prefetcher = Prefetcher(reader.fill, prefetch, reader.close)
-        shape = reader.shape
-        self._state = reader.get_state()
-        waiting = (prefetch + 1) * math.prod(shape) * self.dtype.itemsize
-        try:
-            self.budget.ask((self, "batches"), waiting, f"{prefetch} batches {shape} read ahead")
-        except OutOfMemory as error:
-            error.field = ".data_param.prefetch" if prefetch > shape[0] else "batch_size"
-            raise
-        top[0].reshape(*shape)
-        for label in top[1:]:
-            label.reshape(shape[0])
-        log.info("output data size: %s", ",".join(map(str, shape)))
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Copy the next batch, of whatever shape, into the tops."""
-        assert self._prefetcher is not None
-        batch = self._prefetcher.next()
-        self._state = batch.state  # the reader itself is ahead
-        top[0].reshape(*batch.data.shape)
-        top[0].data[...] = batch.data
-        for label in top[1:]:
-            label.reshape(*batch.labels.shape)
-            label.data[...] = batch.labels
-        self._prefetcher.recycle(batch)
-
-    def get_state(self) -> State:
-        """The reader's, as it was after the last batch that forward has copied."""
-        return self._state
-
-    def set_state(self, state: State) -> None:
-        """Drop what was read ahead, and read on from there."""
-        assert self._prefetcher is not None
-        self._prefetcher.restart(lambda: self._reader.set_state(state))
-        self._state = self._reader.get_state()
-
-    def close(self) -> None:
-        """End the thread and close the source."""
-        if self._prefetcher is not None:
-            self._prefetcher.close()
-
-    def _transformer(self) -> DataTransformer:
-        try:
-            return DataTransformer(self.param.transform_param, self.phase, self.rng)
-        except DataError as error:
-            error.field = ".transform_param.mean_file"
-            raise
 
 
 @register("Data")
@@ -178,6 +39,7 @@ class Data(Prefetching):
 
     config_field = "data_param"
     tops: ClassVar[Count] = (1, 2)
+    heeds = RESIZE_AND_CROP
 
     @classmethod
     def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
@@ -199,6 +61,7 @@ class ImageData(Prefetching):
     """
 
     config_field = "image_data_param"
+    heeds = RESIZE_AND_CROP
 
     @classmethod
     def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:
@@ -209,13 +72,7 @@ class ImageData(Prefetching):
         return (param.image_data_param.new_height, param.image_data_param.new_width)
 
     def _open(self) -> Reader:
-        size = (self.config.new_height, self.config.new_width)
-        self.require(
-            all(size) or not any(size),
-            "new_width" if size[0] else "new_height",
-            f"new_height {size[0]} and new_width {size[1]} must both be given, or neither",
-        )
-        images.check_pixels(size[1], size[0])
+        self.require_new_size()
         return ImageReader(self.config, self._transformer(), self.dtype, self.rng)
 
 
@@ -256,7 +113,7 @@ class HDF5Data(Source):
     @classmethod
     def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
         """Where its list is missing."""
-        return _missing(param.hdf5_data_param.source)
+        return missing(param.hdf5_data_param.source)
 
     @classmethod
     def source_shapes(
@@ -409,7 +266,7 @@ class MemoryData(Source):
         item = items.get(param.top[0]) if param.top else None
         if item is None and config.batch_size:
             item = (config.channels, config.height, config.width)
-        return _batch_shapes(param, config.batch_size, item)
+        return batch_shapes(param, config.batch_size, item)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the sizes."""

@@ -21,6 +21,7 @@ PROGRAMS = [name for name in EXAMPLES if name.endswith(".py")]
 SHARED = "digits"  # the module that the examples import
 NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem != SHARED)
 PICTURES = {
+    "detection": ["detections.png"],
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
     "net_surgery": ["heat_maps.png"],
@@ -92,6 +93,12 @@ def segmentation(out: str) -> None:
     assert percentages(out)[-1] > 50
     losses = [float(loss) for loss in re.findall(r"loss (\S+)", out)]
     assert losses == sorted(losses, reverse=True)
+
+
+def detection(out: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
+    assert losses == sorted(losses, reverse=True)
+    assert percentages(out)[-1] > 90
 
 
 # -- with nets of others, for which small ones stand in -------------------------------------------
@@ -176,6 +183,7 @@ ARGUMENTS = {"face_detector": face_detector_s, "mtcnn": mtcnn_s, "nsfw": nsfw_s}
 CHECKS = {
     "brewing_a_net": brewing_a_net,
     "classification": classification,
+    "detection": detection,
     "face_detector": face_detector,
     "feature_extraction": feature_extraction,
     "filters": filters,

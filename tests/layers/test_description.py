@@ -91,8 +91,11 @@ def test_a_type_that_is_not_registered_says_nothing():
 @pytest.mark.parametrize(
     ("type_", "field", "name"),
     [
+        ("AnnotatedData", "data_param", "source"),
         ("Data", "data_param", "source"),
+        ("DenseImageData", "dense_image_data_param", "source"),
         ("ImageData", "image_data_param", "source"),
+        ("ImageSegData", "image_data_param", "source"),
         ("WindowData", "window_data_param", "source"),
         ("HDF5Data", "hdf5_data_param", "source"),
     ],

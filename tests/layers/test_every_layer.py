@@ -24,7 +24,11 @@ from caffe_lite.testing import (
 )
 from tests.every_case import CASES, REFUSALS, SOME, label
 
-SOURCES = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
+SOURCES = {
+    "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData",
+    "ImageLabelmapData", "ImageSegData", "Input", "MemoryData", "MultiLabelImageData",
+    "VideoData", "WindowData",
+}  # fmt: skip
 NO_GRADIENT = SOURCES | {
     "Accuracy", "ArgMax", "BoxAnnotatorOHEM", "ContinuationIndicator", "DetectionEvaluate",
     "DetectionOutput", "HDF5Output", "PriorBox", "Proposal", "SegAccuracy", "Threshold",
@@ -49,7 +53,8 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "Data", "Dropout", "DummyData", "Pooling", "SeLuDropout",
+        "AnnotatedData", "Data", "Dropout", "DummyData", "ImageLabelmapData", "ImageSegData",
+        "Pooling", "SeLuDropout",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",

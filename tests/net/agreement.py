@@ -8,6 +8,7 @@ parameters.  `disagreements` compares them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import numpy as np
 from numba.core.config import NUMBA_NUM_THREADS
@@ -94,7 +95,8 @@ def reshape_and_back(drawn: Drawn, net: caffe.Net) -> None:
         return  # a MemoryData would go on to its next batch
     shapes = {name: net.blobs[name].shape for name in net.inputs}
     before = [one.blob.data.copy() for one in net.learnable]
-    states = [layer.get_state() for layer in net.layers]
+    # a source's batches are drawn ahead, so its random stream alone does not take it back
+    states = [deepcopy(layer.get_state()) for layer in net.layers]
     for name, shape in shapes.items():
         if shape:
             net.blobs[name].reshape(shape[0] + 1, *shape[1:])

@@ -111,11 +111,13 @@ def test_a_value_of_a_fork_is_refused(layer: str, says: str) -> None:
 
 
 def test_transform_param_matters_to_sources_of_data_only() -> None:
-    extra = "transform_param { resize_param { height: 3 width: 3 } }"
+    extra = "transform_param { cvt_bgr2rgb: true }"
     net = INPUT.replace("} } }", f"}} }} {extra} }}")
     caffe.Net(source(net), caffe.TEST)
     data = f'layer {{ name: "d" type: "Data" top: "d" data_param {{ source: "no" }} {extra} }}'
-    assert "transform_param.resize_param is a field of a fork of Caffe (SSD)" in refusal(data)
+    assert "transform_param.cvt_bgr2rgb is a field of a fork of Caffe (MobileNet-YOLO)" in refusal(
+        data
+    )
 
 
 def test_what_matters_in_training_is_told_in_test(caplog: pytest.LogCaptureFixture) -> None:

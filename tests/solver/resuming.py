@@ -17,6 +17,7 @@ from PIL import Image
 
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.data.db import create_db
+from caffe_lite.proto import caffe_pb2
 
 HAS_LEVELDB = importlib.util.find_spec("plyvel") is not None
 
@@ -101,6 +102,21 @@ _WINDOWS = _source(
     'window_data_param { source: "windows.txt" batch_size: 3 fg_threshold: 0.5 bg_threshold: 0.5 '
     "fg_fraction: 0.5 scale: 0.0078125 } transform_param { crop_size: 4 }",
 )
+_BOXES = _source(
+    "AnnotatedData",
+    'data_param { source: "boxes.lmdb" backend: LMDB batch_size: 4 } transform_param { '
+    "mirror: true scale: 0.0078125 resize_param { height: 5 width: 4 interp_mode: LINEAR "
+    "interp_mode: AREA } expand_param { max_expand_ratio: 2 } distort_param { brightness_prob: 1 "
+    "brightness_delta: 30 hue_prob: 0.5 hue_delta: 9 } } annotated_data_param { batch_sampler { "
+    "max_sample: 1 sampler { min_scale: 0.5 } } }",
+    'data_param { source: "boxes.lmdb" backend: LMDB batch_size: 3 } transform_param { '
+    "scale: 0.0078125 resize_param { height: 5 width: 4 } }",
+)
+_BOX_SUM = """layer { name: "boxes" type: "Reduction" bottom: "label" top: "boxes"
+  reduction_param { operation: MEAN } }
+layer { name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 0.1
+  reduction_param { operation: SUMSQ } }
+"""
 _STREAMS = """layer { name: "x" type: "DummyData" top: "x" top: "cont" top: "t"
   dummy_data_param { shape { dim: 2 dim: 3 dim: 4 } shape { dim: 2 dim: 3 }
     shape { dim: 2 dim: 3 dim: 5 }
@@ -187,6 +203,7 @@ CONFIGS = {
         seeded=False,
     ),
     "windows": Config(_WINDOWS + _CLASSIFY + _LOSS, 'type: "Nesterov" momentum: 0.5'),
+    "boxes": Config(_BOXES + _CLASSIFY + _BOX_SUM, "momentum: 0.9"),
     "pooling": Config(_POSITIVE + _POOL + _LOSS, 'type: "AdaGrad"', seeded=False),
     "selu": Config(
         _noise() + _CLASSIFY + _neuron("SeLu") + _neuron("SeLuDropout") + _LOSS,
@@ -254,6 +271,14 @@ def write_data(folder: Path) -> None:
             for index, image in enumerate(images):
                 datum = array_to_datum(image, index % 3)
                 writer.put(b"%08d" % index, datum.SerializeToString())
+    with create_db(str(folder / "boxes.lmdb"), "lmdb") as writer:
+        for index, image in enumerate(np.repeat(images, 3, axis=1)):
+            record = caffe_pb2.AnnotatedDatum(datum=array_to_datum(image), type="BBOX")
+            group = record.annotation_group.add(group_label=index % 3)
+            for xmin in np.arange(index % 4) / 5:  # none, in some images
+                box = caffe_pb2.NormalizedBBox(xmin=xmin, ymin=0.2, xmax=xmin + 0.4, ymax=0.9)
+                group.annotation.add().bbox.CopyFrom(box)
+            writer.put(b"%08d" % index, record.SerializeToString())
     windows = []
     for index, image in enumerate(images):
         file = io.BytesIO()

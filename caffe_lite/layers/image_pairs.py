@@ -1,0 +1,156 @@
+"""Layers of forks that read images with labels of more than one number, from lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from caffe_lite.blob import Shape
+from caffe_lite.data.image_pairs import (
+    EdgeReader,
+    ManyLabelsReader,
+    PairReader,
+    SegmentationReader,
+)
+from caffe_lite.data.transformer import DataTransformer
+from caffe_lite.errors import DataError
+from caffe_lite.layers.declarations import Count
+from caffe_lite.layers.prefetching import Prefetching
+from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
+
+_CROP = frozenset({"transform_param.crop_h", "transform_param.crop_w"})
+
+
+class _Pairs(Prefetching):
+    """Images with a label for each pixel.
+
+    top[0]: (batch_size, channels, height, width); top[1]: (batch_size, 1, height, width).
+    """
+
+    config_field = "image_data_param"
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """From batch_size, new_height and new_width or the crop."""
+        shapes = super().source_shapes(param, items, channels)
+        if shapes is None:
+            return None
+        count, *_, height, width = shapes[0]
+        return [shapes[0], (count, 1, height, width), (count, 1, 1, 2)][: len(param.top)]
+
+    @classmethod
+    def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:
+        return 3 if getattr(param, cls.config_field).is_color else 1
+
+    @classmethod
+    def _declared_size(cls, param: caffe_pb2.LayerParameter) -> Shape:
+        config = getattr(param, cls.config_field)
+        return (config.new_height, config.new_width)
+
+
+@register("DenseImageData")
+class DenseImageData(_Pairs):
+    """Images and label images (SegNet: Badrinarayanan et al. 2015, arXiv:1511.00561).
+
+    The list has a line "image labels" for each pair; paths are `root_folder` followed by the
+    list's.  top[0]: (batch_size, channels, height, width), transformed as transform_param says.
+    top[1]: (batch_size, 1, height, width), the grey values of the label images, cropped and
+    mirrored like the images; SegNet refuses to crop and to mirror.  With new_height and new_width
+    images are resized bilinearly, labels to the nearest pixel's.
+    """
+
+    config_field = "dense_image_data_param"
+    heeds = _CROP | {"dense_image_data_param"}
+
+    def _open(self) -> PairReader:
+        self.require_new_size()
+        return PairReader(self.config, self._transformer(), self.dtype, self.rng)
+
+
+@register("ImageLabelmapData")
+class ImageLabelmapData(_Pairs):
+    """Images and grey maps of their edges (HED: Xie and Tu 2015, arXiv:1504.06375).
+
+    The list has a line "image map" for each pair.  top[0]: (batch_size, channels, height, width),
+    transformed as transform_param says, but cropped at random in both phases, as in HED.  top[1]:
+    (batch_size, 1, height, width): 1 where the map is at least 128, else 0; cropped and mirrored
+    like the images.  With new_height and new_width both are resized bilinearly.
+    """
+
+    heeds = _CROP
+
+    def _open(self) -> EdgeReader:
+        self.require_new_size()
+        try:
+            transformer = DataTransformer(self.param.transform_param, caffe_pb2.TRAIN, self.rng)
+        except DataError as error:
+            error.field = ".transform_param.mean_file"
+            raise
+        return EdgeReader(self.config, transformer, self.dtype, self.rng)
+
+
+@register("ImageSegData")
+class ImageSegData(_Pairs):
+    """Images with labels for segmentation (DeepLab: Chen et al. 2015, arXiv:1412.7062).
+
+    A line of the list is "image labels" with label_type PIXEL, "image label" with IMAGE, and
+    "image" with NONE.  top[0]: (batch_size, channels, height, width), scaled by one of
+    transform_param's scale_factors in TRAIN, padded with the mean below and to the right where it
+    is smaller than the crop, cropped and mirrored.  top[1]: (batch_size, 1, height, width), the
+    labels, treated alike; the padding, and all with NONE, is ignore_label.  top[2], if there is
+    one: (batch_size, 1, 1, 2), the height and width of each image, at most those of the crop.
+    """
+
+    tops: ClassVar[Count] = (2, 3)
+    heeds = _CROP | {
+        "image_data_param.label_type",
+        "image_data_param.ignore_label",
+        "transform_param.scale_factors",
+    }
+
+    def _open(self) -> SegmentationReader:
+        self.require_new_size()
+        transform = self.param.transform_param
+        self.require(
+            not transform.HasField("mean_file"),
+            ".transform_param.mean_file",
+            "takes no mean_file, because images are padded; give mean_value",
+        )
+        for index, factor in enumerate(transform.scale_factors):
+            self.require(
+                0 < factor <= 100,
+                f".transform_param.scale_factors[{index}]",
+                f"a scale factor must be above 0 and at most 100, not {factor:g}",
+            )
+        return SegmentationReader(self.config, transform, self.phase, self.dtype, self.rng)
+
+
+@register("MultiLabelImageData")
+class MultiLabelImageData(_Pairs):
+    """Images with several numbers each (happynear).
+
+    A line of the list is "image number number …", with as many numbers on all lines.  top[0]:
+    (batch_size, channels, height, width), as of ImageData.  top[1]: (batch_size, numbers).
+    """
+
+    heeds = _CROP
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """How many labels there are, only the list says."""
+        return None
+
+    def _open(self) -> ManyLabelsReader:
+        self.require_new_size()
+        return ManyLabelsReader(self.config, self._transformer(), self.dtype, self.rng)

@@ -1,0 +1,218 @@
+"""Images with label images: what belongs together stays together, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe_lite.layers.image_pairs  # noqa: F401  (registers the types)
+from caffe_lite.blob import Blob
+from caffe_lite.errors import DataError
+from caffe_lite.layers import registry
+from caffe_lite.layers.base import Layer
+from caffe_lite.proto import caffe_pb2, text
+from tests.cases.data import png
+
+Make = Callable[..., Layer]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> Make:
+    """Builds a layer in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def build(config: str, phase: int = caffe_pb2.TRAIN, tops: int = 2, seed: int = 3) -> Layer:
+        param = caffe_pb2.LayerParameter(phase=phase)
+        text.parse(config, param, "layer")
+        layer = registry.create(param, np.float32, np.random.default_rng(seed))
+        request.addfinalizer(layer.close)
+        layer.build([], [Blob() for _ in range(tops)])
+        return layer
+
+    return build
+
+
+def run(layer: Layer, tops: int = 2) -> list[np.ndarray]:
+    blobs = [Blob() for _ in range(tops)]
+    layer.prepare([], blobs)
+    layer.forward([], blobs)
+    return [blob.data.copy() for blob in blobs]
+
+
+def write(count: int = 5, height: int = 20, width: int = 30) -> None:
+    """Images whose label images are their own red channel."""
+    lines = []
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 256, (3, height, width), np.uint8)
+        Path(f"{i}.png").write_bytes(png(pixels))
+        Path(f"{i}.label.png").write_bytes(png(pixels[2:]))
+        lines.append(f"{i}.png {i}.label.png\n")
+    Path("list.txt").write_text("".join(lines))
+
+
+DENSE = (
+    'type: "DenseImageData" dense_image_data_param { source: "list.txt" batch_size: 2 %s } '
+    "transform_param { %s }"
+)
+IMAGES = (
+    'type: "%s" image_data_param { source: "list.txt" batch_size: 2 %s } transform_param { %s }'
+)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DENSE % ("shuffle: true", "mirror: true crop_size: 7"),
+        DENSE % ("", "mirror: true crop_h: 5 crop_w: 12"),
+        IMAGES % ("ImageSegData", "label_type: PIXEL", "mirror: true crop_size: 9"),
+        IMAGES % ("ImageLabelmapData", "shuffle: true", "mirror: true crop_size: 9"),
+    ],
+)
+def test_labels_follow_their_pixels(config: str, make: Make) -> None:
+    write()
+    layer = make(config)
+    windows = set()
+    for _ in range(20):
+        data, labels = run(layer)
+        red = data[:, 2:]
+        np.testing.assert_array_equal(labels, red >= 128 if "map" in config else red)
+        windows.add(labels.tobytes())
+    assert len(windows) == 20
+
+
+def test_scaled_and_padded_labels(make: Make) -> None:
+    """A flat image of two halves: where it is bright, the label is 1, and 255 in the padding."""
+    pixels = np.zeros((3, 20, 30), np.uint8)
+    pixels[:, :, 15:] = 200
+    Path("a.png").write_bytes(png(pixels))
+    Path("b.png").write_bytes(png(pixels[:1] // 200))
+    Path("list.txt").write_text("a.png b.png\n")
+    layer = make(
+        IMAGES
+        % (
+            "ImageSegData",
+            "label_type: PIXEL",
+            "mirror: true crop_size: 32 mean_value: 100 scale_factors: 0.5 scale_factors: 2",
+        ),
+        tops=3,
+    )
+    sizes = set()
+    for _ in range(20):
+        data, labels, dims = run(layer, 3)
+        assert dims.tolist() == [[[[20, 30]]]] * 2  # before it is scaled
+        bright, ignored = data > 0, labels == 255
+        assert (data[np.broadcast_to(ignored, data.shape)] == 0).all()
+        clear = ~np.broadcast_to(ignored, data.shape) & (np.abs(data) > 90)
+        np.testing.assert_array_equal(
+            np.broadcast_to(labels == 1, data.shape)[clear], bright[clear]
+        )
+        sizes |= {(32 * 32 - each.sum()) for each in ignored}
+    assert sizes == {10 * 15, 32 * 32}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DENSE % ("shuffle: true rand_skip: 3", "mirror: true crop_size: 7"),
+        IMAGES
+        % (
+            "ImageSegData",
+            "label_type: PIXEL shuffle: true",
+            "mirror: true crop_size: 9 scale_factors: 0.5 scale_factors: 1",
+        ),
+        IMAGES % ("ImageLabelmapData", "shuffle: true", "mirror: true crop_size: 9"),
+    ],
+)
+def test_a_state_continues_to_the_bit(config: str, make: Make) -> None:
+    write()
+    layer = make(config)
+    for _ in range(4):
+        run(layer)
+    state = layer.get_state()
+    wanted = [run(layer) for _ in range(5)]
+    continued = make(config, seed=8)
+    run(continued)
+    continued.set_state(state)
+    for batch in wanted:
+        for x, y in zip(batch, run(continued), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_sizes_that_differ(make: Make) -> None:
+    write(1)
+    Path("0.label.png").write_bytes(png(np.zeros((1, 19, 30), np.uint8)))
+    layer = make(DENSE % ("", ""))
+    with pytest.raises(
+        DataError,
+        match=r'^image "0.png": its label image "0.label.png" has 19 x 30 pixels, not 20 x 30$',
+    ):
+        run(layer)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a.png\n", r'list\.txt:1: a line must be two words, not "a\.png"'),
+        ("a.png b.png\nc d e\n", r'list\.txt:2: a line must be two words, not "c d e"'),
+        ("\n", r'the list of images and label images "list\.txt" is empty'),
+    ],
+)
+def test_lists_of_pairs_that_are_refused(content: str, says: str, make: Make) -> None:
+    Path("list.txt").write_text(content)
+    with pytest.raises(DataError, match=says):
+        make(DENSE % ("", ""))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a.png\n", r'list\.txt:1: a line must be a file name and numbers, not "a\.png"'),
+        ("a.png 1 x\n", r"list\.txt:1: a line must be"),
+        ("a.png nan\n", r"list\.txt:1: a line must be"),
+        ("a.png 1 2\nb.png 1\n", r"list\.txt:2: has 1 labels, but the first line 2"),
+        ("\n", r'the image list "list\.txt" is empty'),
+    ],
+)
+def test_lists_of_labels_that_are_refused(content: str, says: str, make: Make) -> None:
+    Path("list.txt").write_text(content)
+    with pytest.raises(DataError, match=says):
+        make(IMAGES % ("MultiLabelImageData", "", ""))
+
+
+def test_an_empty_list_without_labels(make: Make) -> None:
+    Path("list.txt").write_text("")
+    with pytest.raises(DataError, match=r'the image list "list\.txt" is empty'):
+        make(IMAGES % ("ImageSegData", "label_type: NONE", ""))
+
+
+# -- as their authors wrote them -----------------------------------------------------------
+
+AUTHORS = {
+    # alexgkendall/SegNet-Tutorial, Models/segnet_train.prototxt
+    "DenseImageData": """name: "data" type: "DenseImageData" top: "data" top: "label"
+      dense_image_data_param { source: "list.txt" batch_size: 4 shuffle: true }""",
+    # s9xie/hed, examples/hed/train_val.prototxt
+    "ImageLabelmapData": """name: "data" type: "ImageLabelmapData" top: "data" top: "label"
+      include { phase: TRAIN } transform_param { mirror: false mean_value: 104.00699
+      mean_value: 116.66877 mean_value: 122.67892 } image_data_param { root_folder: "./"
+      source: "list.txt" batch_size: 1 shuffle: true new_height: 0 new_width: 0 }""",
+    # DeepLab's train.prototxt
+    "ImageSegData": """name: "data" type: "ImageSegData" top: "data" top: "label" top: "data_dim"
+      include { phase: TRAIN } image_data_param { root_folder: "./" source: "list.txt"
+      batch_size: 2 shuffle: true label_type: PIXEL } transform_param { mean_value: 104.008
+      mean_value: 116.669 mean_value: 122.675 crop_size: 321 mirror: true }""",
+}
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_layers_as_their_authors_wrote_them(name: str, make: Make) -> None:
+    write()
+    tops = 3 if name == "ImageSegData" else 2
+    layer = make(AUTHORS[name], tops=tops)
+    found = run(layer, tops)
+    size = (321, 321) if name == "ImageSegData" else (20, 30)
+    count = {"DenseImageData": 4, "ImageLabelmapData": 1, "ImageSegData": 2}[name]
+    assert [each.shape for each in found[:2]] == [(count, 3, *size), (count, 1, *size)]
