@@ -34,6 +34,8 @@ def create(path: str, delimiter: str = " ", background: bool = False) -> caffe_p
         made.item.add(name=BACKGROUND, label=0, display_name="background")
     count, labels, names = 0, set(range(len(made.item))), {item.name for item in made.item}
     for number, line in images.text_lines(path, "list of classes"):
+        if not line.isascii() and any("\ud800" <= letter <= "\udfff" for letter in line):
+            raise DataError(f"{path}:{number}: has bytes that are not UTF-8")
         fields = [field.strip() for field in line.split(delimiter)]
         count = count or len(fields)
         if len(fields) != count or count > 3:

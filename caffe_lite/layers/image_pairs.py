@@ -61,8 +61,9 @@ class DenseImageData(_Pairs):
     The list has a line "image labels" for each pair; paths are `root_folder` followed by the
     list's.  top[0]: (batch_size, channels, height, width), transformed as transform_param says.
     top[1]: (batch_size, 1, height, width), the grey values of the label images, cropped and
-    mirrored like the images; SegNet refuses to crop and to mirror.  With new_height and new_width
-    images are resized bilinearly, labels to the nearest pixel's.
+    mirrored like the images; SegNet's own layer refuses to crop.  `mirror` is the same as that of
+    transform_param.  With new_height and new_width images are resized bilinearly, labels to the
+    nearest pixel's.
     """
 
     config_field = "dense_image_data_param"
@@ -70,7 +71,7 @@ class DenseImageData(_Pairs):
 
     def _open(self) -> PairReader:
         self.require_new_size()
-        return PairReader(self.config, self._transformer(), self.dtype, self.rng)
+        return PairReader(self.config, self._transformer(self.config.mirror), self.dtype, self.rng)
 
 
 @register("ImageLabelmapData")

@@ -161,9 +161,13 @@ class Prefetching(Source):
         if self._prefetcher is not None:
             self._prefetcher.close()
 
-    def _transformer(self) -> DataTransformer:
+    def _transformer(self, mirror: bool = False) -> DataTransformer:
+        """That of transform_param; `mirror` is another field that may ask for mirroring."""
+        transform = caffe_pb2.TransformationParameter()
+        transform.CopyFrom(self.param.transform_param)
+        transform.mirror = transform.mirror or mirror
         try:
-            return DataTransformer(self.param.transform_param, self.phase, self.rng)
+            return DataTransformer(transform, self.phase, self.rng)
         except DataError as error:
             error.field = ".transform_param.mean_file"
             raise

@@ -83,6 +83,16 @@ def test_labels_follow_their_pixels(config: str, make: Make) -> None:
     assert len(windows) == 20
 
 
+def test_mirror_in_the_layers_own_message(make: Make) -> None:
+    """As the copies of SegNet's layer with a field of that name do it."""
+    write()
+    kinds = set()
+    for own, of_transform in (("mirror: true", ""), ("", "mirror: true"), ("", "")):
+        layer = make(DENSE % (own, of_transform))
+        kinds.add(b"".join(run(layer)[0].tobytes() for _ in range(8)))
+    assert len(kinds) == 2  # the first two draw the same numbers
+
+
 def test_scaled_and_padded_labels(make: Make) -> None:
     """A flat image of two halves: where it is bright, the label is 1, and 255 in the padding."""
     pixels = np.zeros((3, 20, 30), np.uint8)

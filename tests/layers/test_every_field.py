@@ -33,6 +33,7 @@ IGNORED = {
     "window_data_param.crop_size": "moved to transform_param by the upgrade of old files",
     "window_data_param.mirror": "moved to transform_param by the upgrade of old files",
     "recurrent_param.debug_info": "printed Caffe's unrolled net, which does not exist here",
+    "dense_image_data_param.mean_file": "is not read in the fork either",
     "detection_output_param.visualize": "shows pictures in a window",
     "detection_output_param.visualize_threshold": "is about visualize",
     "detection_output_param.save_file": "is the film of visualize",
@@ -127,7 +128,7 @@ def heeded(config_field: str) -> set[str]:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
         if cls.config_field == config_field:
-            found |= cls.heeds
+            found |= {each.removeprefix(f"{config_field}.") for each in cls.heeds}
     return found
 
 
