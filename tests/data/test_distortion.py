@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
 from caffe_lite.data.distortion import Distortion, Expansion
 from caffe_lite.kernels.image import change_hue_and_saturation
 from caffe_lite.proto import caffe_pb2, text
+
+cv2 = pytest.importorskip("cv2")
 
 IMAGE = np.random.default_rng(4).integers(0, 256, (3, 60, 80), np.uint8)
 SAME = np.arange(256, dtype=np.uint8)

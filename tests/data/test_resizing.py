@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +10,8 @@ from caffe_lite.data.resizing import Resizer, interpolate
 from caffe_lite.data.transformer import DataTransformer
 from caffe_lite.errors import CaffeError, DataError, LayerError
 from caffe_lite.proto import caffe_pb2, text
+
+cv2 = pytest.importorskip("cv2")
 
 RANDOM = np.random.default_rng(4)
 IMAGE = RANDOM.integers(0, 256, (3, 37, 52), np.uint8)
