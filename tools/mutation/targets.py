@@ -65,6 +65,7 @@ ALSO = {
     "data/db_lmdb": ("tests/data/test_db.py",),
     "data/db_leveldb": ("tests/data/test_db.py",),
     "data/png": ("tests/data/test_images.py",),
+    "proto/text": ("tests/proto/test_unknown.py", "tests/test_registration.py"),
     "proto/upgrade_v0": ("tests/proto/test_upgrade.py",),
     "proto/where": ("tests/proto/test_text.py", "tests/proto/test_nodes.py"),
     "proto/fields": ("tests/proto/test_text.py",),
