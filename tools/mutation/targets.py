@@ -20,6 +20,7 @@ class Tests(NamedTuple):
 
 BATTERY = ("tests/layers/test_every_layer.py", "tests/layers/test_values.py")
 SHARED = {
+    "__init__": ("neuron",),
     "base": ("neuron", "linear", "shape", "batch_norm", "loss"),
     "class_loss": ("softmax_loss", "loss", "focal_loss"),
     "elementwise": ("neuron", "piecewise", "selu"),
@@ -30,9 +31,22 @@ SHARED = {
     "declarations": ("neuron", "batch_norm"),
     "description": ("neuron",),
     "_gate": ("neuron", "linear"),
+    "prefetching": ("data",),
     "python": ("neuron",),
 }
 """The families that show what the modules without cases of their own do."""
+CASES_OF_DATA = {
+    "annotated": ("annotated_data",),
+    "annotation": ("annotated_data",),
+    "batch_sampler": ("annotated_data",),
+    "detections": ("detection", "evaluate"),
+    "distortion": ("annotated_data",),
+    "image_pairs": ("image_pairs",),
+    "label_map": ("detection", "annotated_data"),
+    "resizing": ("annotated_data",),
+    "video": ("video",),
+}
+"""The families, beside that of the data layers, which show what a reader does."""
 ALSO = {
     "layers/base": ("tests/net/test_net.py", "tests/net/test_chains.py"),
     "layers/_gate": ("tests/net/test_gate.py", "tests/net/test_net.py"),
@@ -96,8 +110,7 @@ ALSO = {
 }  # fmt: skip
 """More tests of a module's own."""
 WIDER = {
-    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py",
-               "tests/layers/test_every_field.py"),
+    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py"),
     "net": ("tests/net/test_chains.py", "tests/net/test_fuse.py", "tests/net/test_learnable.py",
             "tests/net/test_memory.py", "tests/net/test_net.py", "tests/net/test_plan.py",
             "tests/net/test_rules.py", "tests/net/test_splits.py", "tests/net/test_unread.py",
@@ -119,7 +132,7 @@ def tests_of(module: Path) -> Iterator[Tests]:
     if folder == "net":
         families = ("neuron", "pooling")  # whose cases test_memory.py runs
     if folder == "data":
-        families = ("data",)
+        families = ("data", *CASES_OF_DATA.get(name, ()))
     if folder == "layers":
         families = SHARED.get(name, (name,))
         own += BATTERY
@@ -130,5 +143,7 @@ def tests_of(module: Path) -> Iterator[Tests]:
         yield Tests(tuple(own), families)
     wider = tuple(path for path in WIDER[folder] if path not in own)
     yield Tests(wider, families)
+    if folder == "layers":
+        yield Tests(("tests/layers/test_every_field.py",))
     if folder == "net":
         yield Tests(("tests/net/test_random_nets.py",), compiled=True)
