@@ -75,7 +75,7 @@ def test_bottoms_are_checked_without_splits() -> None:
 layer { name: "a" type: "Power" bottom: "%s" top: "a" }
 """
     check_bottoms(source(net % "x").nodes)
-    with pytest.raises(NetError, match=r'^net:2:33: layer "a" \(Power\): unknown bottom "y"'):
+    with pytest.raises(NetError, match=r'^net:2:41: layer "a" \(Power\): unknown bottom "y"'):
         check_bottoms(source(net % "y").nodes)
 
 
