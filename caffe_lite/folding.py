@@ -187,10 +187,10 @@ class _Folding:
             params = [_copy(each.param) for each in self.steps]
             if naming:
                 readers = [self.readers.get((index, top), []) for top in range(len(tops))]
-                if any(not each and top != old for each, top in zip(readers, tops, strict=True)):
+                if any(not found and top != old for found, top in zip(readers, tops, strict=True)):
                     continue  # an output of the net keeps its name
-                for each, top in zip(readers, tops, strict=True):
-                    for reader in each:
+                for found, top in zip(readers, tops, strict=True):
+                    for reader in found:
                         _rename(params[reader].bottom, top, old)
             elif len(tops) > 1 or self.readers[value] != [index]:
                 continue
@@ -223,7 +223,7 @@ class _Folding:
         return self._fold_back(index, affine) or self._fold_forward(index, affine)
 
     def _is_overwritten(self, index: int) -> bool:
-        """Whether a copy, which shares its bottom's memory, has readers that see a change of it."""
+        """Whether several readers of a copy, which shares memory, may see what one changes."""
         param, (value,) = self.steps[index].param, self.reads[index]
         values = [value, *((index, top) for top in range(len(param.top)))]
         readers = sum(len(self.readers.get(each, [])) for each in values) - 1

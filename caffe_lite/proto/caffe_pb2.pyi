@@ -1296,6 +1296,8 @@ class PoolingParameter(Message):
     DEF_ALL3: int
     DEF_ALL4: int
     LOWRES: int
+    AVE_EXC_PAD: int
+    AVE_TF: int
     Engine: _EnumTypeWrapper[int]
     DEFAULT: int
     CAFFE: int

@@ -74,4 +74,4 @@ def _clear_namesake(layer: caffe_pb2.LayerParameter, message: Message, path: str
     own: Any = message.DESCRIPTOR.fields_by_name.get(path)
     namesake = own and layer.DESCRIPTOR.fields_by_number.get(own.number)
     if namesake is not None and namesake.name != path:
-        layer.ClearField(namesake.name)  # type: ignore[arg-type]
+        layer.ClearField(namesake.name)
