@@ -62,6 +62,12 @@ CASES = [
         expect=lambda x: oracle.permute(x, [2]),
     ),
     Case("Permute", [(2, 3, 4)], expect=lambda x: x),
+    Case(
+        "Transpose",
+        [(2, 3, 4, 5)],
+        "transpose_param { dim: 3 dim: 0 dim: 2 dim: 1 }",
+        expect=lambda x: oracle.permute(x, [3, 0, 2, 1]),
+    ),
     reshape_case((2, 3, 4), "shape { dim: 0 dim: -1 dim: 2 }", (2, 6, 2)),
     reshape_case((2, 3, 4), "shape { dim: 0 dim: 12 }", (2, 12)),
     reshape_case((2, 3, 4, 5), "axis: 1 num_axes: 2 shape { dim: 2 dim: 6 }", (2, 2, 6, 5)),
@@ -148,6 +154,14 @@ REFUSALS = [
         "permute_param { order: 0 order: 2 }",
         at="order[1]",
         says="axis 2 is out of range .* 0 to 1",
+    ),
+    Refusal("Transpose", [(2, 3)], "transpose_param { dim: 1 }", at="dim", says="1 dim .* 2 axes"),
+    Refusal(
+        "Transpose",
+        [(2, 3)],
+        "transpose_param { dim: [1, -1] }",
+        at="dim[1]",
+        says="axis -1 is out of range",
     ),
     Refusal(
         "Permute",
