@@ -40,7 +40,8 @@ routing.py          BatchReindex Filter Parameter Silence Split
 segmentation.py     SegAccuracy
 selu.py             SeLu SeLuDropout
 sequence.py         BatchReduction ContinuationIndicator Gather Reverse
-shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Tile Transpose
+shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Squeeze Tile
+                    Transpose
 softmax_loss.py     SoftmaxWithLoss
 upsample.py         Interp Upsample
 video.py            VideoData

@@ -447,6 +447,35 @@ class Slice(Mover):
             join([blob.diff for blob in top], axis, bottom[0].diff)
 
 
+@register("Squeeze")
+class Squeeze(View):
+    """Without the axes of size 1, as in TensorFlow and in Synopsys' Caffe.
+
+    bottom[0]: (N, C, 1, 1), say; top[0]: (N, C), without each `axis`, counted from the end when
+    negative; without all axes of size 1 where none is given.
+    """
+
+    config_field = "squeeze_param"
+
+    def _axes(self, x: Shape) -> list[int]:
+        given = [
+            self.canonical_axis(axis, x, f"axis[{i}]") for i, axis in enumerate(self.config.axis)
+        ]
+        return given or [axis for axis, size in enumerate(x) if size == 1]
+
+    def check(self, x: Shape) -> None:
+        """The axes have the size 1."""
+        for i, axis in enumerate(self._axes(x)):
+            self.require(
+                x[axis] == 1, f"axis[{i}]", f"axis {axis} of {x} has the size {x[axis]}, not 1"
+            )
+
+    def top_shapes(self, x: Shape) -> Sequence[Shape]:
+        """The other axes."""
+        axes = self._axes(x)
+        return [tuple(size for axis, size in enumerate(x) if axis not in axes)]
+
+
 @register("Tile")
 class Tile(Mover):
     """The bottom repeated `tiles` times along `axis`.

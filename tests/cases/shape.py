@@ -62,6 +62,14 @@ CASES = [
         expect=lambda x: oracle.permute(x, [2]),
     ),
     Case("Permute", [(2, 3, 4)], expect=lambda x: x),
+    Case("Squeeze", [(2, 1, 3, 1)], expect=lambda x: x.reshape(2, 3)),
+    Case("Squeeze", [(2, 1, 3, 1)], "squeeze_param { axis: -1 }", expect=lambda x: x[..., 0]),
+    Case(
+        "Squeeze",
+        [(1, 2, 1, 3, 1)],
+        "squeeze_param { axis: 2 axis: -5 }",
+        expect=lambda x: x.reshape(2, 3, 1),
+    ),
     Case(
         "Transpose",
         [(2, 3, 4, 5)],
@@ -154,6 +162,13 @@ REFUSALS = [
         "permute_param { order: 0 order: 2 }",
         at="order[1]",
         says="axis 2 is out of range .* 0 to 1",
+    ),
+    Refusal(
+        "Squeeze",
+        [(2, 1, 3)],
+        "squeeze_param { axis: [1, -1] }",
+        at="axis[1]",
+        says=r"axis 2 of \(2, 1, 3\) has the size 3, not 1",
     ),
     Refusal("Transpose", [(2, 3)], "transpose_param { dim: 1 }", at="dim", says="1 dim .* 2 axes"),
     Refusal(
