@@ -21,7 +21,7 @@ class Classifier(Net):
     `image_dims` is the size, (height, width), to which images are resized before they are
     cropped to the net's input; without it they are resized to the input.  `mean`, `input_scale`,
     `raw_scale` and `channel_swap` are those of `caffe_lite.io.Transformer`,
-    and `strict` that of `Net`.
+    `strict` and `allow_unknown_fields` those of `Net`.
     """
 
     def __init__(
@@ -34,8 +34,16 @@ class Classifier(Net):
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
         strict: bool = False,
+        *,
+        allow_unknown_fields: bool = False,
     ) -> None:
-        super().__init__(model_file, caffe_pb2.TEST, weights=pretrained_file, strict=strict)
+        super().__init__(
+            model_file,
+            caffe_pb2.TEST,
+            weights=pretrained_file,
+            strict=strict,
+            allow_unknown_fields=allow_unknown_fields,
+        )
         shapes = {name: self.blobs[name].shape for name in self.inputs}
         self.transformer = io.image_transformer(shapes, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])

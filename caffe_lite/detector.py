@@ -25,7 +25,7 @@ class Detector(Net):
     With `context_pad` each window is taken with so much of the image around it that, in the
     net's input, a border of `context_pad` pixels surrounds it; what lies outside the image is the
     mean.  `mean`, `input_scale`, `raw_scale` and `channel_swap` are those of
-    `caffe_lite.io.Transformer`, and `strict` that of `Net`.
+    `caffe_lite.io.Transformer`, `strict` and `allow_unknown_fields` those of `Net`.
     """
 
     def __init__(
@@ -38,8 +38,16 @@ class Detector(Net):
         channel_swap: Sequence[int] | None = None,
         context_pad: int | None = None,
         strict: bool = False,
+        *,
+        allow_unknown_fields: bool = False,
     ) -> None:
-        super().__init__(model_file, caffe_pb2.TEST, weights=pretrained_file, strict=strict)
+        super().__init__(
+            model_file,
+            caffe_pb2.TEST,
+            weights=pretrained_file,
+            strict=strict,
+            allow_unknown_fields=allow_unknown_fields,
+        )
         shapes = {name: self.blobs[name].shape for name in self.inputs}
         self.transformer = io.image_transformer(shapes, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)

@@ -26,13 +26,13 @@ from caffe_lite.layers.convolution import (
 )
 from caffe_lite.layers.fusion import IsEpilogue
 from caffe_lite.layers.linear import InnerProduct, Scale
-from caffe_lite.layers.neuron import Dropout
+from caffe_lite.layers.neuron import Dropout, Power
 from caffe_lite.net.net import Net, Source
 from caffe_lite.net.passes import rules
 from caffe_lite.proto import caffe_pb2, files, nodes
 from caffe_lite.proto.blobs import put_array
 
-_AFFINE = ("BatchNorm", "BN", "Scale", "Bias", "Dropout")
+_AFFINE = ("BatchNorm", "BN", "Scale", "Bias", "Power", "Dropout")
 _CONVOLUTIONS = (Convolution, DepthwiseConvolution, ConvolutionDepthwise)
 _SHOWN = 6
 
@@ -67,12 +67,13 @@ def merge_bn(
     """Fold normalisations into weights, and leave out what does nothing in TEST.
 
     BatchNorm (BVLC's, NVIDIA's), BN (PSPNet's, SegNet's INFERENCE), Scale and Bias with parameters
-    for channels, and Dropout that scales in TEST, go into the Convolution, Deconvolution,
-    DepthwiseConvolution or InnerProduct before them, or into the one behind them if no padding is
-    in the way.  One that has neither goes into a Scale before or behind it.  Other Dropout, and
-    Split with one top, are left out.  Layers whose weights have a name that others use stay as
-    they are, and so do two layers between which another one reads.  The layers that stay keep
-    their names, and all blobs that stay have the values that they had.
+    for channels, Power without a power, and Dropout that scales in TEST, go into the Convolution,
+    Deconvolution, DepthwiseConvolution or InnerProduct before them, or into the one behind them if
+    no padding is in the way.  One that has neither goes into a Scale before or behind it.  What
+    only copies is left out: other Dropout, a Power that changes nothing, Split, a Concat of one
+    bottom and a Slice with one top.  Layers whose weights have a name that others use stay as they
+    are, and so do two layers between which another one reads.  The layers that stay keep their
+    names, and all blobs that stay have the values that they had.
 
     The result has the layers of TEST only, in float32.  `python_layers` and `allow_unknown_fields`
     are those of `Net`.  Raises WeightsError if layers have no weights, and what building the net
@@ -180,21 +181,21 @@ class _Folding:
         Either its readers are told the bottom's name, or the step before writes its top's name.
         """
         step, (value,) = self.steps[index], self.reads[index]
-        wanted = [
-            [value if read == (index, 0) else read for read in reads] for reads in self.reads
-        ]
-        old, new = step.param.bottom[0], step.param.top[0]
+        wanted = [[value if read[0] == index else read for read in reads] for reads in self.reads]
+        old, tops = step.param.bottom[0], step.param.top
         for naming in (rename_reader, not rename_reader):
-            if naming and old != new and not self.readers.get((index, 0)):
-                continue  # an output of the net keeps its name
-            if not naming and self.readers[value] != [index]:
-                continue
             params = [_copy(each.param) for each in self.steps]
             if naming:
-                for reader in self.readers.get((index, 0), []):
-                    _rename(params[reader].bottom, new, old)
-            elif old != new:
-                params[value[0]].top[value[1]] = new
+                readers = [self.readers.get((index, top), []) for top in range(len(tops))]
+                if any(not found and top != old for found, top in zip(readers, tops, strict=True)):
+                    continue  # an output of the net keeps its name
+                for found, top in zip(readers, tops, strict=True):
+                    for reader in found:
+                        _rename(params[reader].bottom, top, old)
+            elif len(tops) > 1 or self.readers[value] != [index]:
+                continue
+            elif old != tops[0]:
+                params[value[0]].top[value[1]] = tops[0]
             others = [each for each in range(len(params)) if each != index]
             if _same_wiring(params, others, wanted):
                 for each, param in zip(self.steps, params, strict=True):
@@ -209,16 +210,26 @@ class _Folding:
 
     def _fold(self, index: int) -> bool:
         step = self.steps[index]
-        if len(step.param.bottom) != 1 or len(step.param.top) != 1 or any(step.param.loss_weight):
+        if len(step.param.bottom) != 1 or any(step.param.loss_weight):
             return False
-        if step.param.type == "Split":
-            return self._remove(index, rename_reader=True)
-        affine = _affine(step)
+        one_top = len(step.param.top) == 1
+        if step.param.type in ("Split", "Concat") or (step.param.type == "Slice" and one_top):
+            return not self._is_overwritten(index) and self._remove(index, rename_reader=True)
+        affine = _affine(step) if one_top else None
         if affine is None:
             return False
         if affine.is_identity and not step.arrays:
             return self._remove(index, rename_reader=True)
         return self._fold_back(index, affine) or self._fold_forward(index, affine)
+
+    def _is_overwritten(self, index: int) -> bool:
+        """Whether several readers of a copy, which shares memory, may see what one changes."""
+        param, (value,) = self.steps[index].param, self.reads[index]
+        values = [value, *((index, top) for top in range(len(param.top)))]
+        readers = sum(len(self.readers.get(each, [])) for each in values) - 1
+        names = {*param.bottom, *param.top}
+        written = (top for step in self.steps[index + 1 :] for top in step.param.top)
+        return readers > 1 and not names.isdisjoint(written)
 
     def _fold_back(self, index: int, affine: _Affine) -> bool:
         (value,) = self.reads[index]
@@ -268,6 +279,9 @@ def _affine(step: _Step) -> _Affine | None:
         if config.sample_weights_test:
             return None
         return _Affine(ones if config.scale_train else ones * (1 - config.dropout_ratio), zeros)
+    if isinstance(layer, Power):
+        power, scale, shift = layer.config.power, layer.config.scale, layer.config.shift
+        return _Affine(ones * scale, zeros + shift) if power == 1 else None
     if step.changed is not None:  # a Scale that others were folded into
         scale, *shifts = step.changed
         return _Affine(scale, shifts[0] if shifts else zeros)

@@ -12,6 +12,7 @@ from caffe_lite.arguments import ArgumentError, described
 from caffe_lite.layers import registry
 from caffe_lite.layers.base import Layer
 from caffe_lite.proto import caffe_pb2, private_fields, private_messages
+from caffe_lite.proto.schema import message_class
 
 L = TypeVar("L", bound=type[Layer])
 
@@ -37,6 +38,9 @@ def register(
       then its name, which may be left out if it is that of the field in camel case
       (``gate_param``: ``GateParameter``), or the type of that field in the file's LayerParameter.
 
+    If the file with the message has the fork's LayerParameter, with that field, the fork's binary
+    weights are read with it: nets can be built from them, too.
+
     Other fields that the schema does not have are those in the class's `heeds`;
     ``self.unknown_fields`` has their values.  Nets may use all these fields without
     ``allow_unknown_fields``.  Raises ArgumentError for a type that exists, a class that is no
@@ -56,6 +60,9 @@ def register(
         registry.register(layer_type)(cls)
         for path, kind in fields.items():
             private_fields.register(path, kind)
+        fork = _layer_of(fields.get(cls.config_field or ""), cls.config_field)
+        if fork is not None:
+            private_fields.register_fork(layer_type, private_fields.Fork(fork, tuple(fields)))
         _fields[layer_type] = list(fields)
         return cls
 
@@ -67,6 +74,7 @@ def unregister(layer_type: str) -> None:
     if layer_type not in _fields:
         raise ArgumentError(f"no layer type {layer_type!r} has been registered by this program")
     registry.forget(layer_type)
+    private_fields.unregister_fork(layer_type)
     for path in _fields.pop(layer_type):
         private_fields.unregister(path)
 
@@ -133,6 +141,14 @@ def _message_class(
                 f"{described_by.name}.{each.name} is a map, which nets do not have"
             )
     return kind
+
+
+def _layer_of(message: type[Message] | None, field: str | None) -> type[Message] | None:
+    """The fork's LayerParameter, if it has the field, with this message, in the same file."""
+    described_by: Any = message and message.DESCRIPTOR
+    layer = described_by and described_by.file.message_types_by_name.get("LayerParameter")
+    own = layer and layer.fields_by_name.get(field)
+    return message_class(layer) if own and own.message_type == described_by else None
 
 
 def _same(one: type[Message] | None, other: type[Message] | None) -> bool:

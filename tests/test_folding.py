@@ -37,6 +37,9 @@ BIAS = f'type: "Bias" bias_param {{ {SPREAD} }}'
 BN = f'type: "BN" bn_param {{ slope_{SPREAD} bias_{SPREAD} }}'
 INFERENCE = f'type: "BN" bn_param {{ bn_mode: INFERENCE scale_{SPREAD} shift_{SPREAD} }}'
 LEARN = INFERENCE.replace("INFERENCE", "LEARN")
+POWER = 'type: "Power" power_param { scale: -0.7 shift: 0.4 }'
+SQUARE = 'type: "Power" power_param { power: 2 scale: 0.7 }'
+NO_POWER = 'type: "Power"'
 RELU = 'type: "ReLU" relu_param { negative_slope: 0.25 }'
 DROPOUT = 'type: "Dropout"'
 SCALING = 'type: "Dropout" dropout_param { dropout_ratio: 0.3 scale_train: false }'
@@ -123,12 +126,20 @@ def merged(content):
         ([CONV, RELU, DROPOUT], "l1 l2"),
         ([CONV, RELU, SCALING, DENSE], "l1 l2 l4"),
         ([CONV, SCALING], "l1"),
+        ([CONV, RELU, NO_POWER, DENSE], "l1 l2 l4"),
+        # a line is a power of 1
+        ([GROUPS, POWER], "l1"),
+        ([POWER, DENSE], "l2"),
+        ([BATCH_NORM, POWER, NO_BIAS], "l3"),
+        ([RELU, POWER, SCALE, RELU], "l1 l3 l4"),
         # what stays
         ([SCALE, PADDED], "l1 l2"),
         ([BATCH_NORM, DECONV], "l1 l2"),
         ([CONV, LEARN], "l1 l2"),
         ([CONV, RELU, BATCH_NORM], "l1 l2 l3"),
         ([CONV, RELU, SCALING, RELU], "l1 l2 l3 l4"),
+        ([POWER, PADDED], "l1 l2"),
+        ([CONV, SQUARE], "l1 l2"),
     ],
 )
 def test_a_chain(layers, left, in_place):
@@ -202,6 +213,61 @@ def test_a_dropout_with_several_readers():
         layer {{ name: "act" bottom: "d" top: "z" {RELU} }}"""
     )
     assert merged(content) == ["l1", "abs", "act"]
+
+
+COPIES = f"""
+    layer {{ name: "copy" type: "Split" bottom: "b1" top: "p" top: "q" }}
+    layer {{ name: "abs" type: "AbsVal" bottom: "p" top: "y" }}
+    layer {{ name: "act" bottom: "q" top: "z" {RELU} }}"""
+
+
+def test_copies_with_a_reader_each():
+    assert merged(chain([CONV]) + COPIES) == ["l1", "abs", "act"]
+
+
+def test_a_copy_that_is_an_output_stays():
+    content = chain([CONV]) + COPIES.replace('bottom: "q"', 'bottom: "p"')
+    assert merged(content) == ["l1", "copy", "abs", "act"]
+
+
+def test_a_copy_that_is_overwritten_stays():
+    """As in Caffe it shares its bottom's memory, so the other readers see the change."""
+    first = f'layer {{ name: "first" bottom: "p" top: "p" {RELU} }}'
+    content = chain([CONV]) + COPIES.replace(
+        'layer { name: "abs"', f'{first} layer {{ name: "abs"'
+    )
+    assert merged(content) == ["l1", "copy", "first", "abs", "act"]
+
+
+def test_a_copy_that_its_only_reader_overwrites_is_left_out():
+    content = (
+        chain([CONV])
+        + f"""
+        layer {{ name: "copy" type: "Split" bottom: "b1" top: "p" }}
+        layer {{ name: "act" bottom: "p" top: "p" {RELU} }}"""
+    )
+    assert merged(content) == ["l1", "act"]
+
+
+@pytest.mark.parametrize("kind", ["Concat", "Slice"])
+def test_a_join_or_a_cut_of_one_blob_is_left_out(kind):
+    content = (
+        chain([CONV])
+        + f"""
+        layer {{ name: "copy" type: "{kind}" bottom: "b1" top: "c" }}
+        layer {{ name: "abs" type: "AbsVal" bottom: "c" top: "y" }}"""
+    )
+    assert merged(content) == ["l1", "abs"]
+
+
+def test_a_join_and_a_cut_stay():
+    content = (
+        chain([CONV])
+        + """
+        layer { name: "cut" type: "Slice" bottom: "b1" top: "c" top: "d" }
+        layer { name: "join" type: "Concat" bottom: "d" bottom: "c" top: "y" }"""
+    )
+    assert merged(content) == ["l1", "cut", "join"]
 
 
 def test_an_output_keeps_its_name():

@@ -2,7 +2,9 @@
 
 annotated_data.py   AnnotatedData
 arithmetic.py       Axpy Eltwise Reduction
+balanced_loss.py    SigmoidCrossEntropyBalanceLoss
 batch_norm.py       BN BatchNorm
+box_output.py       BoxOutput
 channel.py          BroadcastMul ChannelScale
 classify.py         Accuracy ArgMax Softmax
 contrastive.py      GeneralContrastiveLoss GeneralTripletLoss TripletLoss
@@ -28,7 +30,7 @@ ohem.py             BoxAnnotatorOHEM SmoothL1LossOHEM SoftmaxWithLossOHEM
 optical_flow.py     ChannelNorm FlowWarp
 piecewise.py        HardSigmoid NegReLU ReLU6
 pooling.py          Pooling SPP
-prior_box.py        PriorBox
+prior_box.py        PriorBox PriorBoxClustered
 proposal.py         Proposal
 python.py           Python
 rearrange.py        Flip Reorg
@@ -38,7 +40,8 @@ routing.py          BatchReindex Filter Parameter Silence Split
 segmentation.py     SegAccuracy
 selu.py             SeLu SeLuDropout
 sequence.py         BatchReduction ContinuationIndicator Gather Reverse
-shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Tile
+shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Squeeze Tile
+                    Transpose
 softmax_loss.py     SoftmaxWithLoss
 upsample.py         Interp Upsample
 video.py            VideoData
@@ -54,7 +57,9 @@ from caffe_lite import net_spec
 from caffe_lite.layers import (
     annotated_data,
     arithmetic,
+    balanced_loss,
     batch_norm,
+    box_output,
     channel,
     classify,
     contrastive,
@@ -99,7 +104,9 @@ from caffe_lite.layers.registry import layer_types as layer_type_list
 __all__ = [
     "annotated_data",
     "arithmetic",
+    "balanced_loss",
     "batch_norm",
+    "box_output",
     "channel",
     "classify",
     "contrastive",

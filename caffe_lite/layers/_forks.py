@@ -70,6 +70,7 @@ _TYPES = {
     "LisaAnne/lisa-caffe-public": (
         "Bilinear CompactBilinear Sample Scalar SignedSqrt SoftmaxPerInstLoss"
     ),
+    "kmaninis/OSVOS-caffe": "SigmoidCrossEntropyBalanceLoss",
     "lmb-freiburg/flownet2": (
         "Accum BlackAugmentation ChannelNorm Correlation Correlation1D CustomData "
         "DataAugmentation DisparityData Downsample FloatReader FloatWriter FlowAugmentation "
@@ -82,6 +83,7 @@ _TYPES = {
         "SRPRNN"
     ),
     "NVIDIA/caffe": "DetectNetTransformation NVLoss TRT",
+    "openvinotoolkit/training_toolbox_caffe": "DetectionOutputExtended GRN PriorBoxClustered",
     "pmgysel/caffe": "ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto",
     "rbgirshick/caffe-fast-rcnn": "ROIPooling SmoothL1Loss",
     "s9xie/hed": "ImageLabelmapData",

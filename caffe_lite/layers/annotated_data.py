@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from caffe_lite.blob import Shape
@@ -47,17 +46,14 @@ class AnnotatedData(Prefetching):
         return Drawing(batch_size=param.data_param.batch_size)
 
     @classmethod
-    def source_shapes(
-        cls,
-        param: caffe_pb2.LayerParameter,
-        items: Mapping[str, Shape],
-        channels: int | None = None,
-    ) -> list[Shape] | None:
-        """As of the others, but with one box."""
-        shapes = super().source_shapes(param, items, channels or 3)
-        if shapes is None:
-            return None
-        return [shapes[0], *[(1, 1, 1, ROW)] * (len(param.top) - 1)]
+    def _label_shapes(cls, param: caffe_pb2.LayerParameter, image: Shape) -> list[Shape] | None:
+        """One box."""
+        return [(1, 1, 1, ROW)]
+
+    @classmethod
+    def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:
+        """Colours, where nothing else is said."""
+        return super()._declared_channels(param) or 3
 
     def _open(self) -> AnnotatedReader:
         transform = self.param.transform_param

@@ -20,7 +20,7 @@ from caffe_lite.errors import DataError, LayerError
 from caffe_lite.layers.base import Layer, Source
 from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.description import Drawing
-from caffe_lite.layers.prefetching import Prefetching, batch_shapes, missing
+from caffe_lite.layers.prefetching import Prefetching, missing
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
@@ -266,7 +266,9 @@ class MemoryData(Source):
         item = items.get(param.top[0]) if param.top else None
         if item is None and config.batch_size:
             item = (config.channels, config.height, config.width)
-        return batch_shapes(param, config.batch_size, item)
+        if item is None:
+            return None
+        return [(config.batch_size, *item), *[(config.batch_size,)] * (len(param.top) - 1)]
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the sizes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from caffe_lite.blob import Shape
@@ -31,18 +30,10 @@ class _Pairs(Prefetching):
     config_field = "image_data_param"
 
     @classmethod
-    def source_shapes(
-        cls,
-        param: caffe_pb2.LayerParameter,
-        items: Mapping[str, Shape],
-        channels: int | None = None,
-    ) -> list[Shape] | None:
-        """From batch_size, new_height and new_width or the crop."""
-        shapes = super().source_shapes(param, items, channels)
-        if shapes is None:
-            return None
-        count, *_, height, width = shapes[0]
-        return [shapes[0], (count, 1, height, width), (count, 1, 1, 2)][: len(param.top)]
+    def _label_shapes(cls, param: caffe_pb2.LayerParameter, image: Shape) -> list[Shape] | None:
+        """A label for each pixel; the size of each image in its file."""
+        count, _, height, width = image
+        return [(count, 1, height, width), (count, 1, 1, 2)]
 
     @classmethod
     def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:
@@ -143,12 +134,7 @@ class MultiLabelImageData(_Pairs):
     heeds = _CROP
 
     @classmethod
-    def source_shapes(
-        cls,
-        param: caffe_pb2.LayerParameter,
-        items: Mapping[str, Shape],
-        channels: int | None = None,
-    ) -> list[Shape] | None:
+    def _label_shapes(cls, param: caffe_pb2.LayerParameter, image: Shape) -> list[Shape] | None:
         """How many labels there are, only the list says."""
         return None
 

@@ -19,6 +19,7 @@ from caffe_lite.proto import caffe_pb2
 
 MAX = caffe_pb2.PoolingParameter.MAX
 AVE = caffe_pb2.PoolingParameter.AVE
+AVE_EXC_PAD = caffe_pb2.PoolingParameter.AVE_EXC_PAD
 STOCHASTIC = caffe_pb2.PoolingParameter.STOCHASTIC
 
 
@@ -63,8 +64,8 @@ class _Pooling(Layer):
             argmax = getattr(self.buf, f"argmax{name}")
             wanted = self.goes_backward or self._top_count > 1
             kernels.max_pool_forward(x, window, y, argmax if wanted else argmax[:0])
-        elif method == AVE:
-            kernels.average_pool_forward(x, window, y)
+        elif method in (AVE, AVE_EXC_PAD):
+            kernels.average_pool_forward(x, window, method == AVE, y)
         elif self.training:
             chance = getattr(self.buf, f"chance{name}")
             self.rng.random(dtype=np.float32, out=chance)
@@ -75,8 +76,8 @@ class _Pooling(Layer):
 
     def unpool(self, method: int, dy: Array, window: Window, name: str, dx: Array) -> None:
         """Backward of `pool`."""
-        if method == AVE:
-            kernels.average_pool_backward(dy, window, dx)
+        if method in (AVE, AVE_EXC_PAD):
+            kernels.average_pool_backward(dy, window, method == AVE, dx)
         elif method == STOCHASTIC and not self.training:
             raise NotDifferentiable("STOCHASTIC pooling has a gradient in TRAIN only", "pool")
         else:
@@ -102,13 +103,15 @@ class Pooling(_Pooling):
     place of each maximum in its plane, h * W + w.
 
     Padding never wins a MAX.  AVE counts it: the divisor is the window's size cut at H + pad.
+    AVE_EXC_PAD (Synopsys), which Intel writes as AVE with `avg_include_pad: false`, does not: the
+    divisor is the number of elements of the plane.
     STOCHASTIC (Zeiler and Fergus 2013, arXiv:1301.3557) draws in proportion to the numbers, which
     must not be negative, in TRAIN, and is their mean sum(x^2) / sum(x) in TEST.
     """
 
     tops = (1, 2)
     config_field = "pooling_param"
-    heeds = frozenset({"ceil_mode"})
+    heeds = frozenset({"ceil_mode", "avg_include_pad", "pooling_param.pool=AVE_EXC_PAD"})
 
     @classmethod
     def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow:
@@ -188,6 +191,12 @@ class Pooling(_Pooling):
         return f"{what}_{axis}" if self.config.HasField(f"{what}_{axis}") else square
 
     @property
+    def _method(self) -> int:
+        if self.config.pool == AVE and not self.config.avg_include_pad:
+            return AVE_EXC_PAD
+        return int(self.config.pool)
+
+    @property
     def _floor(self) -> bool:
         if self.config.HasField("ceil_mode"):
             return not self.config.ceil_mode
@@ -233,7 +242,7 @@ class Pooling(_Pooling):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         window = self._window(bottom[0].shape)
-        self.pool(self.config.pool, bottom[0].data, window, "", top[0].data)
+        self.pool(self._method, bottom[0].data, window, "", top[0].data)
         if len(top) == 2:
             np.copyto(top[1].data, self.buf.argmax)
 
@@ -241,7 +250,7 @@ class Pooling(_Pooling):
         """MAX and STOCHASTIC send dy to where y came from, AVE spreads it evenly."""
         if propagate_down[0]:
             window = self._window(bottom[0].shape)
-            self.unpool(self.config.pool, top[0].diff, window, "", bottom[0].diff)
+            self.unpool(self._method, top[0].diff, window, "", bottom[0].diff)
 
 
 @register("SPP")

@@ -28,15 +28,6 @@ def missing(path: str) -> bool:
     return not path or not os.path.exists(path)
 
 
-def batch_shapes(
-    param: caffe_pb2.LayerParameter, batch_size: int, item: Shape | None
-) -> list[Shape] | None:
-    """(N, *item) for the first top, (N,) for the labels in the others; None without an item."""
-    if item is None:
-        return None
-    return [(batch_size, *item), *[(batch_size,)] * (len(param.top) - 1)]
-
-
 class Prefetching(Source):
     """A source whose batches a thread of its own prepares, ``data_param.prefetch`` ahead.
 
@@ -68,7 +59,16 @@ class Prefetching(Source):
         item = items.get(param.top[0]) if param.top else None
         if item is None and batch_size:
             item = cls._declared_item(param, channels)
-        return batch_shapes(param, batch_size, item)
+        if item is None:
+            return None
+        image = (batch_size, *item)
+        labels = cls._label_shapes(param, image)
+        return None if labels is None else [image, *labels[: len(param.top) - 1]]
+
+    @classmethod
+    def _label_shapes(cls, param: caffe_pb2.LayerParameter, image: Shape) -> list[Shape] | None:
+        """Of the tops after the images, for a batch (N, …) of them; None if only data say it."""
+        return [image[:1]] * (len(param.top) - 1)
 
     @classmethod
     def _declared_item(cls, param: caffe_pb2.LayerParameter, channels: int | None) -> Shape | None:

@@ -1,4 +1,4 @@
-"""PriorBox, of the SSD fork of Caffe: the boxes that a single-shot detector starts from."""
+"""PriorBox, PriorBoxClustered: the boxes that a single-shot detector starts from."""
 
 from __future__ import annotations
 
@@ -172,3 +172,19 @@ class PriorBox(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the boxes that `reshape` has laid out."""
         top[0].data[...] = self._values
+
+
+@register("PriorBoxClustered")
+class PriorBoxClustered(PriorBox):
+    """PriorBox with a `width` and a `height` for each of the K boxes, as OpenVINO trains with.
+
+    The sizes are those of clusters of the true boxes.  In a binary file of OpenVINO's Caffe these
+    two fields have the numbers of `offset_h` and `offset_w`.
+    """
+
+    heeds = frozenset({"width", "height"})
+
+    def _check_sizes(self) -> None:
+        """Widths and heights, and nothing that PriorBox would make boxes of."""
+        self.require(bool(self.config.width), "width", "give at least one width")
+        super()._check_sizes()

@@ -232,16 +232,19 @@ class Permute(Mover):
 
     def check(self, x: Shape) -> None:
         """Each axis once."""
-        order = list(self.config.order)
+        self._check_axes("order", x)
+
+    def _check_axes(self, field: str, x: Shape) -> None:
+        order = list(getattr(self.config, field))
         for i, axis in enumerate(order):
             self.require(
-                axis < len(x),
-                f"order[{i}]",
+                0 <= axis < len(x),
+                f"{field}[{i}]",
                 f"axis {axis} is out of range for a bottom of {len(x)} axes {x}; "
                 f"use 0 to {len(x) - 1}",
             )
             self.require(
-                axis not in order[:i], f"order[{i}]", f"axis {axis} is named twice in {order}"
+                axis not in order[:i], f"{field}[{i}]", f"axis {axis} is named twice in {order}"
             )
 
     def _order(self, x: Shape) -> list[int]:
@@ -262,6 +265,26 @@ class Permute(Mover):
             order = self._order(bottom[0].shape)
             inverse = sorted(range(len(order)), key=order.__getitem__)
             permute(top[0].diff, inverse, bottom[0].diff)
+
+
+@register("Transpose")
+class Transpose(Permute):
+    """The axes in another order, as in CTPN (Tian et al. 2016, arXiv:1609.03605).
+
+    bottom[0]: any shape; top[0]: its axis i is the bottom's axis ``dim[i]``, of which there is one
+    for each axis.
+    """
+
+    config_field = "transpose_param"
+
+    def check(self, x: Shape) -> None:
+        """All axes, each once."""
+        count = len(self.config.dim)
+        self.require(count == len(x), "dim", f"{count} dim for a bottom of {len(x)} axes {x}")
+        self._check_axes("dim", x)
+
+    def _order(self, x: Shape) -> list[int]:
+        return list(self.config.dim)
 
 
 @register("Reshape")
@@ -422,6 +445,35 @@ class Slice(Mover):
         if len(top) > 1 and propagate_down[0]:
             axis = self.axis_or_dim(bottom[0].shape, "slice_dim")
             join([blob.diff for blob in top], axis, bottom[0].diff)
+
+
+@register("Squeeze")
+class Squeeze(View):
+    """Without the axes of size 1, as in TensorFlow and in Synopsys' Caffe.
+
+    bottom[0]: (N, C, 1, 1), say; top[0]: (N, C), without each `axis`, counted from the end when
+    negative; without all axes of size 1 where none is given.
+    """
+
+    config_field = "squeeze_param"
+
+    def _axes(self, x: Shape) -> list[int]:
+        given = [
+            self.canonical_axis(axis, x, f"axis[{i}]") for i, axis in enumerate(self.config.axis)
+        ]
+        return given or [axis for axis, size in enumerate(x) if size == 1]
+
+    def check(self, x: Shape) -> None:
+        """The axes have the size 1."""
+        for i, axis in enumerate(self._axes(x)):
+            self.require(
+                x[axis] == 1, f"axis[{i}]", f"axis {axis} of {x} has the size {x[axis]}, not 1"
+            )
+
+    def top_shapes(self, x: Shape) -> Sequence[Shape]:
+        """The other axes."""
+        axes = self._axes(x)
+        return [tuple(size for axis, size in enumerate(x) if axis not in axes)]
 
 
 @register("Tile")

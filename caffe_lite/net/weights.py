@@ -63,13 +63,16 @@ class Receiver:
     """Layers of the net's file that are of another phase, level or stage."""
 
 
-def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) -> Report:
+def copy_from(
+    net: Receiver, sources: Sequence[Source], strict: bool = False, related: bool = False
+) -> Report:
     """Copy the weights of .caffemodel(.h5) files or messages into the layers of their names.
 
     Of two sources that have a layer the later counts.  Layers that only one side has are left
     alone, and told as warnings: weights for a layer that the net's file does not have, and layers
-    that stay untrained.  Raises WeightsError for these if `strict`, and, with both shapes, if a
-    layer of the same name has other blobs; the layers are then unchanged.
+    that stay untrained.  Raises WeightsError for these if `strict`; if `related`, where no layer
+    has the name of one of the net's, as in another net's weights; and, with both shapes, if a
+    layer of the same name has other blobs.  The layers are then unchanged.
     """
     report, copies, origins = Report(), [], []
     named = {layer.name: layer for layer in net.layers}
@@ -95,6 +98,8 @@ def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) ->
     report.untrained = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
     unknown = [name for name in report.skipped if name not in net.left_out]
     told = _Told(", ".join(origins), report.untrained, unknown)
+    if related and report.missing and not report.loaded:
+        told.refuse_another_nets(report)
     if strict:
         told.refuse(net)
     told.warn(net)
@@ -156,6 +161,14 @@ class _Told:
                 len(self.unknown),
                 _names(self.unknown),
             )
+
+    def refuse_another_nets(self, report: Report) -> None:
+        """Raise a WeightsError that has the names of both sides."""
+        theirs = "no weights"
+        if report.skipped:
+            theirs = f"weights for {_names(report.skipped)}, which are no layers of this net"
+        own = _names(report.missing)
+        raise WeightsError(f"{self.origin} has {theirs}; the net's layers with weights are {own}")
 
     def refuse(self, net: Receiver) -> None:
         """Raise it as a WeightsError, at the first layer of the net, if there is one."""

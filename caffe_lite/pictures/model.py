@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from caffe_lite import arguments
 from caffe_lite.errors import CaffeError
+from caffe_lite.net import weights
 from caffe_lite.net.net import Net, Source
 from caffe_lite.pictures import answers, sources
 from caffe_lite.pictures.answers import ClassScore, Detection, Labels
@@ -74,17 +75,19 @@ def load(
     is the number of pictures that the net takes at a time.  `strict` and `allow_unknown_fields`
     are those of Net.
 
-    Raises CaffeError for files that cannot be read, and settings that do not fit the net.
+    Raises CaffeError for files that cannot be read, settings that do not fit the net, and weights
+    of another net, which have none for any layer.
     """
+    if caffemodel is None:
+        raise arguments.ArgumentError("caffemodel must be a path, not None: a net needs weights")
     net = Net(
         prototxt,
         caffe_pb2.TEST,
-        weights=_weights(caffemodel),
         python_layers=python_layers,
-        strict=strict,
         allow_unknown_fields=allow_unknown_fields,
     )
     try:
+        weights.copy_from(net.receiver, [caffemodel], strict, related=True)
         return Model(
             net,
             mean=mean,
@@ -98,12 +101,6 @@ def load(
     except BaseException:
         net.close()
         raise
-
-
-def _weights(caffemodel: Any) -> Any:
-    if caffemodel is None:
-        raise arguments.ArgumentError("caffemodel must be a path, not None: a net needs weights")
-    return caffemodel
 
 
 class Model:
@@ -185,38 +182,15 @@ class Model:
         return lambda result: answers.best_classes(result.outputs[name], names, top)
 
     def detect(
-        self,
-        pictures: Pictures,
-        labels: Labels = None,
-        threshold: float = 0.5,
-        *,
-        boxes: str | None = None,
-        scores: str | None = None,
-        nms: float = 0.45,
-        background: int | None = 0,
-        pixels: bool = False,
+        self, pictures: Pictures, labels: Labels = None, threshold: float = 0.5, **settings: Any
     ) -> Any:
         """The things in each picture, from the surest down: a list of `Detection`.
 
         For nets that end in a DetectionOutput, or in one of YOLO's.  `labels` has the names of all
         classes, with or without one for the background; or is SSD's label map.  Scores below
-        `threshold` are left out.
-
-        For other nets: `boxes` is the output with boxes (xmin, ymin, xmax, ymax) in fractions of
-        the input, or in its `pixels`; `scores` is the output with a score, or one for each class,
-        of each box.  Boxes of one class that overlap by more than `nms` are suppressed; those of
-        the class `background` are left out.
+        `threshold` are left out.  For other nets, see `settings` at `detector`.
         """
-        find = self.detector(
-            labels,
-            threshold,
-            boxes=boxes,
-            scores=scores,
-            nms=nms,
-            background=background,
-            pixels=pixels,
-        )
-        return self._answers(pictures, find)
+        return self._answers(pictures, self.detector(labels, threshold, **settings))
 
     def detector(
         self,
@@ -229,7 +203,13 @@ class Model:
         background: int | None = 0,
         pixels: bool = False,
     ) -> Callable[[Result], list[Detection]]:
-        """The function of `detect` for one result of `run`; reads `labels` once."""
+        """The function of `detect` for one result of `run`; reads `labels` once.
+
+        For nets without a detection layer: `boxes` is the output with boxes (xmin, ymin, xmax,
+        ymax) in fractions of the input, or in its `pixels`; `scores` is the output with a score,
+        or one for each class, of each box.  Boxes of one class that overlap by more than `nms` are
+        suppressed; those of the class `background` are left out.
+        """
         threshold = arguments.number(threshold, "threshold")
         names = answers.read_labels(labels)
         if boxes is None and scores is None:

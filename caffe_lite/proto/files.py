@@ -40,6 +40,7 @@ from caffe_lite.proto.blobs import (
     put_array,
     same_legacy_shape,
 )
+from caffe_lite.proto.fork_weights import name_fields
 from caffe_lite.proto.hdf5 import (
     read_state_hdf5,
     read_weights_hdf5,
@@ -143,14 +144,18 @@ def read_weights(path: _Path, content: bytes | None = None) -> caffe_pb2.NetPara
     """Read a .caffemodel of any schema, or a .caffemodel.h5; the result's layers are in `layer`.
 
     `content`, if given, is what is read, a .caffemodel, and `path` only its name in errors.
-    Raises WeightsError for a file that is missing, damaged or of another format.
+    Fields that a program has registered with the schema of their private fork are in
+    `unknown_field`, as in a net's prototxt.  Raises WeightsError for a file that is missing,
+    damaged or of another format.
     """
     if content is None and is_hdf5(path):
         return read_weights_hdf5(path)
     net = _decode(path, caffe_pb2.NetParameter(), WeightsError, _WEIGHTS, content)
     try:
         upgrade_in_place(net)
-    except PrototxtError as error:
+        for layer in net.layer:
+            name_fields(layer)
+    except (PrototxtError, WeightsError) as error:
         raise WeightsError(f"{os.fspath(path)}: {error}") from error
     except UnicodeDecodeError:
         raise WeightsError(f"{os.fspath(path)}: holds a name that is not UTF-8") from None

@@ -8,12 +8,25 @@ below LayerParameter.
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
 _classes: dict[str, type[Message] | None] = {}
 _uses: Counter[str] = Counter()
 _all_allowed = False
+
+
+class Fork(NamedTuple):
+    """How a layer type's own fork writes a layer into a binary file."""
+
+    layer: type[Message]
+    """The fork's LayerParameter."""
+    paths: tuple[str, ...]
+    """The fields that were registered with the type, below it."""
+
+
+_forks: dict[str, Fork] = {}
 
 
 def allow_unknown_fields(allow: bool = True) -> None:
@@ -46,6 +59,21 @@ def unregister(path: str) -> None:
 def is_registered(path: str) -> bool:
     """Whether a program has registered the field."""
     return path in _classes
+
+
+def register_fork(layer_type: str, fork: Fork) -> None:
+    """Read layers of a type in binary files as the fork has written them."""
+    _forks[layer_type] = fork
+
+
+def unregister_fork(layer_type: str) -> None:
+    """Undo `register_fork`, if that was called for the type."""
+    _forks.pop(layer_type, None)
+
+
+def fork_of(layer_type: str) -> Fork | None:
+    """How a type's fork writes it; None for types that were registered without its schema."""
+    return _forks.get(layer_type)
 
 
 def message_class(path: str) -> type[Message] | None:

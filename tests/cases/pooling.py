@@ -46,6 +46,13 @@ CASES = [
         oracle.maximum((3, 3), (1, 1), (2, 2), True),
         (2, 3, 8, 6),
     ),
+    *(
+        pooling(
+            f"{method} kernel_h: 3 kernel_w: 4 pad_h: 1 pad_w: 2 stride_h: 3 stride_w: 2",
+            oracle.average_inside((3, 4), (1, 2), (3, 2)),
+        )
+        for method in ("pool: AVE_EXC_PAD", "pool: AVE_TF", "pool: AVE avg_include_pad: false")
+    ),
     pooling("pool: AVE global_pooling: true", oracle.average((7, 9))),
     pooling(
         "pool: STOCHASTIC kernel_size: 3 stride: 2",

@@ -8,9 +8,9 @@ from tests.oracles import prior_box as oracle
 GRID, IMAGE = (2, 3, 2, 4), (1, 3, 50, 80)
 
 
-def prior_box(config, sizes, image=(50, 80), **settings):
+def prior_box(config, sizes, image=(50, 80), kind="PriorBox", **settings):
     return Case(
-        "PriorBox",
+        kind,
         [GRID, IMAGE],
         f"prior_box_param {{ {config} }}",
         expect=lambda x, _: oracle.prior_box(x, image, sizes, **settings),
@@ -51,11 +51,19 @@ CASES = [
         [(20.5, 12), (9, 40.25), (30, 11)],
         offsets=[(0.25, 0.5), (0.75, 1)],
     ),
+    prior_box(
+        "width: [20.5, 9] height: [12, 40.25] step: 16 clip: true variance: [0.1, 0.2, 0.3, 0.4]",
+        [(20.5, 12), (9, 40.25)],
+        step=(16, 16),
+        kind="PriorBoxClustered",
+        clip=True,
+        variance=(0.1, 0.2, 0.3, 0.4),
+    ),
 ]
 
 
-def refused(config, at, says, bottoms=(GRID, IMAGE)):
-    return Refusal("PriorBox", bottoms, f"prior_box_param {{ {config} }}", at=at, says=says)
+def refused(config, at, says, bottoms=(GRID, IMAGE), kind="PriorBox"):
+    return Refusal(kind, bottoms, f"prior_box_param {{ {config} }}", at=at, says=says)
 
 
 REFUSALS = [
@@ -76,4 +84,6 @@ REFUSALS = [
     refused("width: 9 height: 7 min_size: 9", "min_size", "width and height, not both"),
     refused("min_size: 9 offset_h: 1", "offset_w", "0 offset_w for 1 offset_h"),
     refused("min_size: 9 offset: 1 offset_h: 1 offset_w: 0", "offset", "not both"),
+    refused("min_size: 9", "width", "give at least one width", kind="PriorBoxClustered"),
+    refused("width: 9", "height", "0 height for 1 width", kind="PriorBoxClustered"),
 ]

@@ -180,6 +180,11 @@ def test_labels_are_drawn_and_saved(weight, capsys):
         ),
         (["detect", "-threshold", "0.1", "a.csv", "b.csv"], 2, "-threshold belongs to the form"),
         (["detect", "a.csv"], 2, "1 files; with -model_def they are 2, INPUT and OUTPUT"),
+        (
+            [*DETECT[:3], "-weights", "classifier.caffemodel", "in"],
+            1,
+            "classifier.caffemodel has weights for ip, which are no layers of this net",
+        ),
         (["detect", *CLASSIFY[1:], "in"], 1, "none of the net's outputs ['prob'] is that of a"),
         ([*SEGMENT, "-opacity", "2", "in"], 2, "-opacity must be from 0 to 1, not 2"),
         (["segment", "in"], 2, "-model is required"),

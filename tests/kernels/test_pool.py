@@ -61,12 +61,14 @@ def test_equal_numbers_the_first_in_reading_order_wins(case) -> None:
 
 
 @pytest.mark.parametrize("case", GEOMETRIES)
-def test_average_counts_padding(case) -> None:
+def test_average_with_padding_and_without(case) -> None:
     window, out = geometry(*case)
     x = np.random.default_rng(0).standard_normal((2, 3, *case[:2]))
     y = np.empty((2, 3, *out))
-    pooling.average_pool_forward(x, window, y)
+    pooling.average_pool_forward(x, window, True, y)
     np.testing.assert_allclose(y, oracle.average(*case[2:])(x), atol=1e-14)
+    pooling.average_pool_forward(x, window, False, y)
+    np.testing.assert_allclose(y, oracle.average_inside(*case[2:])(x), atol=1e-14)
 
 
 @pytest.mark.parametrize("case", GEOMETRIES)
@@ -75,9 +77,10 @@ def test_backward_is_the_transpose(case) -> None:
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 3, *case[:2])), rng.standard_normal((2, 3, *out))
     y, dx, argmax = np.empty_like(dy), np.empty_like(x), np.empty(dy.shape, np.int32)
-    pooling.average_pool_forward(x, window, y)
-    pooling.average_pool_backward(dy, window, dx)
-    assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
+    for padding in (True, False):
+        pooling.average_pool_forward(x, window, padding, y)
+        pooling.average_pool_backward(dy, window, padding, dx)
+        assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
     pooling.max_pool_forward(x, window, y, argmax)
     pooling.max_pool_backward(dy, argmax, dx)
     assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
@@ -180,8 +183,8 @@ def test_planes_of_any_size_and_nothing_beside_them(case, dtype, wild: bool) -> 
     with np.errstate(all="ignore"):
         pooling.max_pool_forward(x, window, y, argmax)
         pooling.max_pool_forward(x, window, unplaced, argmax[:0])
-        pooling.average_pool_forward(x, window, mean)
-        pooling.average_pool_backward(dy, window, dx)
+        pooling.average_pool_forward(x, window, True, mean)
+        pooling.average_pool_backward(dy, window, True, dx)
         wanted, places, means, spread = pool_one_by_one(x, out, window)
     for _, memory in found:
         np.testing.assert_array_equal(np.concatenate([memory[:100], memory[-100:]]), 7)
@@ -215,8 +218,8 @@ def test_cutting_the_planes_into_pieces_changes_no_bit(case, monkeypatch) -> Non
         argmax = np.empty(dy.shape, np.int32)
         pooling.max_pool_forward(x, window, y, argmax)
         pooling.max_pool_backward(dy, argmax, back)
-        pooling.average_pool_forward(x, window, mean)
-        pooling.average_pool_backward(dy, window, dx)
+        pooling.average_pool_forward(x, window, True, mean)
+        pooling.average_pool_backward(dy, window, True, dx)
         return y, argmax, back, mean, dx
 
     cut = run(x, dy)
@@ -310,6 +313,7 @@ WINDOW = ((3, 4), (1, 2), (2, 3))
         (oracle.maximum(*WINDOW)(X), oracle.maximum((4, 4), *WINDOW[1:])(X)),
         (oracle.maximum_and_place(*WINDOW)(X)[1], oracle.maximum_and_place(*WINDOW)(-X)[1]),
         (oracle.average(*WINDOW)(X), oracle.average(*WINDOW)(X) * 1.2),
+        (oracle.average_inside(*WINDOW)(X), oracle.average(*WINDOW)(X)),
         (
             oracle.stochastic_mean(*WINDOW)(np.abs(X)),
             oracle.average(*WINDOW)(np.abs(X)),

@@ -16,7 +16,7 @@ from caffe_lite.testing import Case, Draw, Rig, given, integers, normal, results
 from tests.every_case import CASES, SOME, label
 
 WHOLE = integers(1).__qualname__
-TARGETS = {"SigmoidCrossEntropyLoss", "BoxAnnotatorOHEM"}
+TARGETS = {"SigmoidCrossEntropyLoss", "SigmoidCrossEntropyBalanceLoss", "BoxAnnotatorOHEM"}
 """The types that use a label as a number: a probability, a value to hand on."""
 REFUSES = {"BatchReindex"}
 """The types that compare an index with 0 before they cut it."""

@@ -81,6 +81,18 @@ def average(*geometry):
     return pool
 
 
+def average_inside(*geometry):
+    """The mean of the pixels of each window, without padding."""
+
+    def pool(x):
+        y = _empty(x, *geometry)
+        for i, j, rows, columns, _ in windows(x, *geometry):
+            y[:, :, i, j] = x[:, :, rows][:, :, :, columns].mean(axis=(2, 3))
+        return y
+
+    return pool
+
+
 def stochastic_mean(*geometry):
     """The mean of values drawn with probabilities proportional to the values."""
 

@@ -320,3 +320,36 @@ def test_yolo_s_layers_run_one_picture_at_a_time(tmp_path: Path) -> None:
 def test_a_model_closes_its_net_and_says_what_it_is(tmp_path: Path) -> None:
     with load(*nets.segmenter(tmp_path)) as model:
         assert repr(model).startswith('<Model of <Net "segmenter" (TEST): inputs data 1x3x8x12;')
+
+
+def test_weights_of_another_net_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (deploy, _), _ = nets.classifier(tmp_path)
+    _, weights = nets.detector(tmp_path)
+    with pytest.raises(CaffeError) as caught:
+        load(deploy, weights)
+    assert str(caught.value) == (
+        f"{weights} has weights for score, shift, which are no layers of this net; the net's "
+        "layers with weights are ip"
+    )
+    assert not caplog.records
+    with pytest.raises(CaffeError, match="the given message has no weights; the net's layers"):
+        load(deploy, caffe_pb2.NetParameter())
+
+
+def test_weights_for_one_layer_are_enough(tmp_path: Path) -> None:
+    deploy, _ = nets.detector(tmp_path)
+    _, weights = nets.segmenter(tmp_path)  # of which "score" is one of the detector's layers
+    assert load(deploy, weights).net.outputs == ["found"]
+
+
+def test_a_net_without_weights_takes_any(tmp_path: Path) -> None:
+    text = (
+        nets.INPUT % ("plain", 1, 3, 8, 12)
+        + """
+        layer { name: "prob" type: "Softmax" bottom: "data" top: "prob" }"""
+    )
+    deploy, _ = nets.write(tmp_path, "plain", text)
+    _, weights = nets.segmenter(tmp_path)
+    assert load(deploy, weights).net.outputs == ["prob"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import caffe_lite as caffe
+from caffe_lite.errors import PrototxtError
 
 DEPLOY = """
 layer { name: "data" type: "Input" top: "data"
@@ -96,3 +97,14 @@ def test_a_net_that_takes_no_images(kind: type, layer: str, says: str, tmp_path:
     caffe.Net(str(model), caffe.TEST).save(weights)
     with pytest.raises(caffe.CaffeError, match=f"{says}.*give its deploy prototxt"):
         kind(str(model), str(weights))
+
+
+@pytest.mark.parametrize("kind", [caffe.Classifier, caffe.Detector])
+def test_fields_of_a_private_fork_are_refused_or_allowed(
+    kind: Any, files: tuple[str, str]
+) -> None:
+    model, weights = files
+    Path(model).write_text(DEPLOY.replace("bias_term", "speed: 3 bias_term"))
+    with pytest.raises(PrototxtError, match='has no field "speed"'):
+        kind(model, weights)
+    assert kind(model, weights, allow_unknown_fields=True).inputs == ["data"]

@@ -6,7 +6,7 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.kernels import jit as _jit
-from tools.bench import command, cost, isolated, measure, nets, report, rows, variants
+from tools.bench import command, cost, isolated, measure, merged, nets, report, rows, variants
 
 PARAMETERS = {  # of the published Caffe models, BatchNorm's statistics included
     "alexnet": 60_965_224,
@@ -87,6 +87,37 @@ def test_tables_line_up():
     assert lines[1] == "|-----------|----:|"
     assert report.number(None) == "-"
     assert [report.number(x) for x in (1234.5, 12.345, 0.1234)] == ["1234", "12.3", "0.123"]
+
+
+def test_a_net_before_and_after_it_is_merged(tmp_path, monkeypatch):
+    def body():
+        net = nets.Text()
+        top = net.relu(net.conv_norm("conv", "data", 5, 3))
+        net.add("BN", "bn", net.conv("last", top, 4, 2), "bn", "bn_param { bn_mode: INFERENCE }")
+        return net
+
+    monkeypatch.setitem(merged.NETS, "small", (body, (2, 3, 7, 6)))
+    row = merged.row("small", str(tmp_path), 1, 0)
+    assert row["layers"] == {"before": 7, "after": 4}
+    assert all(0 < error < 1e-5 for error in row["error"].values())
+    assert min(row["median_ms"].values()) > 0
+
+
+@pytest.mark.parametrize("name", ["MobileNet-SSD", "SegNet"])
+def test_the_merged_nets_are_the_published_ones(tmp_path, monkeypatch, name):
+    """The numbers of cells, boxes and classes at the end."""
+    monkeypatch.setattr("caffe_lite.fillers.fill", lambda *_: None)
+    build_body, shape = merged.NETS[name]
+    size = " ".join(f"dim: {each}" for each in shape)
+    head = (
+        f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {size} }} }} }}'
+    )
+    net = build(tmp_path, "\n".join([head, *build_body().layers]))
+    wanted = {
+        "MobileNet-SSD": {"loc": (1, 4 * 1917), "conf": (1, 21 * 1917)},
+        "SegNet": {"prob": (1, 11, 360, 480)},
+    }
+    assert {each: net.blobs[each].shape for each in net.outputs} == wanted[name]
 
 
 def test_functions_run_in_a_process_of_their_own():

@@ -20,6 +20,7 @@ PARTS = {
     "start": "import, cold and warm start, peak memory",
     "growth": "time as a function of batch, area and threads",
     "datapath": "images per second from a database",
+    "merged": "nets before and after merge_bn",
     "variants": "kernels against rejected variants",
 }
 """The modules with a function `section(options)`, and their descriptions."""

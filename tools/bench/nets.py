@@ -69,6 +69,7 @@ class Text:
         return self.add("InnerProduct", name, bottom, name, settings)
 
 
+MAX_2_2 = "pool: MAX kernel_size: 2 stride: 2"
 MAX_3_2 = "pool: MAX kernel_size: 3 stride: 2"
 GLOBAL = "pool: AVE global_pooling: true"
 
@@ -143,7 +144,7 @@ def vgg16() -> Text:
     for stage, (count, outputs) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], 1):
         for index in range(1, count + 1):
             top = net.conv_relu(f"conv{stage}_{index}", top, outputs, 3, "pad: 1")
-        top = net.pool(f"pool{stage}", top, "pool: MAX kernel_size: 2 stride: 2")
+        top = net.pool(f"pool{stage}", top, MAX_2_2)
     for name in ("fc6", "fc7"):
         top = net.dropout(net.relu(net.dense(name, top, 4096)), 0.5)
     net.dense("scores", top, 1000)

@@ -16,8 +16,10 @@ from caffe_lite.kernels.simd import VECTOR_BYTES, Frame, band_rows, frame, frame
 __all__ = ["average_pool_backward", "average_pool_forward"]
 
 
-def average_pool_forward(x: Any, window: Window, y: Any) -> None:
-    """y[n, c, i, j] = the sum of window (i, j), divided by its size cut at the far padding.
+def average_pool_forward(x: Any, window: Window, padding: bool, y: Any) -> None:
+    """y[n, c, i, j] = the sum of window (i, j), divided by its size.
+
+    The size is that of the window cut at the far padding, or without `padding` at the plane.
 
     x: (N, C, H, W).  y: (N, C, PH, PW).
     """
@@ -27,11 +29,11 @@ def average_pool_forward(x: Any, window: Window, y: Any) -> None:
     if _is_whole(window, x, y):
         launch(_mean_of_planes, planes, x.size, x.reshape(planes, -1), y.reshape(-1))
         return
-    plan = _forward_plan(window, x.shape[2:], y.shape[2:], x.dtype)
+    plan = _forward_plan(window, padding, x.shape[2:], y.shape[2:], x.dtype)
     launch(_mean_planes, planes, x.size + y.size, x.reshape(-1), *plan, y.reshape(-1))
 
 
-def average_pool_backward(dy: Any, window: Window, dx: Any) -> None:
+def average_pool_backward(dy: Any, window: Window, padding: bool, dx: Any) -> None:
     """dx[n, c, h, w] = the sum of dy / size over the windows that hold (h, w).
 
     Sizes as in `average_pool_forward`.  dy: (N, C, PH, PW).  dx: (N, C, H, W).
@@ -42,7 +44,7 @@ def average_pool_backward(dy: Any, window: Window, dx: Any) -> None:
     if _is_whole(window, dx, dy):
         launch(_spread_mean, planes, dx.size, dy.reshape(-1), dx.reshape(planes, -1))
         return
-    plan = _backward_plan(window, dx.shape[2:], dy.shape[2:], dx.dtype)
+    plan = _backward_plan(window, padding, dx.shape[2:], dy.shape[2:], dx.dtype)
     launch(_spread_means, planes, dx.size + dy.size, dy.reshape(-1), *plan, dx.reshape(-1))
 
 
@@ -67,12 +69,15 @@ def _spread_mean(first, last, dy, dx):
             row[i] = share
 
 
-def _cut_sizes(window: Window, size: Sizes, out: Sizes, dtype: Any) -> list[np.ndarray]:
-    """The heights of all rows of windows and the widths of all columns, cut at the far padding."""
+def _cut_sizes(
+    window: Window, padding: bool, size: Sizes, out: Sizes, dtype: Any
+) -> list[np.ndarray]:
+    """The heights of the rows of windows, the widths of the columns, with padding or without."""
     sizes = []
     for count, n, k, s, p in zip(out, size, *window[:3]):
         start = np.arange(count) * s - p
-        sizes.append((np.minimum(start + k, n + p) - start).astype(dtype))
+        first, end = (start, n + p) if padding else (np.maximum(start, 0), n)
+        sizes.append((np.minimum(start + k, end) - first).astype(dtype))
     return sizes
 
 
@@ -87,7 +92,9 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _forward_plan(window: Window, size: Sizes, out: Sizes, dtype: Any) -> tuple[np.ndarray, ...]:
+def _forward_plan(
+    window: Window, padding: bool, size: Sizes, out: Sizes, dtype: Any
+) -> tuple[np.ndarray, ...]:
     """`Plan`, `Frame` and `Windows`, packed; the heights of the windows, then their widths."""
     window = window.within(size)
     w, (height, width), (rows, columns) = window.planar(), size, out
@@ -99,7 +106,7 @@ def _forward_plan(window: Window, size: Sizes, out: Sizes, dtype: Any) -> tuple[
         pack(Plan(rows, band, w.pad_h)),
         pack(Frame(height, width, w.pad_w, w.stride_w, reach)),
         pack_windows(Windows(*w[:4], line, pitch, columns, width), w.stride_w, reach),
-        np.concatenate(_cut_sizes(window, size, out, dtype)),
+        np.concatenate(_cut_sizes(window, padding, size, out, dtype)),
     )
 
 
@@ -149,7 +156,9 @@ class SpreadPlan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _backward_plan(window: Window, size: Sizes, out: Sizes, dtype: Any) -> tuple[np.ndarray, ...]:
+def _backward_plan(
+    window: Window, padding: bool, size: Sizes, out: Sizes, dtype: Any
+) -> tuple[np.ndarray, ...]:
     """`SpreadPlan` and `Windows`, packed; the heights of the windows, then their widths."""
     window = window.within(size)
     w, (height, width), (rows, columns) = window.planar(), size, out
@@ -161,7 +170,7 @@ def _backward_plan(window: Window, size: Sizes, out: Sizes, dtype: Any) -> tuple
     return (
         pack(SpreadPlan(rows, columns, height, band, top, left, w.stride_h, w.stride_w)),
         pack_windows(Windows(*w[:2], 1, 1, line, pitch, width, width), 1, line),
-        np.concatenate(_cut_sizes(window, size, out, dtype)),
+        np.concatenate(_cut_sizes(window, padding, size, out, dtype)),
     )
 
 
