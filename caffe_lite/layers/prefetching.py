@@ -163,14 +163,19 @@ class Prefetching(Source):
 
     def _transformer(self, mirror: bool = False) -> DataTransformer:
         """That of transform_param; `mirror` is another field that may ask for mirroring."""
-        transform = caffe_pb2.TransformationParameter()
-        transform.CopyFrom(self.param.transform_param)
+        transform = self._transform_param()
         transform.mirror = transform.mirror or mirror
         try:
             return DataTransformer(transform, self.phase, self.rng)
         except DataError as error:
             error.field = ".transform_param.mean_file"
             raise
+
+    def _transform_param(self) -> caffe_pb2.TransformationParameter:
+        """A copy of the layer's."""
+        transform = caffe_pb2.TransformationParameter()
+        transform.CopyFrom(self.param.transform_param)
+        return transform
 
     def require_new_size(self) -> None:
         """Refuse a new_height without a new_width, and images that are too large."""
