@@ -45,7 +45,7 @@ class AnnotatedData(Prefetching):
 
     config_field = "data_param"
     tops: ClassVar[Count] = (1, 2)
-    heeds = transformer.RESIZE_AND_CROP - {"transform_param.random_resize_param"} | {
+    heeds = transformer.OF_FORKS - {"transform_param.random_resize_param"} | {
         "annotated_data_param",
         *(f"annotated_data_param.{name}" for name in _YOLO),
         *(f"transform_param.{name}" for name in _AUGMENTATION),
