@@ -156,9 +156,10 @@ class SegmentationReader(PairReader):
     """The images of DeepLab (Chen et al. 2015, arXiv:1412.7062), scaled, padded and cropped.
 
     As label_type says, the list has a label image for each image, a label for all its pixels, or
-    none: then all are ignore_label.  An image is scaled by one of scale_factors in TRAIN, drawn
-    at random.  What is smaller than the crop is padded below and to the right, with the mean and
-    with ignore_label.  A batch has a third array, (N, 1, 1, 2): the height and width of each
+    none: then all are ignore_label.  Labels are bytes, so that those below 0 become 0 and those
+    above 255 become 255, ignore_label too.  An image is scaled by one of scale_factors in TRAIN,
+    drawn at random.  What is smaller than the crop is padded below and to the right, with the mean
+    and with ignore_label.  A batch has a third array, (N, 1, 1, 2): the height and width of each
     image, at most the crop's.
     """
 
@@ -171,7 +172,7 @@ class SegmentationReader(PairReader):
         rng: Generator,
     ) -> None:
         self._kind = param.label_type
-        self._ignore = param.ignore_label
+        self._ignore = _byte(param.ignore_label)
         self._training = phase == caffe_pb2.TRAIN
         self._factors = list(transform.scale_factors) if self._training else []
         self._mirror = transform.mirror
@@ -193,7 +194,7 @@ class SegmentationReader(PairReader):
     def _labels(self, label: Any, image: Array) -> Array:
         if self._kind == caffe_pb2.ImageDataParameter.PIXEL:
             return super()._labels(label, image)
-        value = self._ignore if label is None else label
+        value = self._ignore if label is None else _byte(label)
         return np.full((1, *image.shape[1:]), value, np.float32)
 
     def _cropped(self, image: Array) -> Shape:
@@ -244,6 +245,10 @@ class SegmentationReader(PairReader):
 
     def _note(self, batch: Batch, item: int, image: Array) -> None:
         batch.others[0][item] = np.minimum(image.shape[1:], batch.data.shape[2:])
+
+
+def _byte(label: int) -> int:
+    return min(max(label, 0), 255)
 
 
 class ManyLabelsReader(ImageReader):

@@ -123,6 +123,25 @@ def test_scaled_and_padded_labels(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "line", "ignored", "labels"),
+    [
+        ("IMAGE", "a.png 300", 7, {255, 7}),
+        ("IMAGE", "a.png -2", 300, {0, 255}),
+        ("NONE", "a.png", -1, {0}),
+    ],
+)
+def test_labels_are_bytes(
+    kind: str, line: str, ignored: int, labels: set[int], make: Make
+) -> None:
+    """As in DeepLab, whose label images OpenCV fills: what is too large becomes 255."""
+    Path("a.png").write_bytes(png(np.zeros((3, 4, 5), np.uint8)))
+    Path("list.txt").write_text(f"{line}\n")
+    config = f"label_type: {kind} ignore_label: {ignored}"
+    layer = make(IMAGES % ("ImageSegData", config, "crop_size: 6"), tops=3)
+    assert set(run(layer, 3)[1].ravel()) == labels
+
+
+@pytest.mark.parametrize(
     "config",
     [
         DENSE % ("shuffle: true rand_skip: 3", "mirror: true crop_size: 7"),

@@ -13,7 +13,7 @@ from caffe_lite.errors import DataError, LayerError
 from caffe_lite.proto import caffe_pb2, text
 
 Array = np.ndarray
-SIZES = [(60, 80), (61, 83), (64, 81), (5, 9)]
+SIZES = [(136, 120), (61, 83), (64, 81), (5, 9)]
 """Multiples of clahe's eight tiles, and others: along one axis, too, and of less than a tile."""
 
 
