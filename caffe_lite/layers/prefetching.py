@@ -79,12 +79,12 @@ class Prefetching(Source):
             mean = read_mean(transform.mean_file).shape
         depth = mean[0] if mean else cls._declared_channels(param) or channels
         crop = crop_of(transform)
-        resized = [(each.height, each.width) for each in transform.resize_param]
+        resizes = transform.resize_param
         if all(crop):
             size: Shape = crop
-        elif resized:
-            one = transform.resize_param[0]
-            size = (0, 0) if one.resize_mode == one.FIT_SMALL_SIZE else resized[0]
+        elif resizes:
+            one = max(resizes, key=lambda each: each.height * each.width)
+            size = (0, 0) if one.resize_mode == one.FIT_SMALL_SIZE else (one.height, one.width)
         else:
             size = mean[1:] if mean else cls._declared_size(param)
         return (depth, *size) if depth and all(size) else None
