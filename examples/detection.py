@@ -24,16 +24,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from digits import folder, load
-from PIL import Image, ImageDraw
+from digit_pictures import draw_first, make_database
+from digits import folder
 
 import caffe_lite as caffe
-from caffe_lite import cli
 from caffe_lite.proto import caffe_pb2
 
-PICTURES, SIZE, ITERATIONS, SHOWN = 40, 96, 600, 4
-OBJECT = """<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>
-<ymax>{}</ymax></bndbox></object>"""
+PICTURES, ITERATIONS = 40, 600
 SOLVER = caffe_pb2.SolverParameter(
     net=str(Path(__file__).resolve().with_suffix(".prototxt")), type="Adam", base_lr=0.001,
     momentum=0.9, lr_policy="fixed", test_iter=[PICTURES], test_interval=2 * ITERATIONS,
@@ -41,57 +38,10 @@ SOLVER = caffe_pb2.SolverParameter(
 )  # fmt: skip
 
 
-def compose(rng: np.random.Generator) -> tuple[Image.Image, list[tuple[int, ...]]]:
-    """A grey picture of one to three digits, and of each its number and its box."""
-    images, labels = load("train")
-    picture = rng.normal(60, 12, (SIZE, SIZE)).clip(0, 255).astype(np.uint8)
-    taken, boxes = np.zeros((SIZE, SIZE), bool), []
-    for _ in range(rng.integers(1, 4)):
-        chosen, side = rng.integers(len(images)), int(rng.integers(28, 52))
-        digit = np.asarray(Image.fromarray(np.uint8(images[chosen, 0] * 255)).resize((side, side)))
-        top, left = rng.integers(0, SIZE - side, 2)
-        place = np.s_[top : top + side, left : left + side]
-        if not taken[place].any():
-            taken[place] = True
-            picture[place] = np.maximum(picture[place], digit)
-            y, x = np.nonzero(digit > 60)
-            box = (left + x.min(), top + y.min(), left + x.max() + 1, top + y.max() + 1)
-            boxes.append((int(labels[chosen]), *map(int, box)))
-    return Image.fromarray(picture).convert("RGB"), boxes
-
-
-def make_database() -> None:
-    """Write pictures, annotations, a list and a label map, and make the database of them."""
-    rng = np.random.default_rng(1)
-    for number in range(PICTURES):
-        picture, boxes = compose(rng)
-        picture.save(f"{number}.png")
-        objects = "".join(OBJECT.format(*box) for box in boxes)
-        Path(f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")
-    Path("list").write_text("".join(f"{i}.png {i}.xml\n" for i in range(PICTURES)))
-    Path("classes").write_text("".join(f"{digit}\n" for digit in range(10)))
-    cli.main(["create_label_map", "-include_background", "classes", "map"])
-    flags = ["-anno_type", "detection", "-label_map_file", "map", "-encoded"]
-    cli.main(["create_annoset", *flags, "./", "list", "db"])
-
-
-def draw(net: caffe.Net) -> Image.Image:
-    """The picture in a net with its detections: label and score."""
-    picture = Image.fromarray(np.uint8(net.blobs["data"].data[0, 0] * 80 + 80)).convert("RGB")
-    picture = picture.resize((3 * SIZE, 3 * SIZE))
-    pen = ImageDraw.Draw(picture)
-    for _, label, score, *box in net.blobs["detections"].data[0, 0]:
-        if label > 0:  # -1 where nothing is found
-            x0, y0, x1, y1 = (3 * SIZE * float(side) for side in box)
-            pen.rectangle((x0, y0, x1, y1), outline=(255, 210, 0))
-            pen.text((x0 + 2, y0 + 1), f"{int(label) - 1}: {score:.2f}", fill=(255, 210, 0))
-    return picture
-
-
 target, home = folder().resolve() / "detections.png", os.getcwd()
 with tempfile.TemporaryDirectory() as place:
     os.chdir(place)
-    make_database()
+    make_database(PICTURES)
     solver = caffe.get_solver(SOLVER)
     for _ in range(4):
         losses = []
@@ -100,10 +50,7 @@ with tempfile.TemporaryDirectory() as place:
             losses.append(float(solver.net.blobs["loss"].data))
         print(f"iteration {solver.iter:4d}, mean loss {np.mean(losses):.3f}")
     print(f"mean average precision: {solver.test()[0].value:.1%}")
-    sheet = Image.new("RGB", (SHOWN * (3 * SIZE + 4), 3 * SIZE))
-    for index in range(SHOWN):
-        solver.test_nets[0].forward()
-        sheet.paste(draw(solver.test_nets[0]), (index * (3 * SIZE + 4), 0))
+    sheet = draw_first(solver.test_nets[0], 4)
     os.chdir(home)
 sheet.save(target)
 print(f"picture: {os.path.relpath(target)}")

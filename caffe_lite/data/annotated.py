@@ -1,4 +1,4 @@
-"""Batches of the images of AnnotatedDatums with their boxes, as SSD makes them."""
+"""Batches of AnnotatedDatums, images with boxes, as SSD and MobileNet-YOLO make them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import states
 from caffe_lite.data import annotation, images
 from caffe_lite.data.annotation import WHOLE, Annotations
-from caffe_lite.data.batch_sampler import BatchSamplers
+from caffe_lite.data.batch_sampler import BatchSamplers, Jitter
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.distortion import Distortion, Expansion
 from caffe_lite.data.imageset import encode
 from caffe_lite.data.readers import Batch, RecordReader, named
+from caffe_lite.data.resizing import ResizePolicies
 from caffe_lite.data.transformer import DataTransformer
 from caffe_lite.errors import DataError
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 ROW = 8
-"""The numbers of a box in the labels: item, label, instance, xmin, ymin, xmax, ymax, difficult."""
+"""The numbers of a box of SSD: item, label, instance, xmin, ymin, xmax, ymax, difficult."""
+
+YOLO_ROWS, YOLO_ROW = 300, 5
+"""How many boxes of an item YOLO has, and the numbers of each: class, x, y, width, height."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,22 @@ class Augmentation:
     distortion: Distortion | None = None
     expansion: Expansion | None = None
     samplers: BatchSamplers | None = None
+    jitter: Jitter | None = None
     constraint: caffe_pb2.EmitConstraint | None = None
+    policies: ResizePolicies | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How the boxes become labels.
+
+    typed: as if each record had the type BBOX.  yolo: for YOLO's losses; then those that are
+    difficult are there only if `difficult` is set.
+    """
+
+    typed: bool = False
+    yolo: bool = False
+    difficult: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,11 +69,12 @@ class _Item:
 class AnnotatedReader(RecordReader):
     """Cycles through the AnnotatedDatums of a database in the order of their keys.
 
-    Each image is distorted, expanded, cropped by a batch_sampler and transformed, its boxes with
-    it.  After each of the first three steps an image that was stored as a file is stored as a
-    JPEG again, as in SSD.  The labels of a batch are (1, 1, M, 8): a row for each box, all -1 if
-    there is none.  If the first record has no annotation type, and `typed` is not set, they are
-    the labels (N,) of the Datums.
+    Each image is distorted, expanded, cropped by a batch_sampler or a jitter, and transformed, its
+    boxes with it.  After each of the first three steps an image that was stored as a file is
+    stored as a JPEG again, as in SSD.  The labels of a batch are (1, 1, M, 8): a row for each box,
+    all -1 if there is none; YOLO's are (N, 1, 300, 5), rows of zeros after an item's boxes.  If
+    the first record has no annotation type, and `typed` is not set, they are the labels (N,) of
+    the Datums.
     """
 
     def __init__(
@@ -61,18 +83,22 @@ class AnnotatedReader(RecordReader):
         transformer: DataTransformer,
         augmentation: Augmentation,
         dtype: npt.DTypeLike,
-        typed: bool = False,
+        labels: Labels,
     ) -> None:
         super().__init__(param, transformer, dtype)
         self._augmentation = augmentation
-        self._overruled = typed
+        self._overruled = labels.typed
+        self._yolo = labels.yolo
+        self._difficult = labels.difficult
+        self._batches = 0
+        self._policy = 0
         try:
             first = self._parsed(self._read())[1]
         except BaseException:
             self.close()
             raise
         self._cursor.rewind()
-        self._typed = typed or first.HasField("type")
+        self._typed = labels.typed or first.HasField("type")
 
     def _parsed(self, record: tuple[str, bytes]) -> tuple[str, caffe_pb2.AnnotatedDatum]:
         name, value = record
@@ -90,17 +116,46 @@ class AnnotatedReader(RecordReader):
 
     @property
     def shapes(self) -> list[Shape]:
-        """The shapes of the first batch's arrays; there are more boxes in others."""
+        """The shapes of the first batch's arrays; others may have more boxes, and another size."""
         name, record = self._parsed(self._read())
         self._cursor.rewind()
         with named(name):
             item = self._item(record)
         shape = (self._batch_size, *self._transformer.output_shape(item.image.shape))
-        labels = (1, 1, max(len(item.found), 1), ROW) if self._typed else (self._batch_size,)
+        labels: Shape = (self._batch_size,)
+        if self._typed:
+            labels = (1, 1, max(len(item.found), 1), ROW)
+        if self._typed and self._yolo:
+            labels = (self._batch_size, 1, YOLO_ROWS, YOLO_ROW)
         return [shape, labels]
+
+    def position(self) -> State:
+        """Also the resize_param that is used, and for how many batches it was."""
+        place = super().position()
+        if self._augmentation.policies is not None:
+            place |= {"batches": self._batches, "policy": self._policy}
+        return place
+
+    def move_to(self, state: State) -> None:
+        """Go to a key, and to a resize_param."""
+        super().move_to(state)
+        policies = self._augmentation.policies
+        if policies is not None:
+            self._batches = states.integer(state, "batches", below=policies.BATCHES)
+            self._policy = states.integer(state, "policy", below=len(policies.resizers))
+
+    def _draw_policy(self) -> None:
+        policies = self._augmentation.policies
+        if policies is None:
+            return
+        if self._batches == 0:
+            self._policy = policies.draw(self._transformer.rng)
+        self._batches = (self._batches + 1) % policies.BATCHES
+        self._transformer.resizer = policies.resizers[self._policy]
 
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the images' array of `old` if it has their shape."""
+        self._draw_policy()
         batch = None
         rows: list[Array] = []
         for i in range(self._batch_size):
@@ -114,13 +169,15 @@ class AnnotatedReader(RecordReader):
             with named(name):
                 found = self._transformed(item, batch.data[i])
                 if self._typed:
-                    rows.append(_rows(i, found))
+                    rows.append(self._yolo_rows(found) if self._yolo else _rows(i, found))
                 elif record.datum.HasField("label"):
                     batch.labels[i] = record.datum.label
                 else:
                     raise DataError("it has neither an annotation type nor a label")
         assert batch is not None  # batch_size is positive
-        if self._typed:
+        if self._typed and self._yolo:
+            batch.labels = np.stack(rows).astype(self._dtype)[:, np.newaxis]
+        elif self._typed:
             every = np.concatenate(rows) if any(map(len, rows)) else np.full((1, ROW), -1)
             batch.labels = every.astype(self._dtype).reshape(1, 1, -1, ROW)
         batch.state = self.get_state()
@@ -134,10 +191,14 @@ class AnnotatedReader(RecordReader):
             expanded = steps.expansion.apply(item.image, self._transformer.mean, rng)
             if expanded is not None:
                 item = self._stored(item, *expanded)
+        window = None
         if steps.samplers is not None:
             window = steps.samplers.draw(item.found.boxes, rng)
-            if window is not None:
-                item = self._stored(item, cropped(item.image, window), window)
+        elif steps.jitter is not None:
+            resizer = self._transformer.resizer
+            window = steps.jitter.draw(resizer is not None and resizer.pads, rng)
+        if window is not None:
+            item = self._stored(item, cropped(item.image, window), window)
         return item
 
     def _stored(self, item: _Item, image: Array, window: Array) -> _Item:
@@ -162,6 +223,18 @@ class AnnotatedReader(RecordReader):
         if transformer.resizer is not None:
             found = transformer.resizer.stretch(found, size, placement.window)
         return found
+
+    def _yolo_rows(self, found: Annotations) -> Array:
+        """The boxes of an item as rows (300, 5): class from 0, x and y of the middle, w, h."""
+        if not self._difficult:
+            found = found.chosen(found.difficult == 0)
+        if len(found) > YOLO_ROWS:
+            raise DataError(f"it has {len(found)} boxes, but YOLO's labels have {YOLO_ROWS} rows")
+        rows = np.zeros((YOLO_ROWS, YOLO_ROW), np.float32)
+        least, most = found.boxes[:, :2], found.boxes[:, 2:]
+        columns = [found.labels - 1, *((least + most) / np.float32(2)).T, *(most - least).T]
+        rows[: len(found)] = np.stack(columns, axis=1)
+        return rows
 
 
 def cropped(image: Array, window: Array) -> Array:

@@ -1,4 +1,4 @@
-"""batch_sampler: crops of an image that are drawn at random and meet constraints."""
+"""batch_sampler, yolo_data_jitter: crops of an image that are drawn at random."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from caffe_lite.proto import caffe_pb2
 Array = npt.NDArray[Any]
 
 FIELD = ".annotated_data_param.batch_sampler"
+JITTER = ".annotated_data_param.yolo_data_jitter"
 
 
 class BatchSamplers:
@@ -34,6 +35,30 @@ class BatchSamplers:
         """A crop (4,) of an image with these boxes (N, 4), or None for the whole image."""
         found = [crop for param in self._params for crop in _sample(param, boxes, rng)]
         return found[rng.integers(len(found))] if found else None
+
+
+class Jitter:
+    """Draws crops as MobileNet-YOLO does where there is no batch_sampler: `draw`.
+
+    One of five is the whole image.  The sides of the others are from 1 - jitter to 1, and of one
+    in four of these from 1 - jitter / 2.  Raises LayerError for a jitter that leaves no image.
+    """
+
+    def __init__(self, jitter: float) -> None:
+        if not 0 <= jitter < 1:
+            raise LayerError(f"must be from 0 to less than 1, not {jitter:g}", JITTER)
+        self._jitter = jitter
+
+    def draw(self, keep_aspect: bool, rng: Generator) -> Array:
+        """A crop (4,), as much of the height as of the width with `keep_aspect`."""
+        kind = rng.choice(3, p=[0.2, 0.2, 0.6])
+        if kind == 0:
+            return np.array([0, 0, 1, 1], np.float32)
+        least = 1 - self._jitter / (2 if kind == 1 else 1)
+        width = rng.uniform(least, 1)
+        height = width if keep_aspect else rng.uniform(least, 1)
+        left, top = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)
+        return np.array([left, top, left + width, top + height], np.float32)
 
 
 def _sample(param: caffe_pb2.BatchSampler, boxes: Array, rng: Generator) -> list[Array]:
@@ -62,20 +87,22 @@ def satisfies(crop: Array, boxes: Array, constraint: caffe_pb2.SampleConstraint)
     """Whether a crop (4,) meets a constraint for one of the boxes (N, 4); an empty one it meets.
 
     The overlap is Jaccard's; the sample's coverage is the part of the crop that the box covers,
-    the object's coverage the part of the box that the crop covers.
+    the object's coverage the part of the box that the crop covers.  The first of the three with a
+    bound decides, whatever the bounds of the others: SSD notes that a box was found before it has
+    compared them.
     """
-    met: Array | None = None
     for name, measure in _MEASURES.items():
         least, most = f"min_{name}", f"max_{name}"
         if not (constraint.HasField(least) or constraint.HasField(most)):
             continue
         values = measure(boxes, crop)
-        met = np.ones(len(boxes), bool) if met is None else met
+        met = np.ones(len(boxes), bool)
         if constraint.HasField(least):
             met &= values >= np.float32(getattr(constraint, least))
         if constraint.HasField(most):
             met &= values <= np.float32(getattr(constraint, most))
-    return True if met is None else bool(met.any())
+        return bool(met.any())
+    return True
 
 
 def _sample_coverages(boxes: Array, crop: Array) -> Array:

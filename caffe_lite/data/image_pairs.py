@@ -12,7 +12,7 @@ from caffe_lite.data import images
 from caffe_lite.data.readers import Batch, ImageReader, named
 from caffe_lite.data.resizing import interpolate
 from caffe_lite.data.transformer import DataTransformer, crop_of
-from caffe_lite.errors import DataError
+from caffe_lite.errors import DataError, LayerError
 from caffe_lite.kernels.image import transform_with_values
 from caffe_lite.proto import caffe_pb2
 
@@ -36,17 +36,22 @@ class PairReader(ImageReader):
         found = images.read(path, False)
         if self._param.new_height:
             found = self._resized(found)
-        if found.shape[1:] != image.shape[1:]:
+        size = self._label_size(image.shape[1:])
+        if found.shape[1:] != size:
             raise DataError(
                 f'its label image "{path}" has {found.shape[1]} x {found.shape[2]} pixels, not '
-                f"{image.shape[1]} x {image.shape[2]}"
+                f"{size[0]} x {size[1]}"
             )
         return found
 
+    def _label_size(self, size: Shape) -> Shape:
+        """The height and width of the labels of an image of that size."""
+        return size
+
     def _resized(self, labels: Array) -> Array:
         """Labels in their new size: each is that of the nearest pixel."""
-        size = (self._param.new_height, self._param.new_width)
-        return interpolate(labels, *size, caffe_pb2.ResizeParameter.NEAREST)
+        height, width = self._label_size((self._param.new_height, self._param.new_width))
+        return interpolate(labels, height, width, caffe_pb2.ResizeParameter.NEAREST)
 
     def _cropped(self, image: Array) -> Shape:
         """The shape of an image after it was transformed."""
@@ -64,7 +69,8 @@ class PairReader(ImageReader):
         """The shapes of the first batch's arrays."""
         _, image, _ = self._peek()
         shape = self._cropped(image)
-        return [(self._batch_size, *shape), (self._batch_size, 1, *shape[1:])]
+        size = self._label_size(shape[1:])
+        return [(self._batch_size, *shape), (self._batch_size, 1, *size)]
 
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the arrays of `old` if they have its shape."""
@@ -89,9 +95,47 @@ class PairReader(ImageReader):
     def _batch(self, old: Batch | None, shape: Shape) -> Batch:
         if old is not None and old.data.shape[1:] == shape:
             return old
-        size = (self._batch_size, 1, *shape[1:])
+        size = (self._batch_size, 1, *self._label_size(shape[1:]))
         data = np.empty((self._batch_size, *shape), self._dtype)
         return Batch(data, np.empty(size, self._dtype))
+
+
+class DenseReader(PairReader):
+    """The pairs of SegNet (Badrinarayanan et al. 2015, arXiv:1511.00561) and ENet.
+
+    With crop_height and crop_width a part of each pair is cut out at random, in both phases,
+    before it is transformed.  Labels have the size of their image divided by label_divide_factor,
+    which excludes crops.
+    """
+
+    _param: caffe_pb2.DenseImageDataParameter
+
+    def _label_size(self, size: Shape) -> Shape:
+        factor = self._param.label_divide_factor
+        return (size[0] // factor, size[1] // factor)
+
+    def _cut(self, size: Shape) -> Shape:
+        """The height and width of the part of an image of that size."""
+        crop = (self._param.crop_height, self._param.crop_width)
+        if crop[0] > size[0] or crop[1] > size[1]:
+            raise LayerError(
+                f"crop_height {crop[0]}, crop_width {crop[1]} is larger than the image, "
+                f"{size[0]} x {size[1]}",
+                "crop_height",
+            )
+        return crop if all(crop) else size
+
+    def _cropped(self, image: Array) -> Shape:
+        return self._transformer.output_shape((len(image), *self._cut(image.shape[1:])))
+
+    def _transform(self, image: Array, labels: Array, y: Array, z: Array) -> None:
+        height, width = self._cut(image.shape[1:])
+        if (height, width) != image.shape[1:]:
+            row = int(self._rng.integers(image.shape[1] - height + 1))
+            column = int(self._rng.integers(image.shape[2] - width + 1))
+            place = np.s_[:, row : row + height, column : column + width]
+            image, labels = np.ascontiguousarray(image[place]), labels[place]
+        super()._transform(image, labels, y, z)
 
 
 class EdgeReader(PairReader):
@@ -112,9 +156,10 @@ class SegmentationReader(PairReader):
     """The images of DeepLab (Chen et al. 2015, arXiv:1412.7062), scaled, padded and cropped.
 
     As label_type says, the list has a label image for each image, a label for all its pixels, or
-    none: then all are ignore_label.  An image is scaled by one of scale_factors in TRAIN, drawn
-    at random.  What is smaller than the crop is padded below and to the right, with the mean and
-    with ignore_label.  A batch has a third array, (N, 1, 1, 2): the height and width of each
+    none: then all are ignore_label.  Labels are bytes, so that those below 0 become 0 and those
+    above 255 become 255, ignore_label too.  An image is scaled by one of scale_factors in TRAIN,
+    drawn at random.  What is smaller than the crop is padded below and to the right, with the mean
+    and with ignore_label.  A batch has a third array, (N, 1, 1, 2): the height and width of each
     image, at most the crop's.
     """
 
@@ -127,7 +172,7 @@ class SegmentationReader(PairReader):
         rng: Generator,
     ) -> None:
         self._kind = param.label_type
-        self._ignore = param.ignore_label
+        self._ignore = _byte(param.ignore_label)
         self._training = phase == caffe_pb2.TRAIN
         self._factors = list(transform.scale_factors) if self._training else []
         self._mirror = transform.mirror
@@ -149,7 +194,7 @@ class SegmentationReader(PairReader):
     def _labels(self, label: Any, image: Array) -> Array:
         if self._kind == caffe_pb2.ImageDataParameter.PIXEL:
             return super()._labels(label, image)
-        value = self._ignore if label is None else label
+        value = self._ignore if label is None else _byte(label)
         return np.full((1, *image.shape[1:]), value, np.float32)
 
     def _cropped(self, image: Array) -> Shape:
@@ -200,6 +245,10 @@ class SegmentationReader(PairReader):
 
     def _note(self, batch: Batch, item: int, image: Array) -> None:
         batch.others[0][item] = np.minimum(image.shape[1:], batch.data.shape[2:])
+
+
+def _byte(label: int) -> int:
+    return min(max(label, 0), 255)
 
 
 class ManyLabelsReader(ImageReader):

@@ -197,14 +197,14 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path)[1][1:].lower()
 
 
-def encode(image: Array, encoding: str) -> bytes:
+def encode(image: Array, encoding: str, quality: int = JPEG_QUALITY) -> bytes:
     """The bytes of an image file; `image`: (1 or 3 channels, height, width) uint8, BGR."""
     from PIL import Image
 
     pixels = image[0] if len(image) == 1 else image[::-1].transpose(1, 2, 0)
     file = io.BytesIO()
     kind = ENCODINGS[encoding]
-    options = {"quality": JPEG_QUALITY} if kind == "JPEG" else {}
+    options = {"quality": quality} if kind == "JPEG" else {}
     try:
         Image.fromarray(np.ascontiguousarray(pixels)).save(file, kind, **options)
     except (OSError, ValueError) as error:

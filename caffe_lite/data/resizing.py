@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class Resizer:
                 raise LayerError(f"{name} must be 1 or more", f"{field}.{name}")
         images.check_pixels(param.width, param.height)
 
+    @property
+    def pads(self) -> bool:
+        """Whether the image keeps its aspect in a frame of a fixed size."""
+        return bool(self.param.resize_mode == self.param.FIT_LARGE_SIZE_AND_PAD)
+
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width that an image of `height` x `width` gets."""
         new = (self.param.height, self.param.width)
@@ -63,7 +69,7 @@ class Resizer:
         if image.dtype != np.uint8:
             raise DataError("resize_param resizes images of bytes, not of float_data")
         size = self.size(*image.shape[1:])
-        if self.param.resize_mode != self.param.FIT_LARGE_SIZE_AND_PAD:
+        if not self.pads:
             return interpolate(image, *size, mode)
         inner = self._fitted(image.shape[1], image.shape[2], covering=False)
         return self._padded(interpolate(image, *inner, mode))
@@ -126,6 +132,36 @@ class Resizer:
         new[axis] = new[0] / aspect if axis else new[1] * aspect
         ratio = new * (window[2:] - window[:2]) / scales
         return found.moved(found.boxes * np.tile(ratio, 2))
+
+
+class ResizePolicies:
+    """Several resize_param, one of which is drawn by `prob` for some batches (MobileNet-YOLO).
+
+    Raises LayerError for settings that give no size, and for a `prob` that is not from 0 to 1 or
+    whose sum over all is not 1.
+    """
+
+    BATCHES = 10
+    """How many batches a policy is for."""
+
+    def __init__(self, params: Sequence[caffe_pb2.ResizeParameter], field: str) -> None:
+        self.resizers = [Resizer(each, f"{field}[{i}]") for i, each in enumerate(params)]
+        for i, each in enumerate(params):
+            if not 0 <= each.prob <= 1:
+                raise LayerError(
+                    f"prob must be from 0 to 1, not {each.prob:g}", f"{field}[{i}].prob"
+                )
+        self._shares = np.array([each.prob for each in params], np.float64)
+        if abs(self._shares.sum() - 1) > 0.01:
+            raise LayerError(
+                f"the prob of {len(params)} resize_param must add up to 1, not "
+                f"{self._shares.sum():g}",
+                f"{field}[0].prob",
+            )
+
+    def draw(self, rng: Generator) -> int:
+        """The index of a resizer."""
+        return int(rng.choice(len(self._shares), p=self._shares / self._shares.sum()))
 
 
 class RandomResizer:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
+from caffe_lite.data.noise import Noise
 from caffe_lite.data.resizing import RandomResizer, Resizer
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.kernels.image import transform_with_image, transform_with_values
@@ -18,11 +19,12 @@ from caffe_lite.proto.files import blob_to_array, read_blob
 Array = npt.NDArray[Any]
 
 
-_HEEDED = ("resize_param", "random_resize_param", "crop_h", "crop_w")
-RESIZE_AND_CROP = frozenset(f"transform_param.{name}" for name in _HEEDED)
+_HEEDED = ("resize_param", "random_resize_param", "noise_param", "crop_h", "crop_w")
+OF_FORKS = frozenset(f"transform_param.{name}" for name in _HEEDED)
 """The fields of forks that `DataTransformer` reads."""
 
 FIELD = ".transform_param.resize_param"
+NOISE_FIELD = ".transform_param.noise_param"
 RANDOM_FIELD = ".transform_param.random_resize_param"
 
 
@@ -44,13 +46,13 @@ class DataTransformer:
     """Resizes, crops, mirrors, subtracts the mean and scales: y = (x - mean) * scale.
 
     Intel's `random_resize_param` resizes first, as `RandomResizer` does, then SSD's
-    `resize_param`, as `Resizer` does.  `crop_size`, or SSD's `crop_h` and `crop_w`,
-    cuts out a part: at random in phase TRAIN, at the centre in TEST.  `mirror` flips the image
-    horizontally with probability 1/2 in both phases, as in Caffe.  The mean is one value, one
-    value for each channel, or an image of the size before cropping.  Random numbers are drawn
-    from `rng`: the interp_mode, then in Caffe's order mirror, row, column.  Raises LayerError,
-    with a field below ``.transform_param``, for contradictory settings, and DataError for a mean
-    file that cannot be used.
+    `resize_param`, as `Resizer` does; `noise_param` changes the pixels, as `Noise` does.
+    `crop_size`, or SSD's `crop_h` and `crop_w`, cuts out a part: at random in phase TRAIN, at the
+    centre in TEST.  `mirror` flips the image horizontally with probability 1/2 in both phases, as
+    in Caffe.  The mean is one value, one value for each channel, or an image of the size before
+    cropping.  Random numbers are drawn from `rng`: the interp_mode and the noise, then in Caffe's
+    order mirror, row, column.  Raises LayerError, with a field below ``.transform_param``, for
+    contradictory settings, and DataError for a mean file that cannot be used.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class DataTransformer:
         self._crop = crop_of(param)
         self._random_resizer = _random_resizer(param)
         self.resizer = _resizer(param)
+        self._noise = _noise(param)
         self._random_crop = phase == caffe_pb2.TRAIN
         self.rng = rng
         self.color = _color(param)
@@ -120,6 +123,8 @@ class DataTransformer:
             image = self._random_resizer.apply(image, self.rng)
         if self.resizer is not None:
             image = self.resizer.apply(image, self.rng)
+        if self._noise is not None:
+            image = self._noise.apply(image, self.rng)
         mirror = self._mirror and bool(self.rng.integers(2))
         row, column = image.shape[1] - y.shape[1], image.shape[2] - y.shape[2]
         if self._random_crop and any(self._crop):
@@ -156,6 +161,14 @@ def _resizer(param: caffe_pb2.TransformationParameter) -> Resizer | None:
             f"{len(param.resize_param)} resize_param; one is possible here, as in SSD", FIELD
         )
     return Resizer(param.resize_param[0], f"{FIELD}[0]") if param.resize_param else None
+
+
+def _noise(param: caffe_pb2.TransformationParameter) -> Noise | None:
+    if len(param.noise_param) > 1:
+        raise LayerError(
+            f"{len(param.noise_param)} noise_param; one is possible here, as in SSD", NOISE_FIELD
+        )
+    return Noise(param.noise_param[0], f"{NOISE_FIELD}[0]") if param.noise_param else None
 
 
 def _random_resizer(param: caffe_pb2.TransformationParameter) -> RandomResizer | None:

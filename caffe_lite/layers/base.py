@@ -379,16 +379,19 @@ class Layer:
             )
         return axis % n
 
-    def require_labels(self, outside: Array, values: Array, classes: int) -> None:
+    def require_labels(
+        self, outside: Array, values: Array, classes: int, remedy: str = ""
+    ) -> None:
         """Refuse the first of the labels `values`, bottom 1, that is marked in `outside`.
 
-        outside, values: arrays of as many numbers.
+        outside, values: arrays of as many numbers.  remedy: what helps, where LABEL is the label.
         """
         if outside.any():
             item = int(np.argmax(outside))
+            label = f"{values.flat[item]:g}"
             raise LayerError(
-                f"label {values.flat[item]:g} of item {item} is not one of the {classes} classes "
-                f"0 to {classes - 1}",
+                f"label {label} of item {item} is not one of the {classes} classes "
+                f"0 to {classes - 1}{remedy.replace('LABEL', label)}",
                 ".bottom[1]",
             )
 

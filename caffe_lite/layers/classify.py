@@ -83,7 +83,8 @@ class Accuracy(Layer):
         values = bottom[1].data.reshape(outer, inner)
         ignore = self.config.ignore_label if self.config.HasField("ignore_label") else None
         class_labels(values, classes, ignore, labels)
-        self.require_labels(labels == OUTSIDE, values, classes)
+        remedy = "; accuracy_param { ignore_label: LABEL } leaves it out" if ignore is None else ""
+        self.require_labels(labels == OUTSIDE, values, classes, remedy)
         scores = bottom[0].data.reshape(outer, classes, inner)
         accuracy_forward(scores, labels, self.config.top_k, hits, totals)
         top[0].data[...] = hits.sum() / max(totals.sum(), 1)

@@ -14,7 +14,7 @@ from caffe_lite.data import outputs
 from caffe_lite.data.datum import datum_to_array
 from caffe_lite.data.hdf5 import Hdf5Rows, is_marked, write_datasets
 from caffe_lite.data.readers import ImageReader, Reader, RecordReader
-from caffe_lite.data.transformer import RESIZE_AND_CROP, DataTransformer
+from caffe_lite.data.transformer import OF_FORKS, DataTransformer
 from caffe_lite.data.windows import WindowReader, window_settings
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.layers.base import Layer, Source
@@ -39,7 +39,7 @@ class Data(Prefetching):
 
     config_field = "data_param"
     tops: ClassVar[Count] = (1, 2)
-    heeds = RESIZE_AND_CROP
+    heeds = OF_FORKS
 
     @classmethod
     def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
@@ -61,7 +61,7 @@ class ImageData(Prefetching):
     """
 
     config_field = "image_data_param"
-    heeds = RESIZE_AND_CROP
+    heeds = OF_FORKS
 
     @classmethod
     def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from caffe_lite.blob import Shape
 from caffe_lite.data.image_pairs import (
+    DenseReader,
     EdgeReader,
     ManyLabelsReader,
-    PairReader,
     SegmentationReader,
 )
-from caffe_lite.data.transformer import DataTransformer
+from caffe_lite.data.transformer import DataTransformer, crop_of
 from caffe_lite.errors import DataError
 from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.prefetching import Prefetching
@@ -52,17 +52,53 @@ class DenseImageData(_Pairs):
     The list has a line "image labels" for each pair; paths are `root_folder` followed by the
     list's.  top[0]: (batch_size, channels, height, width), transformed as transform_param says.
     top[1]: (batch_size, 1, height, width), the grey values of the label images, cropped and
-    mirrored like the images; SegNet's own layer refuses to crop.  `mirror` is the same as that of
-    transform_param.  With new_height and new_width images are resized bilinearly, labels to the
-    nearest pixel's.
+    mirrored like the images; SegNet's own layer refuses transform_param's crop and mirror.  The
+    other `mirror` is the same as that one; crop_height and crop_width cut at random, in both
+    phases.  With new_height and new_width images are resized bilinearly, labels to the nearest
+    pixel's.  ENet's label_divide_factor f makes the labels (batch_size, 1, height / f, width / f).
     """
 
     config_field = "dense_image_data_param"
-    heeds = _CROP | {"dense_image_data_param"}
+    heeds = _CROP | {"dense_image_data_param", "label_divide_factor"}
 
-    def _open(self) -> PairReader:
+    @classmethod
+    def _label_shapes(cls, param: caffe_pb2.LayerParameter, image: Shape) -> list[Shape] | None:
+        """Labels may be smaller than their images."""
+        labels = super()._label_shapes(param, image)
+        factor = param.dense_image_data_param.label_divide_factor
+        if labels is None or not factor:
+            return labels
+        return [(*shape[:2], *(side // factor for side in shape[2:])) for shape in labels]
+
+    @classmethod
+    def _declared_size(cls, param: caffe_pb2.LayerParameter) -> Shape:
+        config = param.dense_image_data_param
+        crop = (config.crop_height, config.crop_width)
+        return crop if all(crop) else super()._declared_size(param)
+
+    def _open(self) -> DenseReader:
         self.require_new_size()
-        return PairReader(self.config, self._transformer(self.config.mirror), self.dtype, self.rng)
+        config = self.config
+        crop = (config.crop_height, config.crop_width)
+        self.require(
+            all(crop) or not any(crop),
+            "crop_width" if crop[0] else "crop_height",
+            f"crop_height {crop[0]} and crop_width {crop[1]} must both be given, or neither",
+        )
+        factor = config.label_divide_factor
+        self.require(factor > 0, "label_divide_factor", "must be 1 or more, not 0")
+        self.require(
+            factor == 1 or not any((*crop, *crop_of(self.param.transform_param))),
+            "label_divide_factor",
+            f"labels of 1/{factor} of the size cannot be cropped like their images",
+        )
+        self.require(
+            factor <= min(config.new_height, config.new_width) or not config.new_height,
+            "label_divide_factor",
+            f"{factor} leaves no labels of new_height {config.new_height} and new_width "
+            f"{config.new_width}",
+        )
+        return DenseReader(config, self._transformer(config.mirror), self.dtype, self.rng)
 
 
 @register("ImageLabelmapData")

@@ -79,12 +79,12 @@ class Prefetching(Source):
             mean = read_mean(transform.mean_file).shape
         depth = mean[0] if mean else cls._declared_channels(param) or channels
         crop = crop_of(transform)
-        resized = [(each.height, each.width) for each in transform.resize_param]
+        resizes = transform.resize_param
         if all(crop):
             size: Shape = crop
-        elif resized:
-            one = transform.resize_param[0]
-            size = (0, 0) if one.resize_mode == one.FIT_SMALL_SIZE else resized[0]
+        elif resizes:
+            one = max(resizes, key=lambda each: each.height * each.width)
+            size = (0, 0) if one.resize_mode == one.FIT_SMALL_SIZE else (one.height, one.width)
         else:
             size = mean[1:] if mean else cls._declared_size(param)
         return (depth, *size) if depth and all(size) else None
@@ -163,14 +163,19 @@ class Prefetching(Source):
 
     def _transformer(self, mirror: bool = False) -> DataTransformer:
         """That of transform_param; `mirror` is another field that may ask for mirroring."""
-        transform = caffe_pb2.TransformationParameter()
-        transform.CopyFrom(self.param.transform_param)
+        transform = self._transform_param()
         transform.mirror = transform.mirror or mirror
         try:
             return DataTransformer(transform, self.phase, self.rng)
         except DataError as error:
             error.field = ".transform_param.mean_file"
             raise
+
+    def _transform_param(self) -> caffe_pb2.TransformationParameter:
+        """A copy of the layer's."""
+        transform = caffe_pb2.TransformationParameter()
+        transform.CopyFrom(self.param.transform_param)
+        return transform
 
     def require_new_size(self) -> None:
         """Refuse a new_height without a new_width, and images that are too large."""

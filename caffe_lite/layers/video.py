@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from caffe_lite.data.transformer import RESIZE_AND_CROP
+from caffe_lite.data.transformer import OF_FORKS
 from caffe_lite.data.video import VideoReader
 from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.description import Drawing
@@ -27,7 +27,7 @@ class VideoData(Prefetching):
     config_field = "data_param"
     source_field = ".video_data_param.video_file"
     tops: ClassVar[Count] = (1, 2)
-    heeds = RESIZE_AND_CROP | {"video_data_param", *(f"video_data_param.{it}" for it in _FIELDS)}
+    heeds = OF_FORKS | {"video_data_param", *(f"video_data_param.{it}" for it in _FIELDS)}
 
     @classmethod
     def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:

@@ -2266,8 +2266,10 @@ class DenseImageDataParameter(Message):
     mean_file: str
     root_folder: str
     mirror: bool
+    crop_width: int
+    crop_height: int
     label_divide_factor: int
-    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., mean_file: str | None = ..., root_folder: str | None = ..., mirror: bool | None = ..., label_divide_factor: int | None = ...) -> None: ...
+    def __init__(self, *, source: str | None = ..., batch_size: int | None = ..., rand_skip: int | None = ..., shuffle: bool | None = ..., new_height: int | None = ..., new_width: int | None = ..., is_color: bool | None = ..., mean_file: str | None = ..., root_folder: str | None = ..., mirror: bool | None = ..., crop_width: int | None = ..., crop_height: int | None = ..., label_divide_factor: int | None = ...) -> None: ...
 
 class DetectionEvaluateParameter(Message):
     num_classes: int

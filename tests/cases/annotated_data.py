@@ -83,6 +83,18 @@ def rows(left: float, top: float, width: float, height: float) -> Array:
     return np.array([[found]], np.float64)
 
 
+def yolo_rows(difficult: bool) -> Array:
+    """The labels of the three images for YOLO, in plain loops."""
+    y = np.zeros((3, 1, 300, 5))
+    for item, objects in enumerate(OBJECTS):
+        kept = [each for each in objects if difficult or not each[2]]
+        for row, (label, _, _, (x0, y0, x1, y1)) in enumerate(kept):
+            y[item, 0, row] = [
+                label - 1, (x0 + x1) / 2 / 8, (y0 + y1) / 2 / 6, (x1 - x0) / 8, (y1 - y0) / 6
+            ]  # fmt: skip
+    return y
+
+
 DB = 'data_param { source: "{folder}/db" backend: LMDB batch_size: 3 } '
 
 CASES = [
@@ -130,6 +142,22 @@ CASES = [
         files=database(typed=False),
         expect=lambda: [PIXELS.astype(np.float64), np.array([0.0, 10.0, 20.0])],
     ),
+    Case(
+        "AnnotatedData",
+        [],
+        DB + "annotated_data_param { yolo_data_type: 1 yolo_data_jitter: 0 }",
+        tops=2,
+        files=database(),
+        expect=lambda: [PIXELS.astype(np.float64), yolo_rows(difficult=True)],
+    ),
+    Case(
+        "AnnotatedData",
+        [],
+        DB + "annotated_data_param { yolo_data_type: 1 batch_sampler { } train_diffcult: false }",
+        tops=2,
+        files=database(),
+        expect=lambda: [PIXELS.astype(np.float64), yolo_rows(difficult=False)],
+    ),
     Case("AnnotatedData", [], DB, tops=1, files=database(), expect=lambda: PIXELS),
     Case(
         "AnnotatedData",
@@ -163,9 +191,26 @@ REFUSALS = [
         "transform_param { resize_param { height: 3 } }",
     ),
     refusal(
-        ".transform_param.resize_param",
-        "2 resize_param; one is possible",
+        ".transform_param.resize_param[1].height",
+        "height must be 1 or more",
         "transform_param { resize_param { height: 3 width: 3 } resize_param { } }",
+    ),
+    refusal(
+        ".transform_param.resize_param[0].prob",
+        "the prob of 2 resize_param must add up to 1, not 0.8",
+        "transform_param { resize_param { height: 3 width: 3 prob: 0.5 } "
+        "resize_param { height: 4 width: 3 prob: 0.3 } }",
+    ),
+    refusal(
+        ".transform_param.resize_param[1].prob",
+        "prob must be from 0 to 1, not -0.5",
+        "transform_param { resize_param { height: 3 width: 3 } "
+        "resize_param { height: 4 width: 3 prob: -0.5 } }",
+    ),
+    refusal(
+        ".annotated_data_param.yolo_data_jitter",
+        "must be from 0 to less than 1, not 1",
+        "annotated_data_param { yolo_data_type: 1 yolo_data_jitter: 1 }",
     ),
     refusal(
         ".transform_param.distort_param.hue_delta",

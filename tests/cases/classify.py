@@ -99,8 +99,17 @@ REFUSALS = [
         [(3, 4), (3,)],
         "",
         at=".bottom[1]",
-        says="label 4 of item 2 is not one of the 4 classes 0 to 3",
+        says="label 4 of item 2 is not one of the 4 classes 0 to 3; "
+        "accuracy_param { ignore_label: 4 } leaves it out",
         draw={1: given(0, 3, 4)},
+    ),
+    Refusal(
+        "Accuracy",
+        [(3, 4), (3,)],
+        "accuracy_param { ignore_label: 9 }",
+        at=".bottom[1]",
+        says="label 5 of item 1 is not one of the 4 classes 0 to 3$",
+        draw={1: given(9, 5, 2)},
     ),
     Refusal(
         "ArgMax", [(3, 2, 2)], "argmax_param { top_k: 5 }", at="top_k", says="5 must be 1 to 4"

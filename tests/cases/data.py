@@ -181,6 +181,17 @@ CASES = [
     Case(
         "Data",
         [],
+        'data_param { source: "{folder}/db" backend: LMDB batch_size: 3 } '
+        "transform_param { mean_value: 9 resize_param { height: 3 width: 4 } "
+        "noise_param { inverse: true } }",
+        tops=2,
+        phase="TEST",
+        files=database("lmdb", PIXELS, encoded=True),
+        expect=lambda: [255 - 9 - resized()[0], np.array(LABELS, np.float64)],
+    ),
+    Case(
+        "Data",
+        [],
         'data_param { source: "{folder}/db" backend: LMDB batch_size: 2 prefetch: 1 } '
         "transform_param { crop_size: 6 mirror: true }",
         tops=2,
@@ -327,6 +338,26 @@ REFUSALS = [
         "transform_param { force_color: true force_gray: true }",
         at=".transform_param.force_gray",
         says="cannot both",
+    ),
+    *(
+        Refusal("Data", [], f'data_param {{ source: "x" batch_size: 2 }} {rest}', at=at, says=says)
+        for at, says, rest in (
+            (
+                ".transform_param.resize_param",
+                "2 resize_param; one is possible",
+                "transform_param { resize_param { } resize_param { } }",
+            ),
+            (
+                ".transform_param.noise_param",
+                "2 noise_param; one is possible",
+                "transform_param { noise_param { } noise_param { } }",
+            ),
+            (
+                ".transform_param.noise_param[0].convert_to_lab",
+                "takes no convert_to_lab",
+                "transform_param { noise_param { convert_to_lab: true } }",
+            ),
+        )
     ),
     Refusal(
         "ImageData",

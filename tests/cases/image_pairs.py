@@ -106,6 +106,16 @@ CASES = [
             ],
         )
     ),
+    Case(
+        **dense(
+            "new_height: 3 new_width: 4 label_divide_factor: 2",
+            expect=lambda: [
+                np.stack([halved(each, 3, 4) for each in PIXELS]),
+                LABELS[..., ::6, ::4].astype(float),  # 1 x 2: half of 3 x 4, rounded down
+            ],
+        )
+    ),
+    Case(**dense("crop_height: 3 crop_width: 5", phase="TEST", random=True)),
     of_images(
         "ImageLabelmapData",
         "edges",
@@ -178,13 +188,25 @@ CASES = [
     ),
 ]
 
+
+def not_dense(config: str, at: str, says: str) -> Refusal:
+    config = f'dense_image_data_param {{ source: "x" batch_size: 1 {config} }}'
+    return Refusal("DenseImageData", [], config, at=at, says=says)
+
+
 REFUSALS = [
-    Refusal(
-        "DenseImageData",
-        [],
-        'dense_image_data_param { source: "x" batch_size: 1 new_height: 3 }',
-        at="new_width",
-        says="new_height 3 and new_width 0 must both be given",
+    not_dense("new_height: 3", "new_width", "new_height 3 and new_width 0 must both be given"),
+    not_dense("crop_height: 3", "crop_width", "crop_height 3 and crop_width 0 must both be given"),
+    not_dense("label_divide_factor: 0", "label_divide_factor", "must be 1 or more, not 0"),
+    not_dense(
+        "label_divide_factor: 2 crop_height: 3 crop_width: 3",
+        "label_divide_factor",
+        "labels of 1/2 of the size cannot be cropped",
+    ),
+    not_dense(
+        "label_divide_factor: 8 new_height: 9 new_width: 7",
+        "label_divide_factor",
+        "8 leaves no labels of new_height 9 and new_width 7",
     ),
     Refusal(
         "ImageLabelmapData",

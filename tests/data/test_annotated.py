@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import caffe_lite.layers.annotated_data  # noqa: F401  (registers the type)
+from caffe_lite.blob import Blob
 from caffe_lite.data.db import create_db
 from caffe_lite.errors import DataError
+from caffe_lite.layers import registry
 from caffe_lite.proto import caffe_pb2, text
 from tests.cases.annotated_data import annotated
 from tests.data.conftest import Make, run
@@ -81,6 +83,10 @@ STEPS = {
     "sample": "transform_param { resize_param { height: 70 width: 80 } } annotated_data_param { "
     "batch_sampler { max_sample: 1 sampler { min_scale: 0.6 min_aspect_ratio: 0.5 "
     "max_aspect_ratio: 2 } } }",
+    "jitter": "transform_param { resize_param { height: 70 width: 80 } } annotated_data_param { "
+    "yolo_data_jitter: 0.6 }",
+    "policies": "transform_param { mirror: true resize_param { height: 60 width: 80 prob: 0.4 } "
+    "resize_param { height: 90 width: 70 prob: 0.6 resize_mode: FIT_LARGE_SIZE_AND_PAD } }",
     "all": "transform_param { mirror: true crop_size: 70 mean_value: 20 resize_param { height: 80 "
     "width: 90 interp_mode: LINEAR interp_mode: AREA interp_mode: CUBIC interp_mode: NEAREST } "
     "expand_param { max_expand_ratio: 1.5 } distort_param { brightness_prob: 1 "
@@ -126,6 +132,76 @@ def test_labels_of_images_without_boxes_are_one_row(make: Make) -> None:
     np.testing.assert_array_equal(run(layer)[1], np.full((1, 1, 1, 8), -1))
 
 
+# -- MobileNet-YOLO's labels, crops and sizes ------------------------------------------------
+
+
+def test_yolos_boxes_follow_their_pixels(make: Make) -> None:
+    """With its jitter, which nobody asked for, and its three numbers more."""
+    write([painted()])
+    layer = make(DB % 2 + "annotated_data_param { yolo_data_type: 1 } " + STEPS["warp"])
+    compared, sizes = 0, set()
+    for _ in range(20):
+        images, labels = run(layer)
+        assert labels.shape == (2, 1, 300, 5)
+        for image, rows in zip(images, labels[:, 0], strict=True):
+            size = np.array([image.shape[2], image.shape[1]])
+            count = int((rows[:, 3] > 0).sum())
+            assert (rows[count:] == 0).all()
+            for label, *numbers in rows[:count]:
+                middle, sides = np.array(numbers[:2]) * size, np.array(numbers[2:]) * size
+                if min(sides) < 4:
+                    continue
+                found = seen(image, int(label) + 1)
+                assert found is not None
+                box = np.concatenate([middle - sides / 2, middle + sides / 2])
+                np.testing.assert_allclose(found, box, rtol=0, atol=3)
+                compared += 1
+                sizes.add(tuple(sides.round()))
+    assert compared > 60
+    assert len(sizes) > 10
+
+
+def test_more_boxes_than_yolos_rows(make: Make) -> None:
+    write(
+        [annotated([(1, i, 0, (0, 0, 3, 3)) for i in range(301)], np.zeros((3, 4, 5), np.uint8))]
+    )
+    layer = make(DB % 1 + "annotated_data_param { yolo_data_type: 1 yolo_data_jitter: 0 }")
+    with pytest.raises(DataError, match=r'"00000000" of "db": it has 301 boxes, .* have 300 rows'):
+        run(layer)
+
+
+def test_without_yolos_fields_nothing_is_jittered(make: Make) -> None:
+    write([painted()])
+    for config in ("", "annotated_data_param { yolo_data_type: 1 batch_sampler { } }"):
+        layer = make(DB % 1 + config)
+        assert len({run(layer)[0].tobytes() for _ in range(12)}) == 1
+
+
+def test_memory_is_asked_for_the_largest_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write([painted()])
+    param = caffe_pb2.LayerParameter(phase=caffe_pb2.TRAIN)
+    text.parse(DB % 1 + STEPS["policies"], param, "layer")
+    layer = registry.create(param, np.float32, np.random.default_rng(1))
+    tops = [Blob(), Blob()]
+    layer.build([], tops)
+    layer.close()
+    assert tops[0].shape == (1, 3, 90, 70)
+
+
+def test_a_policy_is_for_ten_batches(make: Make) -> None:
+    write([painted()])
+    layer = make(DB % 1 + STEPS["policies"])
+    sizes = []
+    for _ in range(60):
+        sizes += [run(layer)[0].shape[2:] for _ in range(10)]
+        assert len(set(sizes[-10:])) == 1, "a policy ended early"
+    assert set(sizes) == {(60, 80), (90, 70)}
+    assert 0.2 < np.mean([size == (60, 80) for size in sizes]) < 0.6
+
+
 # -- always the same -----------------------------------------------------------------------
 
 RANDOM = (
@@ -160,14 +236,22 @@ def test_the_seed_decides(make: Make) -> None:
     assert differ
 
 
-def test_a_state_continues_to_the_bit(make: Make) -> None:
+POLICIES = (
+    DB % 2
+    + STEPS["policies"]
+    + " annotated_data_param { yolo_data_type: 1 yolo_data_jitter: 0.5 }"
+)
+
+
+@pytest.mark.parametrize(("config", "before"), [(RANDOM, 3), (POLICIES, 3), (POLICIES, 10)])
+def test_a_state_continues_to_the_bit(config: str, before: int, make: Make) -> None:
     write(five())
-    layer = make(RANDOM)
-    for _ in range(3):
+    layer = make(config)
+    for _ in range(before):
         run(layer)
     state = layer.get_state()
-    wanted = [run(layer) for _ in range(4)]
-    continued = make(RANDOM, seed=9)
+    wanted = [run(layer) for _ in range(12)]
+    continued = make(config, seed=9)
     run(continued)
     continued.set_state(state)
     for batch in wanted:

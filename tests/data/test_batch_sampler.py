@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffe_lite.data.batch_sampler import BatchSamplers, satisfies
+from caffe_lite.data.batch_sampler import BatchSamplers, Jitter, satisfies
 from caffe_lite.proto import caffe_pb2, text
 
 BOXES = np.array(
@@ -43,7 +43,7 @@ CONSTRAINTS = [
     {"min_sample_coverage": 0.01, "max_sample_coverage": 0.05},
     {"min_object_coverage": 0.9},
     {"min_object_coverage": 0.01, "max_object_coverage": 0.1},
-    {"min_object_coverage": 0.5, "min_jaccard_overlap": 0.3},
+    {"min_object_coverage": 0.5, "max_object_coverage": 0.8},
 ]
 
 
@@ -95,6 +95,45 @@ def test_no_crop_is_the_whole_image() -> None:
 def test_without_settings_a_crop_shows_all() -> None:
     crop = samplers("batch_sampler { }").draw(BOXES, np.random.default_rng(1))
     np.testing.assert_array_equal(crop, [0, 0, 1, 1])
+
+
+def test_the_first_measure_with_a_bound_decides() -> None:
+    """As in SSD, where a box that meets its bounds is noted before the others are compared."""
+    crop = np.array([0.1, 0.2, 0.5, 0.7], np.float32)  # the first box
+    met = {"min_jaccard_overlap": 0.9, "min_sample_coverage": 0.9, "min_object_coverage": 0.9}
+    broken = {"max_sample_coverage": -1.0, "max_object_coverage": -1.0}
+    jaccard, sample, object_ = met.items()
+    for bounds, answer in (
+        ([jaccard, *broken.items()], True),
+        ([sample, ("max_object_coverage", -1.0)], True),
+        ([("max_jaccard_overlap", -1.0), sample, object_], False),
+        ([("max_sample_coverage", -1.0), object_], False),
+    ):
+        constraint = caffe_pb2.SampleConstraint(**dict(bounds))
+        assert satisfies(crop, BOXES, constraint) == answer
+    assert satisfies(crop, BOXES, caffe_pb2.SampleConstraint())
+
+
+@pytest.mark.parametrize("keep_aspect", [False, True])
+def test_jitter_draws_its_three_kinds(keep_aspect: bool) -> None:
+    rng = np.random.default_rng(3)
+    crops = np.stack([Jitter(0.6).draw(keep_aspect, rng) for _ in range(4000)])
+    assert crops.min() >= 0
+    assert crops.max() <= 1 + 1e-6
+    width, height = (crops[:, 2:] - crops[:, :2]).T
+    whole = (width == 1) & (height == 1)
+    assert abs(whole.mean() - 0.2) < 0.03
+    rest = width[~whole]
+    # from 0.4 to 1 three of four, from 0.7 to 1 the others: below 0.7 are 3 / 4 * 1 / 2
+    assert rest.min() > 0.4
+    assert abs((rest < 0.7).mean() - 0.375) < 0.03
+    assert abs((rest < 0.55).mean() - 0.1875) < 0.03
+    likeness = np.corrcoef(width[~whole], height[~whole])[0, 1]
+    assert likeness > 0.999 if keep_aspect else 0 < likeness < 0.3  # they share the least size
+    room = crops[~whole, 0] / (1 - rest)  # where in the room that is left
+    assert abs(room.mean() - 0.5) < 0.03
+    assert room.min() < 0.05
+    assert room.max() > 0.95
 
 
 def test_samplers_take_turns() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import caffe_lite.layers.image_pairs  # noqa: F401  (registers the types)
-from caffe_lite.errors import DataError
+from caffe_lite.errors import DataError, LayerError
 from tests.cases.data import png
 from tests.data.conftest import Make, run
 
@@ -38,6 +38,7 @@ IMAGES = (
     [
         DENSE % ("shuffle: true", "mirror: true crop_size: 7"),
         DENSE % ("", "mirror: true crop_h: 5 crop_w: 12"),
+        DENSE % ("mirror: true crop_height: 9 crop_width: 14", "crop_h: 5 crop_w: 12"),
         IMAGES % ("ImageSegData", "label_type: PIXEL", "mirror: true crop_size: 9"),
         IMAGES % ("ImageLabelmapData", "shuffle: true", "mirror: true crop_size: 9"),
     ],
@@ -62,6 +63,33 @@ def test_mirror_in_the_layers_own_message(make: Make) -> None:
         layer = make(DENSE % (own, of_transform))
         kinds.add(b"".join(run(layer)[0].tobytes() for _ in range(8)))
     assert len(kinds) == 2  # the first two draw the same numbers
+
+
+def test_small_labels_follow_their_pixels(make: Make) -> None:
+    """Images of squares of 2 x 2 equal pixels, and labels for each square."""
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (3, 6, 10), np.uint8)
+        Path(f"{i}.png").write_bytes(png(pixels.repeat(2, axis=1).repeat(2, axis=2)))
+        Path(f"{i}.label.png").write_bytes(png(pixels[2:]))
+    Path("list.txt").write_text("".join(f"{i}.png {i}.label.png\n" for i in range(2)))
+    kinds = set()
+    for config in (
+        "label_divide_factor: 2",
+        "label_divide_factor: 2 new_height: 12 new_width: 20",
+    ):
+        layer = make(DENSE % (config, "mirror: true"))
+        for _ in range(8):
+            data, labels = run(layer)
+            np.testing.assert_array_equal(labels, data[:, 2:, ::2, ::2])
+            kinds.add(labels.tobytes())
+    assert len(kinds) == 4, "either image may be mirrored"
+
+
+def test_crops_that_are_larger_than_their_image(make: Make) -> None:
+    write(1)
+    says = r"crop_height 21, crop_width 30 is larger than the image, 20 x 30"
+    with pytest.raises(LayerError, match=says):
+        make(DENSE % ("crop_height: 21 crop_width: 30", ""))
 
 
 def test_scaled_and_padded_labels(make: Make) -> None:
@@ -92,6 +120,25 @@ def test_scaled_and_padded_labels(make: Make) -> None:
         )
         sizes |= {(32 * 32 - each.sum()) for each in ignored}
     assert sizes == {10 * 15, 32 * 32}
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "ignored", "labels"),
+    [
+        ("IMAGE", "a.png 300", 7, {255, 7}),
+        ("IMAGE", "a.png -2", 300, {0, 255}),
+        ("NONE", "a.png", -1, {0}),
+    ],
+)
+def test_labels_are_bytes(
+    kind: str, line: str, ignored: int, labels: set[int], make: Make
+) -> None:
+    """As in DeepLab, whose label images OpenCV fills: what is too large becomes 255."""
+    Path("a.png").write_bytes(png(np.zeros((3, 4, 5), np.uint8)))
+    Path("list.txt").write_text(f"{line}\n")
+    config = f"label_type: {kind} ignore_label: {ignored}"
+    layer = make(IMAGES % ("ImageSegData", config, "crop_size: 6"), tops=3)
+    assert set(run(layer, 3)[1].ravel()) == labels
 
 
 @pytest.mark.parametrize(

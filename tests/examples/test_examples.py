@@ -14,19 +14,21 @@ from PIL import Image
 from tests.examples.conftest import Run
 from tests.pictures import nets
 from tests.pictures.nets import RED, picture
-from tests.project import EXAMPLES, ROOT
+from tests.project import EXAMPLES, MODELS, ROOT, copy
 
 FOLDER = ROOT / "examples"
 PROGRAMS = [name for name in EXAMPLES if name.endswith(".py")]
-SHARED = "digits"  # the module that the examples import
-NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem != SHARED)
+SHARED = ["digit_pictures", "digits", "houses"]  # the modules that the examples import
+NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem not in SHARED)
 PICTURES = {
     "detection": ["detections.png"],
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
     "net_surgery": ["heat_maps.png"],
     "segmentation": ["segmentation.png"],
+    "segnet": ["segnet.png"],
     "siamese": ["siamese.png"],
+    "yolo": ["yolo.png"],
 }
 
 
@@ -95,10 +97,31 @@ def segmentation(out: str) -> None:
     assert losses == sorted(losses, reverse=True)
 
 
+def segnet(out: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"mean loss ([\d.]+)", out)]
+    assert losses == sorted(losses, reverse=True)
+    sky, ground, wall, stroke = percentages(out)[-4:]
+    assert min(sky, ground) > 80
+    assert wall > 50, "with statistics that are not folded no wall is found"
+    assert stroke > 60, "with equal weights of the classes no stroke is found"
+    weights = re.search(r"weights of the classes: (.*)", out)
+    assert weights
+    net = (FOLDER / "segnet.prototxt").read_text(encoding="utf-8")
+    in_net = re.findall(r"class_weighting: ([\d.]+)", net)
+    assert [float(each) for each in weights[1].split()] == [float(each) for each in in_net]
+
+
 def detection(out: str) -> None:
     losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
     assert losses == sorted(losses, reverse=True)
     assert percentages(out)[-1] > 90
+
+
+def yolo(out: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 4
+    assert percentages(out)[-1] > 60
 
 
 # -- with nets of others, for which small ones stand in -------------------------------------------
@@ -177,6 +200,10 @@ def mtcnn(out: str) -> None:
     ]
 
 
+SHORTER = {"segnet": ("ITERATIONS, SHOWN = 450", "ITERATIONS, SHOWN = 150"),
+           "yolo": ("ITERATIONS = 40, 600", "ITERATIONS = 40, 400")}  # fmt: skip
+"""What makes an example train a shorter time: the line, and another in its place."""
+
 ARGUMENTS = {"face_detector": face_detector_s, "mtcnn": mtcnn_s, "nsfw": nsfw_s}
 """Makes the nets and pictures of an example in a folder; the others take LeNet and a folder."""
 
@@ -193,7 +220,9 @@ CHECKS = {
     "nsfw": nsfw,
     "private_layer": private_layer,
     "segmentation": segmentation,
+    "segnet": segnet,
     "siamese": siamese,
+    "yolo": yolo,
 }
 
 
@@ -212,13 +241,28 @@ def test_is_short_and_shows_its_output(name: str) -> None:
     assert "\nOutput::\n\n    " in (ast.get_docstring(ast.parse(text)) or "")
 
 
+def program(name: str, folder: Path) -> str:
+    """The example, or a copy of it that trains a shorter time."""
+    if name not in SHORTER:
+        return str(FOLDER / f"{name}.py")
+    copy([*MODELS, *EXAMPLES], folder)
+    path = folder / "examples" / f"{name}.py"
+    text = path.read_text(encoding="utf-8")
+    long, short = SHORTER[name]
+    assert text.count(long) == 1
+    path.write_text(text.replace(long, short), encoding="utf-8")
+    return str(path)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name: str, request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> None:
     if name in ARGUMENTS:
         arguments = ARGUMENTS[name](tmp_path)
+    elif name in SHORTER:
+        arguments = ["unused", "made"]
     else:
         arguments = [str(request.getfixturevalue("lenet")), "made"]
-    out = run(tmp_path, sys.executable, str(FOLDER / f"{name}.py"), *arguments)
+    out = run(tmp_path, sys.executable, program(name, tmp_path / "project"), *arguments)
     CHECKS[name](out)
     documented = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text("utf-8")))
     shown = (documented or "").partition("Output::")[2].split("\n")

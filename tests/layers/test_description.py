@@ -111,6 +111,37 @@ def test_sources_need_a_stand_in_where_their_file_is_missing(type_, field, name,
 
 
 @pytest.mark.parametrize(
+    ("type_", "fields", "labels"),
+    [
+        ("DenseImageData", "dense_image_data_param { %s label_divide_factor: 4 }", (3, 1, 2, 4)),
+        ("DenseImageData", "dense_image_data_param { %s }", (3, 1, 9, 17)),
+        (
+            "DenseImageData",
+            "dense_image_data_param { batch_size: 3 crop_height: 9 crop_width: 17 }",
+            (3, 1, 9, 17),
+        ),
+        (
+            "AnnotatedData",
+            "data_param { batch_size: 3 } annotated_data_param { yolo_data_type: 1 } "
+            "transform_param { resize_param { height: 9 width: 17 } }",
+            (3, 1, 300, 5),
+        ),
+        (
+            "AnnotatedData",
+            "data_param { batch_size: 3 } transform_param { resize_param { height: 8 width: 8 } "
+            "resize_param { height: 9 width: 17 } resize_param { height: 9 width: 9 } }",
+            (1, 1, 1, 8),
+        ),
+    ],
+)
+def test_the_fields_of_a_missing_source_give_shapes(type_, fields, labels):
+    fields = fields.replace("%s", "batch_size: 3 new_height: 9 new_width: 17")
+    param = param_of(f'type: "{type_}" top: "data" top: "label" {fields}')
+    shapes = registry.layer_class(type_).source_shapes(param, {})
+    assert shapes == [(3, 3, 9, 17), labels]
+
+
+@pytest.mark.parametrize(
     ("type_", "needed"),
     [("HDF5Output", True), ("MemoryData", True), ("DummyData", False), ("Input", False)],
 )
