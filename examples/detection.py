@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from digits import folder, load
+from digits import folder, scene
 from PIL import Image, ImageDraw
 
 import caffe_lite as caffe
@@ -41,30 +41,11 @@ SOLVER = caffe_pb2.SolverParameter(
 )  # fmt: skip
 
 
-def compose(rng: np.random.Generator) -> tuple[Image.Image, list[tuple[int, ...]]]:
-    """A grey picture of one to three digits, and of each its number and its box."""
-    images, labels = load("train")
-    picture = rng.normal(60, 12, (SIZE, SIZE)).clip(0, 255).astype(np.uint8)
-    taken, boxes = np.zeros((SIZE, SIZE), bool), []
-    for _ in range(rng.integers(1, 4)):
-        chosen, side = rng.integers(len(images)), int(rng.integers(28, 52))
-        digit = np.asarray(Image.fromarray(np.uint8(images[chosen, 0] * 255)).resize((side, side)))
-        top, left = rng.integers(0, SIZE - side, 2)
-        place = np.s_[top : top + side, left : left + side]
-        if not taken[place].any():
-            taken[place] = True
-            picture[place] = np.maximum(picture[place], digit)
-            y, x = np.nonzero(digit > 60)
-            box = (left + x.min(), top + y.min(), left + x.max() + 1, top + y.max() + 1)
-            boxes.append((int(labels[chosen]), *map(int, box)))
-    return Image.fromarray(picture).convert("RGB"), boxes
-
-
 def make_database() -> None:
     """Write pictures, annotations, a list and a label map, and make the database of them."""
     rng = np.random.default_rng(1)
     for number in range(PICTURES):
-        picture, boxes = compose(rng)
+        picture, boxes = scene(rng, SIZE, SIZE)
         picture.save(f"{number}.png")
         objects = "".join(OBJECT.format(*box) for box in boxes)
         Path(f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")

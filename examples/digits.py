@@ -1,4 +1,4 @@
-"""The functions that the examples share: the digits, the trained LeNet, the pictures.
+"""The functions that the examples share: the digits, pictures of them, the trained LeNet.
 
 Run an example with `python examples/NAME.py [WEIGHTS [FOLDER]]`.
 """
@@ -23,6 +23,30 @@ def load(part: str) -> tuple[np.ndarray, np.ndarray]:
     """The digits of "train" or "test": (N, 1, 28, 28) float32 from 0 to 1, and (N,) labels."""
     pixels = _read(f"{FILES[part]}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
     return pixels * np.float32(1 / 256), _read(f"{FILES[part]}-labels-idx1-ubyte.gz", header=8)
+
+
+def scene(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[Image.Image, list[tuple[int, ...]]]:
+    """A grey picture of one to three digits, and of each its number and its box.
+
+    A box is x1, y1, x2, y2; the second corner is the first pixel that is outside.
+    """
+    images, labels = load("train")
+    picture = rng.normal(60, 12, (height, width)).clip(0, 255).astype(np.uint8)
+    taken, boxes = np.zeros((height, width), bool), []
+    for _ in range(rng.integers(1, 4)):
+        chosen, side = rng.integers(len(images)), int(rng.integers(28, 52))
+        digit = np.asarray(Image.fromarray(np.uint8(images[chosen, 0] * 255)).resize((side, side)))
+        top, left = rng.integers(0, (height - side, width - side))
+        place = np.s_[top : top + side, left : left + side]
+        if not taken[place].any():
+            taken[place] = True
+            picture[place] = np.maximum(picture[place], digit)
+            y, x = np.nonzero(digit > 60)
+            box = (left + x.min(), top + y.min(), left + x.max() + 1, top + y.max() + 1)
+            boxes.append((int(labels[chosen]), *map(int, box)))
+    return Image.fromarray(picture).convert("RGB"), boxes
 
 
 def weights() -> str:

@@ -17,11 +17,12 @@ from tests.pictures.nets import RED, picture
 from tests.project import EXAMPLES, ROOT
 
 FOLDER = ROOT / "examples"
-PROGRAMS = [name for name in EXAMPLES if name.endswith(".py")]
+PROGRAMS = [name for name in EXAMPLES if re.fullmatch(r"examples/\w+\.py", name)]
 SHARED = "digits"  # the module that the examples import
 NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem != SHARED)
 PICTURES = {
     "detection": ["detections.png"],
+    "faster_rcnn": ["faster_rcnn.png"],
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
     "net_surgery": ["heat_maps.png"],
@@ -98,6 +99,15 @@ def segmentation(out: str) -> None:
 def detection(out: str) -> None:
     losses = [float(loss) for loss in re.findall(r"mean loss (\S+)", out)]
     assert losses == sorted(losses, reverse=True)
+    assert percentages(out)[-1] > 90
+
+
+def faster_rcnn(out: str) -> None:
+    rows = [re.findall(r"_\w+ (\d\.\d+)", line) for line in out.splitlines()[:4]]
+    losses = np.array(rows, float)
+    assert losses.shape == (4, 4)
+    assert (np.diff(losses.sum(axis=1)) < 0).all()
+    assert (losses[-1] < losses[0]).all()
     assert percentages(out)[-1] > 90
 
 
@@ -185,6 +195,7 @@ CHECKS = {
     "classification": classification,
     "detection": detection,
     "face_detector": face_detector,
+    "faster_rcnn": faster_rcnn,
     "feature_extraction": feature_extraction,
     "filters": filters,
     "fine_tuning": fine_tuning,
