@@ -36,9 +36,9 @@ def shifted(anchors: np.ndarray, height: int, width: int, stride: int) -> np.nda
 
 
 def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The area of both over the area of either, (N, M)."""
-    x1, y1, x2, y2 = boxes[:, :4, None].swapaxes(0, 1)
-    u1, v1, u2, v2 = others[:, :4].T
+    """The area of both over the area of either, (N, M).  Columns after the fourth are not read."""
+    x1, y1, x2, y2 = boxes.T[:4, :, None]
+    u1, v1, u2, v2 = others.T[:4]
     width = np.maximum(np.minimum(x2, u2) - np.maximum(x1, u1) + 1, 0)
     height = np.maximum(np.minimum(y2, v2) - np.maximum(y1, v1) + 1, 0)
     both = width * height

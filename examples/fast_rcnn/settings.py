@@ -6,20 +6,23 @@ import ast
 from types import SimpleNamespace
 from typing import Any
 
+import caffe_lite as caffe
 
-def read(param_str: str, **defaults: Any) -> SimpleNamespace:
-    """The settings in a `param_str`, lines of ``'name': value``; others have their defaults.
 
-    These lines are YAML, of which this reads what the nets of py-faster-rcnn use.  Raises
-    ValueError for a line of another form and for a name that has no default.
+def read(layer: caffe.Layer, **defaults: Any) -> SimpleNamespace:
+    """The settings in a layer's `param_str`, lines of ``'name': value``; others have defaults.
+
+    These lines are YAML, of which this reads what the nets of py-faster-rcnn use.  A line of
+    another form, and a name that has no default, are errors at the layer.
     """
     given: dict[str, Any] = {}
-    for line in param_str.splitlines():
+    for line in layer.param_str.splitlines():
         try:
             given |= ast.literal_eval("{" + line.replace("!!python/tuple", "") + "}")
         except (SyntaxError, TypeError, ValueError):
-            raise ValueError(f"param_str has {line!r}; write 'name': value on a line") from None
+            message = f"param_str has {line!r}; write 'name': value on a line"
+            layer.require(False, "param_str", message)
     for name in given:
-        if name not in defaults:
-            raise ValueError(f"param_str has {name!r}; there are {', '.join(defaults)}")
+        known = ", ".join(defaults)
+        layer.require(name in defaults, "param_str", f"param_str has {name!r}; there are {known}")
     return SimpleNamespace(**defaults | given)

@@ -33,8 +33,9 @@ class RoIDataLayer(caffe.Layer):
     def setup(self, bottom, top):
         """Read the settings and the roidb; shapes so that the net can be built."""
         proposing = len(top) == 3
+        self.require(len(top) in (3, 6), ".top", f"has 3 or 6 tops, not {len(top)}")
         self.settings = settings.read(
-            self.param_str,
+            self,
             roidb="",
             target_size=600,
             max_size=1000,
@@ -42,11 +43,20 @@ class RoIDataLayer(caffe.Layer):
             ims_per_batch=1 if proposing else 2,
             **sampling.DEFAULTS,
         )
+        images = self.settings.ims_per_batch
+        self.require(
+            images == 1 or not proposing,
+            "param_str",
+            f"with 3 tops ims_per_batch is 1, not {images}",
+        )
         self.entries, self.order, self.next = [], np.empty(0, int), 0
         if self.settings.roidb:
-            self.set_roidb(roidb.read(self.settings.roidb))
+            try:
+                self.set_roidb(roidb.read(self.settings.roidb))
+            except (OSError, ValueError) as error:
+                self.require(False, "param_str", f"cannot use {self.settings.roidb!r}: {error}")
         codes = (1, 4 * self.settings.num_classes)
-        image = (self.settings.ims_per_batch, 3, self.settings.target_size, self.settings.max_size)
+        image = (images, 3, self.settings.target_size, self.settings.max_size)
         others = [(1, 3), (1, 5)] if proposing else [(1, 5), (1,), codes, codes, codes]
         for blob, shape in zip(top, [image, *others], strict=True):
             blob.reshape(*shape)
@@ -81,11 +91,12 @@ class RoIDataLayer(caffe.Layer):
     def _next(self):
         """The numbers of the next pictures."""
         count = self.settings.ims_per_batch
-        if len(self.entries) < count:
-            raise ValueError(
-                f"the roidb has {len(self.entries)} pictures, a batch {count}; name its file with "
-                "'roidb' in param_str, or call set_roidb"
-            )
+        self.require(
+            len(self.entries) >= count,
+            "param_str",
+            f"the roidb has {len(self.entries)} pictures, a batch {count}; name its file with "
+            "'roidb' in param_str, or call set_roidb",
+        )
         if self.next + count > len(self.order):
             self.order, self.next = self.rng.permutation(len(self.entries)), 0
         self.next += count

@@ -39,7 +39,11 @@ def checked(roidb: list[Entry], num_classes: int) -> list[Entry]:
     """The entries, with arrays for lists.  Raises ValueError for one that cannot be learnt."""
     entries = []
     for number, entry in enumerate(roidb):
-        place = f'entry {number} of the roidb ("{entry["image"]}")'
+        place = f"entry {number} of the roidb"
+        for key in "image", "boxes", "gt_classes":
+            if key not in entry:
+                raise ValueError(f'{place} has no "{key}"')
+        place += f' ("{entry["image"]}")'
         boxes = np.asarray(entry["boxes"], np.float32)
         classes = np.asarray(entry["gt_classes"], int)
         if boxes.shape != (len(classes), 4):

@@ -27,7 +27,7 @@ class AnchorTargetLayer(caffe.Layer):
     def setup(self, bottom, top):
         """Read the settings, make the anchors of a cell."""
         self.settings = settings.read(
-            self.param_str,
+            self,
             feat_stride=16,
             scales=(8, 16, 32),
             ratios=boxes.RATIOS,
@@ -41,6 +41,9 @@ class AnchorTargetLayer(caffe.Layer):
 
     def reshape(self, bottom, top):
         """Give the tops the shapes for the cells of the scores."""
+        self.require(
+            bottom[0].shape[0] == 1, ".bottom[0]", f"takes one image, not {bottom[0].shape[0]}"
+        )
         height, width = bottom[0].shape[2:]
         count = len(self.anchors)
         top[0].reshape(1, 1, count * height, width)

@@ -25,7 +25,7 @@ class ProposalLayer(caffe.Layer):
         """Read the settings, make the anchors of a cell."""
         training = self.phase == caffe.TRAIN
         self.settings = settings.read(
-            self.param_str,
+            self,
             feat_stride=16,
             scales=(8, 16, 32),
             ratios=boxes.RATIOS,
@@ -40,7 +40,10 @@ class ProposalLayer(caffe.Layer):
             top[1].reshape(1, 1)
 
     def reshape(self, bottom, top):
-        """Nothing: only forward knows how many regions there are."""
+        """Check the batch; only forward knows how many regions there are."""
+        self.require(
+            bottom[0].shape[0] == 1, ".bottom[0]", f"takes one image, not {bottom[0].shape[0]}"
+        )
 
     def forward(self, bottom, top):
         """Move, cut, sort and suppress."""

@@ -18,7 +18,7 @@ class ProposalTargetLayer(caffe.Layer):
 
     def setup(self, bottom, top):
         """Read the settings; shapes for one region, so that the net can be built."""
-        self.settings = settings.read(self.param_str, **sampling.DEFAULTS)
+        self.settings = settings.read(self, **sampling.DEFAULTS)
         top[0].reshape(1, 5)
         top[1].reshape(1)
         for blob in top[2:]:

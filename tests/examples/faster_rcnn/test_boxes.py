@@ -1,4 +1,4 @@
-"""Anchors, overlaps, codes, suppression and settings, compared with loops."""
+"""Anchors, overlaps, codes, and suppression, compared with loops."""
 
 from __future__ import annotations
 
@@ -68,25 +68,3 @@ def test_suppression_keeps_what_the_loops_keep(threshold: float, most: int | Non
     assert 4 < len(expected) < 30
     np.testing.assert_array_equal(given[kept], expected)
     assert len(oracle.suppressed(given.tolist(), threshold + 0.3, 40)) > len(expected)
-
-
-def test_settings_are_what_the_nets_of_py_faster_rcnn_say() -> None:
-    read = module("fast_rcnn.settings").read
-    text = "'feat_stride': 16 \n'scales': !!python/tuple [4, 8, 16, 32]"
-    found = read(text, feat_stride=8, scales=(8,), ratios=(1, 2))
-    assert vars(found) == {"feat_stride": 16, "scales": [4, 8, 16, 32], "ratios": (1, 2)}
-    assert vars(read("", num_classes=21)) == {"num_classes": 21}
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("'feat_strid': 8", "has 'feat_strid'; there are feat_stride, scales"),
-        ("feat_stride: 8", "has 'feat_stride: 8'; write 'name': value on a line"),
-        ("'feat_stride': open('x')", "write 'name': value"),
-        ("'feat_stride'", "write 'name': value"),
-    ],
-)
-def test_settings_of_another_form_are_refused(text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        module("fast_rcnn.settings").read(text, feat_stride=16, scales=(8,))

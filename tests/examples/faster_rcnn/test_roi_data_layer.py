@@ -139,6 +139,7 @@ def test_a_roidb_is_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"boxes": None}, 'entry 1 of the roidb has no "boxes"'),
         ({"gt_classes": [0]}, r'entry 1 of the roidb \(".*first.png"\) has no box with a class'),
         ({"gt_classes": [1, 2]}, r"boxes \(1, 4\) for 2 classes"),
         ({"gt_classes": [5]}, r"classes \[5\], not 0 to 4"),
@@ -149,13 +150,35 @@ def test_an_entry_that_nothing_can_be_learnt_from_is_refused(
     change: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     entry = pictures(tmp_path)[0]
+    changed = {key: value for key, value in {**entry, **change}.items() if value is not None}
     with pytest.raises(ValueError, match=says):
-        data_net(SMALL).layers[0].set_roidb([entry, {**entry, **change}])
+        data_net(SMALL).layers[0].set_roidb([entry, changed])
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([entry, changed]))
+    with pytest.raises(
+        caffe.CaffeError, match=rf'"input-data" \(Python\): cannot use .*: .*{says}'
+    ):
+        data_net(f"{SMALL}\n'roidb': {str(path)!r}")
 
 
-def test_without_a_roidb_it_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match="has 0 pictures, a batch 1; name its file with 'roidb'"):
-        data_net(SMALL).forward()
+@pytest.mark.parametrize(
+    ("extra", "tops", "says"),
+    [
+        ("'roidb': 'nowhere.json'", "a b c", "cannot use 'nowhere.json': .*No such file"),
+        ("'ims_per_batch': 2", "a b c", "with 3 tops ims_per_batch is 1, not 2"),
+        ("", "a b", "has 3 or 6 tops, not 2"),
+    ],
+)
+def test_what_cannot_be_given_is_refused(extra: str, tops: str, says: str) -> None:
+    with pytest.raises(caffe.CaffeError, match=says):
+        data_net(f"{SMALL}\n{extra}", tops)
+
+
+@pytest.mark.parametrize(("tops", "batch"), [("a b c", 1), ("a b c d e f", 2)])
+def test_without_a_roidb_it_says_what_to_do(tops: str, batch: int) -> None:
+    says = f"has 0 pictures, a batch {batch}; name its file with 'roidb'"
+    with pytest.raises(caffe.CaffeError, match=says):
+        data_net(SMALL, tops).forward()
 
 
 # -- the command line -----------------------------------------------------------------------------
