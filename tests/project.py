@@ -56,6 +56,7 @@ EXAMPLES = [
     "examples/roi_data_layer/layer.py",
     "examples/roi_data_layer/roidb.py",
     "examples/rpn/__init__.py",
+    "examples/rpn/anchor_layer.py",
     "examples/rpn/anchor_target_layer.py",
     "examples/rpn/proposal_layer.py",
     "examples/rpn/proposal_target_layer.py",

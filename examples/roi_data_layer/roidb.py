@@ -1,8 +1,9 @@
 """A roidb: a list of pictures with their boxes.
 
-An entry is a dictionary: "image", the picture's file; "boxes", (N, 4), x1, y1, x2, y2 in its
-pixels; "gt_classes", (N,), the class of each box, or 0 for a region that somebody proposes and of
-which no class is known; "flipped", optional: the boxes are those of the mirrored picture.
+An entry is a dictionary: "image", the picture's file, its path from the current folder; "boxes",
+(N, 4), x1, y1, x2, y2 in its pixels; "gt_classes", (N,), the class of each box, or 0 for a region
+that somebody proposes and of which no class is known; "flipped", optional: the boxes are those of
+the mirrored picture.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def checked(roidb: list[Entry], num_classes: int) -> list[Entry]:
     for number, entry in enumerate(roidb):
         place = f"entry {number} of the roidb"
         for key in "image", "boxes", "gt_classes":
-            if key not in entry:
+            if not isinstance(entry, dict) or key not in entry:
                 raise ValueError(f'{place} has no "{key}"')
         place += f' ("{entry["image"]}")'
         boxes = np.asarray(entry["boxes"], np.float32)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from fast_rcnn import boxes, settings
+from fast_rcnn import boxes
 from fast_rcnn.sampling import at_most
 
-import caffe_lite as caffe
+from rpn.anchor_layer import AnchorLayer
 
 
-class AnchorTargetLayer(caffe.Layer):
+class AnchorTargetLayer(AnchorLayer):
     """The label of each anchor, and how to move it onto a truth (arXiv:1506.01497, 3.1.2).
 
     bottom[0]: (1, 2 A, H, W), the scores, of which only the shape matters; bottom[1]: (G, 5),
@@ -21,29 +21,22 @@ class AnchorTargetLayer(caffe.Layer):
     -1: neither, or it reaches out of the image by more than `allowed_border`, or there are more
     than `rpn_batchsize` with a label, of which `rpn_fg_fraction` may be 1.  top[1]: (1, 4 A, H,
     W), the code of the truth that the anchor overlaps most; top[2]: 1 where the label is 1;
-    top[3]: one over the number of labels where there is one.
+    top[3]: where the label is 0 or 1, one over the number of these.
     """
 
     def setup(self, bottom, top):
-        """Read the settings, make the anchors of a cell."""
-        self.settings = settings.read(
-            self,
-            feat_stride=16,
-            scales=(8, 16, 32),
-            ratios=boxes.RATIOS,
+        """Read the settings."""
+        self.read(
             allowed_border=0,
             rpn_positive_overlap=0.7,
             rpn_negative_overlap=0.3,
             rpn_fg_fraction=0.5,
             rpn_batchsize=256,
         )
-        self.anchors = boxes.generate_anchors(self.settings.scales, self.settings.ratios)
 
     def reshape(self, bottom, top):
         """Give the tops the shapes for the cells of the scores."""
-        self.require(
-            bottom[0].shape[0] == 1, ".bottom[0]", f"takes one image, not {bottom[0].shape[0]}"
-        )
+        super().reshape(bottom, top)
         height, width = bottom[0].shape[2:]
         count = len(self.anchors)
         top[0].reshape(1, 1, count * height, width)
@@ -51,10 +44,10 @@ class AnchorTargetLayer(caffe.Layer):
             blob.reshape(1, 4 * count, height, width)
 
     def forward(self, bottom, top):
-        """Label the anchors, too many at random not."""
+        """Label the anchors; if too many have labels, leave some out at random."""
         height, width = bottom[0].shape[2:]
         truths = bottom[1].data
-        anchors = boxes.shifted(self.anchors, height, width, self.settings.feat_stride)
+        anchors = self.all_anchors(bottom[0])
         inside = np.flatnonzero(self._is_inside(anchors, *bottom[2].data[0, :2]))
         overlaps = boxes.overlaps(anchors[inside], truths)
 

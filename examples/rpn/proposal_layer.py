@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from fast_rcnn import boxes, settings
+from fast_rcnn import boxes
 
 import caffe_lite as caffe
+from rpn.anchor_layer import AnchorLayer
 
 
-class ProposalLayer(caffe.Layer):
+class ProposalLayer(AnchorLayer):
     """The anchors as the net moves them, the best and different ones (arXiv:1506.01497, 3.1).
 
     bottom[0]: (1, 2 A, H, W), probabilities, those of the background first; bottom[1]: (1, 4 A, H,
@@ -22,39 +23,26 @@ class ProposalLayer(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        """Read the settings, make the anchors of a cell."""
+        """Read the settings; shapes for one region, so that the net can be built."""
         training = self.phase == caffe.TRAIN
-        self.settings = settings.read(
-            self,
-            feat_stride=16,
-            scales=(8, 16, 32),
-            ratios=boxes.RATIOS,
+        self.read(
             rpn_pre_nms_top_n=12000 if training else 6000,
             rpn_post_nms_top_n=2000 if training else 300,
             rpn_nms_thresh=0.7,
             rpn_min_size=16,
         )
-        self.anchors = boxes.generate_anchors(self.settings.scales, self.settings.ratios)
         top[0].reshape(1, 5)
         if len(top) > 1:
             top[1].reshape(1, 1)
 
-    def reshape(self, bottom, top):
-        """Check the batch; only forward knows how many regions there are."""
-        self.require(
-            bottom[0].shape[0] == 1, ".bottom[0]", f"takes one image, not {bottom[0].shape[0]}"
-        )
-
     def forward(self, bottom, top):
         """Move, cut, sort and suppress."""
         settings = self.settings
-        count, (height, width) = len(self.anchors), bottom[0].shape[2:]
-        image_height, image_width, scale = bottom[2].data[0]
-        scores = bottom[0].data[0, count:].transpose(1, 2, 0).ravel()
+        height, width, scale = bottom[2].data[0]
+        scores = bottom[0].data[0, len(self.anchors) :].transpose(1, 2, 0).ravel()
         codes = bottom[1].data[0].transpose(1, 2, 0).reshape(-1, 4)
 
-        anchors = boxes.shifted(self.anchors, height, width, settings.feat_stride)
-        found = boxes.clip(boxes.decode(anchors, codes), image_height, image_width)
+        found = boxes.clip(boxes.decode(self.all_anchors(bottom[0]), codes), height, width)
         order = np.argsort(-scores, kind="stable")
         large = (boxes.sizes(found) >= settings.rpn_min_size * scale).all(axis=1)
         order = order[large[order]] if large.any() else order[:1]

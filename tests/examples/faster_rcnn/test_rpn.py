@@ -198,28 +198,34 @@ def test_the_best_region_remains_if_all_are_small() -> None:
 # -- ProposalTargetLayer --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extra", ["", "\n'bbox_normalize_means': [0.1, -0.2, 0.05, 0]"])
-def test_regions_to_learn_from_have_the_labels_and_targets_of_the_loops(extra: str) -> None:
+@pytest.mark.parametrize(
+    ("batch", "fraction", "means"), [(40, 0.3, (0, 0, 0, 0)), (400, 0.9, (0.1, -0.2, 0.05, 0))]
+)
+def test_regions_to_learn_from_have_the_labels_and_targets_of_the_loops(
+    batch: int, fraction: float, means: tuple[float, ...]
+) -> None:
+    """Once as many as fit, once all that are foreground or background."""
     rng = np.random.default_rng(6)
     near = TRUTHS[np.arange(40) % 3, :4] + rng.uniform(-5, 5, (40, 4))
     rois = np.insert(np.vstack([near, random_boxes(rng, 80, reach=40)]), 0, 0, axis=1)
-    given = {"rois": rois, "truths": TRUTHS}
-    text = "'num_classes': 5\n'batch_size': 40\n'fg_fraction': 0.3\n'bg_thresh_lo': 0.1" + extra
-    where, means = "rpn.proposal_target_layer", [0.1, -0.2, 0.05, 0] if extra else [0, 0, 0, 0]
+    text = f"""'num_classes': 5\n'batch_size': {batch}\n'fg_fraction': {fraction}
+        'bg_thresh_lo': 0.1\n'bbox_normalize_means': {means}"""
+    where, given = "rpn.proposal_target_layer", {"rois": rois, "truths": TRUTHS}
     found, labels, targets, inner, outer = python_net(
         where, "ProposalTargetLayer", text, given, 5, caffe.TRAIN
     )
     candidates = [*rois[:, 1:], *TRUTHS[:, :4]]
     overlaps = [[overlap(box, truth) for truth in TRUTHS] for box in candidates]
-    foreground = sum(max(each) >= 0.5 for each in overlaps)
-    background = sum(0.1 <= max(each) < 0.5 for each in overlaps)
-    assert foreground > 12
-    assert background > 28
-    assert found.shape == (40, 5)
-    assert np.count_nonzero(labels) == 12
-    assert len({tuple(row) for row in found}) == 40, "none twice"
+    every = sum(max(each) >= 0.5 for each in overlaps)
+    foreground = min(every, round(fraction * batch))
+    background = min(sum(0.1 <= max(each) < 0.5 for each in overlaps), batch - foreground)
+    assert (foreground < every, foreground + background == batch) == ((batch == 40,) * 2)
+    count = foreground + background
+    assert found.shape == (count, 5)
+    assert np.count_nonzero(labels) == foreground
+    assert len({tuple(row) for row in found}) == count, "none twice"
 
-    expected = np.zeros((2, 40, 5, 4))
+    expected = np.zeros((2, count, 5, 4))
     for row, (_, *box) in enumerate(found):
         number = int(np.argmin([np.abs(np.array(each) - box).max() for each in candidates]))
         np.testing.assert_allclose(box, candidates[number], rtol=1e-6)
@@ -232,8 +238,8 @@ def test_regions_to_learn_from_have_the_labels_and_targets_of_the_loops(extra: s
         code = code_of(candidates[number], TRUTHS[most])
         expected[0, row, int(labels[row])] = (np.array(code) - means) / STDS
         expected[1, row, int(labels[row])] = 1
-    np.testing.assert_allclose(targets, expected[0].reshape(40, 20), atol=1e-4)
-    np.testing.assert_array_equal(inner, expected[1].reshape(40, 20))
+    np.testing.assert_allclose(targets, expected[0].reshape(count, 20), atol=1e-4)
+    np.testing.assert_array_equal(inner, expected[1].reshape(count, 20))
     np.testing.assert_array_equal(outer, inner)
 
 

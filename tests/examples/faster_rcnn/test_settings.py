@@ -52,8 +52,11 @@ def test_others_are_errors_with_the_layer_s_name(text: str, says: str) -> None:
 @pytest.mark.parametrize(
     "name", ["anchor_target_layer.AnchorTargetLayer", "proposal_layer.ProposalLayer"]
 )
-def test_several_images_at_once_are_refused(name: str) -> None:
+@pytest.mark.parametrize("shape", [(2, 18, 2, 3), (1, 12, 2, 3), (1, 18)])
+def test_scores_of_other_anchors_or_of_several_images_are_refused(
+    name: str, shape: tuple[int, ...]
+) -> None:
     where, layer = f"rpn.{name}".rsplit(".", 1)
-    bottoms = {**RPN, "scores": np.zeros((2, 18, 2, 3))}
-    with pytest.raises(caffe.CaffeError, match=r"takes one image, not 2"):
-        python_net(where, layer, "", bottoms, 4, caffe.TRAIN)
+    says = re.escape(f"9 anchors need scores (1, 18, H, W), of one image; not {shape}")
+    with pytest.raises(caffe.CaffeError, match=says):
+        python_net(where, layer, "", {**RPN, "scores": np.zeros(shape)}, 4, caffe.TRAIN)
