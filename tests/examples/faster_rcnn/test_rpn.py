@@ -141,30 +141,44 @@ def proposals(
     return np.insert(np.array(kept), 0, 0, axis=1)
 
 
-def test_proposals_are_those_of_the_loops() -> None:
+@pytest.mark.parametrize(("before", "after"), [(40, 20), (60, 10)])
+def test_proposals_are_those_of_the_loops(before: int, after: int) -> None:
     given = scores_and_codes()
-    text = f"{PROPOSE}\n'rpn_pre_nms_top_n': 60\n'rpn_post_nms_top_n': 13\n'rpn_nms_thresh': 0.5"
+    text = f"""{PROPOSE}\n'rpn_pre_nms_top_n': {before}\n'rpn_post_nms_top_n': {after}
+        'rpn_nms_thresh': 0.5"""
     rois, scores = python_net("rpn.proposal_layer", "ProposalLayer", text, given, 2, caffe.TEST)
-    expected = proposals(given, 20 * 1.5, 60, 0.5, 13)
+    expected = proposals(given, 20 * 1.5, before, 0.5, after)
     np.testing.assert_allclose(rois, expected[:, :5], atol=1e-4)
     np.testing.assert_allclose(scores, expected[:, 5:], rtol=1e-6)
-    for wrong in (20, 60, 0.5, 13), (30, 30, 0.5, 13), (30, 60, 0.4, 13), (30, 60, 0.5, 12):
-        other = proposals(given, *wrong)
-        assert len(other) != len(expected) or np.abs(other - expected).max() > 1e-3
+    wrong = {"least": 20, "threshold": 0.4, "before": 9999} if after == 20 else {"after": 9}
+    for name, value in wrong.items():
+        right = {"least": 30, "before": before, "threshold": 0.5, "after": after}
+        other = proposals(given, **right | {name: value})
+        assert len(other) != len(expected) or np.abs(other - expected).max() > 1e-3, name
 
 
-@pytest.mark.parametrize(("phase", "most"), [(caffe.TRAIN, 2000), (caffe.TEST, 300)])
-def test_more_regions_are_kept_in_training(phase: int, most: int) -> None:
-    """The image is so large, and the threshold so high, that all boxes differ enough."""
+@pytest.mark.parametrize(
+    ("phase", "height", "extra", "count"),
+    [
+        (caffe.TRAIN, 18, "", 2000),
+        (caffe.TEST, 18, "", 300),
+        (caffe.TRAIN, 51, "\n'rpn_post_nms_top_n': 9999", 6120),  # all: 12,000 may be compared
+        (caffe.TEST, 51, "\n'rpn_post_nms_top_n': 9999", 6000),
+    ],
+)
+def test_more_regions_are_kept_in_training(
+    phase: int, height: int, extra: str, count: int
+) -> None:
+    """No box suppresses another."""
     rng = np.random.default_rng(4)
     given = {
-        "scores": rng.uniform(size=(1, 12, 18, 20)),
-        "codes": rng.uniform(-0.1, 0.1, (1, 24, 18, 20)),
-        "image": np.array([[300.0, 320, 1]]),
+        "scores": rng.uniform(size=(1, 12, height, 20)),
+        "codes": rng.uniform(-0.1, 0.1, (1, 24, height, 20)),
+        "image": np.array([[820.0, 320, 1]]),
     }
-    text = "'scales': [1.5, 2.5]\n'rpn_nms_thresh': 0.999\n'rpn_min_size': 1"
+    text = "'scales': [1.5, 2.5]\n'rpn_nms_thresh': 1\n'rpn_min_size': 1" + extra
     (rois,) = python_net("rpn.proposal_layer", "ProposalLayer", text, given, 1, phase)
-    assert rois.shape == (most, 5)
+    assert rois.shape == (count, 5)
 
 
 def test_the_layer_proposal_gives_the_same_regions() -> None:
