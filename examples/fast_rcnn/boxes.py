@@ -51,11 +51,9 @@ def encode(boxes: np.ndarray, truths: np.ndarray) -> np.ndarray:
 
     tx = (x* - x) / w, ty = (y* - y) / h, tw = log(w* / w), th = log(h* / h).
     """
-    (middle, size), (wanted_middle, wanted_size) = (
-        _middle_and_size(boxes),
-        _middle_and_size(truths),
-    )
-    return np.hstack([(wanted_middle - middle) / size, np.log(wanted_size / size)])
+    middle, size = _middle_and_size(boxes)
+    target, wanted = _middle_and_size(truths)
+    return np.hstack([(target - middle) / size, np.log(wanted / size)])
 
 
 def decode(boxes: np.ndarray, codes: np.ndarray) -> np.ndarray:

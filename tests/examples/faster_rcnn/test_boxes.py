@@ -1,4 +1,4 @@
-"""Anchors, overlaps, codes, and suppression, compared with loops."""
+"""Anchors, overlaps, codes and suppression, compared with loops."""
 
 from __future__ import annotations
 

