@@ -1,4 +1,4 @@
-"""Pictures of one to three digits, with a box for each: the data of detection.py and yolo.py."""
+"""Pictures of one to three digits, with a box for each: the data of the detectors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ OBJECT = """<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{
 
 
 def compose(
-    rng: np.random.Generator, images: np.ndarray, labels: np.ndarray
+    rng: np.random.Generator, height: int = SIZE, width: int = SIZE
 ) -> tuple[Image.Image, list[tuple[int, ...]]]:
-    """A grey picture of one to three of the digits, and of each its number and its box."""
-    picture = rng.normal(60, 12, (SIZE, SIZE)).clip(0, 255).astype(np.uint8)
-    taken, boxes = np.zeros((SIZE, SIZE), bool), []
+    """A grey picture of one to three digits, and of each its number and its box.
+
+    A box is x1, y1, x2, y2; the second corner is the first pixel that is outside.
+    """
+    images, labels = load("train")
+    picture = rng.normal(60, 12, (height, width)).clip(0, 255).astype(np.uint8)
+    taken, boxes = np.zeros((height, width), bool), []
     for _ in range(rng.integers(1, 4)):
         chosen, side = rng.integers(len(images)), int(rng.integers(28, 52))
         digit = np.asarray(Image.fromarray(np.uint8(images[chosen, 0] * 255)).resize((side, side)))
-        top, left = rng.integers(0, SIZE - side, 2)
+        top, left = rng.integers(0, (height - side, width - side))
         place = np.s_[top : top + side, left : left + side]
         if not taken[place].any():
             taken[place] = True
@@ -38,9 +42,9 @@ def compose(
 
 def make_database(pictures: int) -> None:
     """Write pictures, annotations, a list and a label map, and make the database "db" of them."""
-    rng, digits = np.random.default_rng(1), load("train")
+    rng = np.random.default_rng(1)
     for number in range(pictures):
-        picture, boxes = compose(rng, *digits)
+        picture, boxes = compose(rng)
         picture.save(f"{number}.png")
         objects = "".join(OBJECT.format(*box) for box in boxes)
         Path(f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")

@@ -5,6 +5,7 @@ Run an example with `python examples/NAME.py [WEIGHTS [FOLDER]]`.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import os
 import sys
@@ -19,6 +20,7 @@ DEPLOY = str(LENET / "deploy.prototxt")
 FILES = {"train": "train", "test": "t10k"}
 
 
+@functools.cache
 def load(part: str) -> tuple[np.ndarray, np.ndarray]:
     """The digits of "train" or "test": (N, 1, 28, 28) float32 from 0 to 1, and (N,) labels."""
     pixels = _read(f"{FILES[part]}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)

@@ -17,11 +17,12 @@ from tests.pictures.nets import RED, picture
 from tests.project import EXAMPLES, MODELS, ROOT, copy
 
 FOLDER = ROOT / "examples"
-PROGRAMS = [name for name in EXAMPLES if name.endswith(".py")]
+PROGRAMS = [name for name in EXAMPLES if re.fullmatch(r"examples/\w+\.py", name)]
 SHARED = ["digit_pictures", "digits", "houses"]  # the modules that the examples import
 NAMES = sorted(Path(name).stem for name in PROGRAMS if Path(name).stem not in SHARED)
 PICTURES = {
     "detection": ["detections.png"],
+    "faster_rcnn": ["faster_rcnn.png"],
     "feature_extraction": ["neighbours.png"],
     "filters": ["conv1_digit.png", "conv1_kernels.png"],
     "net_surgery": ["heat_maps.png"],
@@ -124,6 +125,15 @@ def yolo(out: str) -> None:
     assert percentages(out)[-1] > 60
 
 
+def faster_rcnn(out: str) -> None:
+    rows = [re.findall(r"_\w+ (\d\.\d+)", line) for line in out.splitlines()[:4]]
+    losses = np.array(rows, float)
+    assert losses.shape == (4, 4)
+    assert (np.diff(losses.sum(axis=1)) < 0).all()
+    assert (losses[-1] < losses[0]).all()
+    assert percentages(out)[-1] > 90
+
+
 # -- with nets of others, for which small ones stand in -------------------------------------------
 
 
@@ -212,6 +222,7 @@ CHECKS = {
     "classification": classification,
     "detection": detection,
     "face_detector": face_detector,
+    "faster_rcnn": faster_rcnn,
     "feature_extraction": feature_extraction,
     "filters": filters,
     "fine_tuning": fine_tuning,
