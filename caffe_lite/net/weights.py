@@ -63,15 +63,25 @@ class Receiver:
     """Layers of the net's file that are of another phase, level or stage."""
 
 
-def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) -> Report:
-    """Copy the weights of .caffemodel(.h5) files or messages into the layers of their names.
+@dataclass
+class Comparison:
+    """What of weights goes where in a net, and what does not fit; nothing is copied yet."""
 
-    Of two sources that have a layer the later counts.  Layers that only one side has are left
-    alone, and told as warnings: weights for a layer that the net's file does not have, and layers
-    that stay untrained.  Raises WeightsError for these if `strict`, and, with both shapes, if a
-    layer of the same name has other blobs; the layers are then unchanged.
-    """
-    report, copies, origins = Report(), [], []
+    report: Report
+    copies: list[tuple[Blob, Array]]
+    """Blobs of the net, with the values for each."""
+    misfits: list[WeightsError]
+    """One for each layer whose blobs are others."""
+    unknown: list[str]
+    """The layers with weights that the net's file does not have."""
+    origin: str
+    """The files."""
+
+
+def compare(net: Receiver, sources: Sequence[Source]) -> Comparison:
+    """Match weights with the layers of their names; of two sources the later counts."""
+    found = Comparison(Report(), [], [], [], "")
+    report, origins = found.report, []
     named = {layer.name: layer for layer in net.layers}
     for source in sources:
         if isinstance(source, caffe_pb2.NetParameter):
@@ -84,25 +94,45 @@ def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) ->
                 continue
             if given.name not in named:
                 report.skipped.append(given.name)
-                _log.info("Ignoring source layer %s", given.name)
                 continue
             owned = {each.index for each in net.learnable if each.layer == given.name}
-            copies += _matched(named[given.name].blobs, owned, given, origin)
-            report.loaded.append(given.name)
-    touched = {id(blob.data_memory) for blob, _ in copies}
+            try:
+                found.copies += _matched(named[given.name].blobs, owned, given, origin)
+                report.loaded.append(given.name)
+            except WeightsError as error:
+                found.misfits.append(error)
+    touched = {id(blob.data_memory) for blob, _ in found.copies}
     lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
     report.missing = [layer.name for layer in lacking]
     report.untrained = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
-    unknown = [name for name in report.skipped if name not in net.left_out]
-    told = _Told(", ".join(origins), report.untrained, unknown)
+    found.unknown = [name for name in report.skipped if name not in net.left_out]
+    found.origin = ", ".join(origins)
+    return found
+
+
+def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) -> Report:
+    """Copy the weights of .caffemodel(.h5) files or messages into the layers of their names.
+
+    Of two sources that have a layer the later counts.  Layers that only one side has are left
+    alone, and told as warnings: weights for a layer that the net's file does not have, and layers
+    that stay untrained.  Raises WeightsError for these if `strict`, and, with both shapes, if a
+    layer of the same name has other blobs; the layers are then unchanged.
+    """
+    found = compare(net, sources)
+    for name in found.report.skipped:
+        _log.info("Ignoring source layer %s", name)
+    if found.misfits:
+        raise found.misfits[0]
+    told = _Told(found.origin, found.report.untrained, found.unknown)
     if strict:
         told.refuse(net)
     told.warn(net)
-    for blob, values in copies:
+    for blob, values in found.copies:
         blob.data[...] = values
+    touched = {id(blob.data_memory) for blob, _ in found.copies}
     for layer in net.layers:
         layer.has_weights = layer.has_weights or _has_all(layer, touched)
-    return report
+    return found.report
 
 
 def _has_all(layer: Layer, touched: Collection[int]) -> bool:
