@@ -90,6 +90,18 @@ class DryNet:
         """A layer that is not built yet."""
         return cls(node.param)
 
+    def open_source(self, layer: Layer, top: list[Blob]) -> None:
+        """Shape the tops of a layer that must open its data."""
+        try:
+            declare(layer, [], top)
+        except DataError as error:
+            raise NetError(
+                "the prototxt does not say all of the shape of its data, and its source cannot: "
+                f"{error.message}; {_how_to_give(layer.param.top[0])}"
+            ) from None
+        finally:
+            layer.close()
+
     def refuse(self, index: int, error: CaffeError) -> None:
         """A layer cannot be built: raise the error."""
         raise error
@@ -125,7 +137,7 @@ class DryNet:
         try:
             layer = self.make(cls, node)
             if node.param.bottom:
-                _declare(layer, bottom, top)
+                declare(layer, bottom, top)
             else:
                 self._shape_source(layer, top)
         except (CaffeError, MemoryError) as error:
@@ -147,7 +159,7 @@ class DryNet:
     def _shape_source(self, layer: Layer, top: list[Blob]) -> None:
         shapes = self.known_shapes(layer.param)
         if shapes is None:
-            _declare_source(layer, top)
+            self.open_source(layer, top)
             shapes = [blob.shape for blob in top]
         for blob, name, shape in zip(top, layer.param.top, shapes, strict=True):
             blob.reshape(*self._given.get(name, shape))
@@ -163,7 +175,7 @@ def _copy(node: Node, phase: int) -> Node:
     return Node(param, node.where)
 
 
-def _declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
+def declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
     """Build a layer without the values of its parameters, which can take gigabytes."""
 
     def add(param: Param) -> None:
@@ -174,19 +186,6 @@ def _declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
 
     layer._add_param = add  # type: ignore[method-assign]
     layer.build(bottom, top)
-
-
-def _declare_source(layer: Layer, top: list[Blob]) -> None:
-    """Shape the tops of a layer that must open its data."""
-    try:
-        _declare(layer, [], top)
-    except DataError as error:
-        raise NetError(
-            "the prototxt does not say all of the shape of its data, and its source cannot: "
-            f"{error.message}; {_how_to_give(layer.param.top[0])}"
-        ) from None
-    finally:
-        layer.close()
 
 
 def _how_to_give(name: str) -> str:

@@ -181,13 +181,17 @@ class Settings:
         else:
             self._find(field, value)
             if value not in self._nets:
-                self._nets[value] = files.read_net(value, self._allow_unknown_fields)
+                self._nets[value] = self.read_net(value)
             source = self._nets[value].copy()
         state = caffe_pb2.NetState(phase=phase)
         for each in (source.param.state, *states):
             state.MergeFrom(each)
         source.param.state.CopyFrom(state)
         return source
+
+    def read_net(self, path: str) -> nodes.NetSource:
+        """A net's file, which a solver may name several times."""
+        return files.read_net(path, self._allow_unknown_fields)
 
     def _find(self, field: str, path: str) -> None:
         """Raise SolverError if a net file does not exist, with the folder where it would."""
