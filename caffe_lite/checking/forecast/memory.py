@@ -13,6 +13,7 @@ asked, and no array is touched.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from caffe_lite.checking.dry import View
@@ -24,6 +25,10 @@ from caffe_lite.solver import SGDSolver, solver_class
 
 ITEM_SIZE = 4
 """Bytes of an element: nets compute in float32."""
+
+
+PAGE = 2 << 20
+"""Bytes of a large page."""
 
 
 @dataclass(frozen=True)
@@ -90,4 +95,29 @@ def _blobs(view: View, backward: bool) -> tuple[int, int]:
         if (id(link.layer), name) not in placed and buffer.kept
         for array in [getattr(link.layer.buf, name)]
     )
-    return ITEM_SIZE * found.size + sum(apart.values()) + kept, view.budget.taken("workspace")
+    return _touched(found, links, fusions) + sum(apart.values()) + kept, view.budget.taken(
+        "workspace"
+    )
+
+
+def _touched(found: memory.Arrangement, links: list[Link], fusions: Sequence[fuse.Fusion]) -> int:
+    """Bytes of the shared array with memory behind them.
+
+    Where backward runs as one, too, forward leaves out what the layers after the first would
+    keep: their place in the array is never touched.  Memory comes in pages, for which NumPy asks
+    Linux to take large ones.
+    """
+    idle = {
+        id(links[index].layer)
+        for fusion in fusions
+        if fusion.returns
+        for index in fusion.layers[1:]
+    }
+    used = [life for layer, _, _, life in found.buffers if id(layer) not in idle]
+    total = end = 0
+    for life in sorted((*found.shared.values(), *used), key=lambda life: life.offset):
+        first = ITEM_SIZE * life.offset // PAGE * PAGE
+        last = -(-ITEM_SIZE * (life.offset + life.count) // PAGE) * PAGE
+        total += max(0, last - max(first, end))
+        end = max(end, last)
+    return min(total, ITEM_SIZE * found.size)
