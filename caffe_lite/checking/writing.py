@@ -33,6 +33,8 @@ def text(report: Report, colored: bool = False) -> list[str]:
             f"{report.file}: training takes about {_size(memory.total)} of memory"
             + (f" ({parts})" if parts else "")
         )
+        seconds = _duration(report.forecast.seconds())
+        lines.append(f"{report.file}: a step takes about {seconds} on this machine")
     return [*lines, one_line(f"{report.file}: {report.counts}")]
 
 
@@ -48,9 +50,17 @@ def _size(count: int) -> str:
     return f"{count / _MIB:,.0f} MiB" if count < 1 << 30 else f"{count / (1 << 30):.1f} GiB"
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds >= 1 else f"{1e3 * seconds:.2g} ms"
+
+
 def as_json(report: Report) -> str:
     """An object with the file, the findings, the forecast, and whether there are errors."""
-    memory = report.forecast.memory if report.forecast is not None else None
+    found = report.forecast
+    training = None
+    if found is not None:
+        memory = {**vars(found.memory), "total": found.memory.total}
+        training = {"memory": memory, "step_seconds": found.seconds()}
     content = {
         "file": report.file,
         "passed": not report.errors,
@@ -65,7 +75,7 @@ def as_json(report: Report) -> str:
             }
             for each in report.findings
         ],
-        "training_memory": None if memory is None else {**vars(memory), "total": memory.total},
+        "training": training,
     }
     return json.dumps(content, indent=2) + "\n"
 
@@ -73,7 +83,8 @@ def as_json(report: Report) -> str:
 def as_sarif(report: Report, version: str) -> str:
     """SARIF 2.1.0, the format of OASIS for the results of static analysis.
 
-    version: that of the program.  Paths are relative to the current folder, or absolute where they are given so.
+    version: that of the program.  Paths are relative to the current folder, or absolute where they
+    are given so.
     """
     rules = [
         {
@@ -91,9 +102,8 @@ def as_sarif(report: Report, version: str) -> str:
     }
     results = [_sarif(each, report.file) for each in report.findings]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    return (
-        json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
-    )
+    content = {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(content, indent=2) + "\n"
 
 
 def _sarif(finding: Finding, file: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe_lite.checking.forecast import memory
+from caffe_lite.checking.forecast import forecast, memory
 from caffe_lite.checking.subjects import Request, gather
 from tools.bench import isolated, measure, nets, ours, weights
 from tools.bench.report import Options, Section, number, table
@@ -24,6 +24,9 @@ MEMORY_ROWS = (
     "mobilenet:8",
     "resnet50:4",
 )
+
+TIME_ROWS = ("lenet:64", "cifar10_quick:100", "squeezenet:8", "mobilenet:8", "googlenet:8")
+"""Nets whose layers the forecast was not fitted to, and GoogLeNet; the fitted ones take long."""
 
 
 def _reset_peak() -> None:
@@ -74,21 +77,35 @@ def resident(key: str, folder: str) -> list[float]:
     return [found.total / 1e6, peak]
 
 
+def timed(key: str, folder: str) -> list[float]:
+    """The milliseconds of a training step of a row: the forecast, and the fastest of several."""
+    net, _, size = key.partition(":")
+    batch, path = int(size), Path(folder) / f"{net}.prototxt"
+    path.write_text(nets.prototxt(net, batch, train=True))
+    found = forecast(gather(Request(str(path))))
+    assert found is not None
+    solver = _step(path, net, batch)
+    took = min(measure.passes(lambda: solver.step(1), 4.0, 5))
+    return [1e3 * found.seconds(), 1e3 * took]
+
+
 def section(options: Options) -> Section:
-    """Compare; returns the table."""
-    lines = []
-    data = {}
-    for key in MEMORY_ROWS:
-        foreseen, peak = isolated.call(
-            "tools.bench.forecast:resident",
-            threads=options.threads,
-            key=key,
-            folder=str(options.folder),
-        )
-        data[key] = [foreseen, peak]
-        error = f"{100 * (foreseen / peak - 1):+.1f} %"
-        lines.append([key, number(foreseen), number(peak), error])
-    head = ("net, batch", "forecast, MB", "measured, MB", "difference")
-    return Section(
-        "forecast", "Memory of a training, forecast and measured", table(head, lines), data
-    )
+    """Compare; returns the tables."""
+    data: dict[str, Any] = {}
+    tables = []
+    for function, unit, rows in (("resident", "MB", MEMORY_ROWS), ("timed", "ms", TIME_ROWS)):
+        lines = []
+        for key in rows:
+            foreseen, got = isolated.call(
+                f"tools.bench.forecast:{function}",
+                threads=options.threads,
+                key=key,
+                folder=str(options.folder),
+            )
+            data[f"{function} {key}"] = [foreseen, got]
+            error = f"{100 * (foreseen / got - 1):+.0f} %"
+            lines.append([key, number(foreseen), number(got), error])
+        head = ("net, batch", f"forecast, {unit}", f"measured, {unit}", "difference")
+        tables.append(table(head, lines))
+    text = "\n\n".join(tables)
+    return Section("forecast", "A training step, forecast and measured", text, data)

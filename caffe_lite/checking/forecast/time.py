@@ -4,10 +4,10 @@ A layer's forward takes, in seconds,
 
     a operations / (operations in a second) + b bytes / (bytes in a second) + 20 us
 
-and so do its gradients.  Operations are those of a product of matrices; bytes are those of bottoms,
-tops and parameters, each moved once.  `a` and `b` are pure numbers, which depend on the algorithm:
-`a` is below 1 where Winograd's saves multiplications, `b` above 1 where a transformed copy is made.
-Layers that run as one with the layer before cost nothing.  The two speeds are measured on the
+and so do its gradients.  Operations are those of a product of matrices; bytes are those of
+bottoms, tops and parameters, each moved once.  `a` and `b` are pure numbers, which depend on the
+algorithm: `a` is below 1 where Winograd's saves multiplications, `b` above 1 where a transformed
+copy is made.  Layers that run as one with the layer before cost nothing.  The two speeds are measured on the
 machine at hand (`machine`).
 
 `PRODUCTS` was fitted to the times of 91 layers of AlexNet, VGG-16, ResNet-50 and GoogLeNet at
@@ -21,6 +21,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from caffe_lite.blob import Blob
 from caffe_lite.checking.dry import View
 from caffe_lite.checking.forecast.machine import Machine
 from caffe_lite.layers.base import Layer
@@ -121,7 +122,7 @@ def _backward(link: Link, bottoms: Sequence[bool], learns: bool, machine: Machin
 
 
 def _product(factors: tuple[float, float], link: Link, machine: Machine) -> float:
-    flops = 2 * link.layer.multiply_adds(
+    flops: int = 2 * link.layer.multiply_adds(
         [blob.shape for blob in link.bottom], [blob.shape for blob in link.top]
     )
     a, b = factors
@@ -130,7 +131,8 @@ def _product(factors: tuple[float, float], link: Link, machine: Machine) -> floa
 
 def _size(link: Link) -> int:
     """Bytes of bottoms, tops and parameters."""
-    return ITEM_SIZE * sum(blob.count for blob in (*link.bottom, *link.top, *link.layer.blobs))
+    blobs: list[Blob] = [*link.bottom, *link.top, *link.layer.blobs]
+    return ITEM_SIZE * sum(blob.count for blob in blobs)
 
 
 def _kind(link: Link) -> str | None:
