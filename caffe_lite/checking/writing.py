@@ -11,6 +11,7 @@ from urllib.parse import quote
 from caffe_lite.checking import Report
 from caffe_lite.checking.findings import RULES, Finding, Severity
 from caffe_lite.errors import one_line
+from caffe_lite.net.summary import bytes_text
 
 COLORS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 """The terminal colours of the severities."""
@@ -18,7 +19,6 @@ COLORS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 _ANNOTATIONS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
-_MIB = 1 << 20
 
 
 def text(report: Report, colored: bool = False) -> list[str]:
@@ -27,14 +27,15 @@ def text(report: Report, colored: bool = False) -> list[str]:
     if report.forecast is not None:
         memory = report.forecast.memory
         parts = ", ".join(
-            f"{name} {_size(size)}" for name, size in vars(memory).items() if size >= _MIB
+            f"{name} {bytes_text(size)}" for name, size in vars(memory).items() if size
         )
         lines.append(
-            f"{report.file}: training takes about {_size(memory.total)} of memory"
-            + (f" ({parts})" if parts else "")
+            f"{report.file}: training takes about {bytes_text(memory.total)} of memory ({parts})"
         )
         seconds = _duration(report.forecast.seconds())
-        lines.append(f"{report.file}: a step takes about {seconds} on this machine")
+        lines.append(
+            f"{report.file}: a step takes about {seconds}, at this machine's present speed"
+        )
     return [*lines, one_line(f"{report.file}: {report.counts}")]
 
 
@@ -44,10 +45,6 @@ def _line(finding: Finding, colored: bool) -> str:
     place = f"{finding.location}: " if finding.location else ""
     word = f"\033[1;{COLORS[finding.severity]}m{finding.severity.word}:\033[0m"
     return f"{one_line(place)}{word} {finding.text} \033[2m[{finding.rule}]\033[0m"
-
-
-def _size(count: int) -> str:
-    return f"{count / _MIB:,.0f} MiB" if count < 1 << 30 else f"{count / (1 << 30):.1f} GiB"
 
 
 def _duration(seconds: float) -> str:

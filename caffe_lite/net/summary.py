@@ -113,9 +113,9 @@ class Summary:
             work += f", {count_text(self.multiply_adds / self.items)} for each item"
         return [
             f"parameters:    {self.parameters:,} ({count_text(self.parameters)}), "
-            f"{_bytes(ITEM_SIZE * self.parameters)}",
+            f"{bytes_text(ITEM_SIZE * self.parameters)}",
             work,
-            f"memory:        {_bytes(self.memory)} for the data of {batch}",
+            f"memory:        {bytes_text(self.memory)} for the data of {batch}",
             *([f"not counted:   {self._not_counted()}"] if self.unknown else []),
         ]
 
@@ -268,7 +268,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         ", ".join(map(shape_text, row.shapes)) or "-",
         parameters,
         f"{row.multiply_adds:,}" if row.multiply_adds else unknown,
-        _bytes(row.memory) if row.memory else unknown,
+        bytes_text(row.memory) if row.memory else unknown,
     )
 
 
@@ -276,7 +276,8 @@ def _cut(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
     return tuple(cell if len(cell) <= width else cell[: width - 1] + "…" for cell in cells)
 
 
-def _bytes(count: int) -> str:
+def bytes_text(count: int) -> str:
+    """A number of bytes as 232.6 MiB."""
     if count < 1024:
         return f"{count} B"
     size, unit = count / 1024, "KiB"

@@ -7,8 +7,8 @@ A layer's forward takes, in seconds,
 and so do its gradients.  Operations are those of a product of matrices; bytes are those of
 bottoms, tops and parameters, each moved once.  `a` and `b` are pure numbers, which depend on the
 algorithm: `a` is below 1 where Winograd's saves multiplications, `b` above 1 where a transformed
-copy is made.  Layers that run as one with the layer before cost nothing.  The two speeds are measured on the
-machine at hand (`machine`).
+copy is made.  Layers that run as one with the layer before cost nothing.  The two speeds are
+measured on the machine at hand (`machine`).
 
 `PRODUCTS` was fitted to the times of 91 layers of AlexNet, VGG-16, ResNet-50 and GoogLeNet at
 batch 1 and 32 (`tools/bench --products`), `BYTES` is from `tools/bench --kernels`; both on one

@@ -9,8 +9,7 @@ from caffe_lite.checking.dry import View
 from caffe_lite.checking.findings import Problem, Severity, at, rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.layers import registry
-from caffe_lite.layers.base import Layer
-from caffe_lite.layers.class_loss import ClassLoss
+from caffe_lite.layers.base import Layer, Loss
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.nodes import Node
 
@@ -112,12 +111,11 @@ def unlike_others(checked: Checked) -> Iterator[Problem]:
         return
     found: dict[int, tuple[float, float]] = {}
     for index, node in enumerate(view.nodes):
-        if _weight_and_bias(view, index):
-            specs = node.param.param
+        specs = node.param.param
+        rate = specs[0].lr_mult if specs else 1.0
+        if rate and _weight_and_bias(view, index):
             bias = specs[1] if len(specs) > 1 else caffe_pb2.ParamSpec()
-            ratio = bias.lr_mult / (specs[0].lr_mult if specs else 1.0) if bias.lr_mult else 0.0
-            if not specs or specs[0].lr_mult:
-                found[index] = ratio, bias.decay_mult
+            found[index] = bias.lr_mult / rate, bias.decay_mult
     if len(found) < 3:
         return
     usual, count = Counter(found.values()).most_common(1)[0]
@@ -181,7 +179,7 @@ def zero_weights(checked: Checked) -> Iterator[Problem]:
         return
     for index in zero:
         specs = view.nodes[index].param.param
-        if (specs and not specs[0].lr_mult) or _feeds_only_losses(view, index):
+        if (specs and not specs[0].lr_mult) or feeds_only_losses(view, index):
             continue
         yield at(
             view.nodes[index],
@@ -200,8 +198,8 @@ def _weight_filler(cls: type[Layer], node: Node) -> caffe_pb2.FillerParameter | 
     return filler if isinstance(filler, caffe_pb2.FillerParameter) else None
 
 
-def _feeds_only_losses(view: View, index: int) -> bool:
+def feeds_only_losses(view: View, index: int) -> bool:
     """Whether only losses and metrics read a layer's top: then weights of 0 do learn."""
     readers = view.wires.readers.get((index, 0), [])
     classes = [view.cls(layer) for layer, _ in readers]
-    return all(issubclass(cls, ClassLoss) or not cls.differentiable for cls in classes)
+    return all(issubclass(cls, Loss) or not cls.differentiable for cls in classes)

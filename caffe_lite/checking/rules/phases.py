@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from caffe_lite.checking.dry import View
@@ -20,23 +21,32 @@ def no_test_data(checked: Checked) -> Iterator[Problem]:
 @rule("phase-shapes", Severity.ERROR)
 def phase_shapes(checked: Checked) -> Iterator[Problem]:
     """A layer whose weights have other shapes in TEST than in TRAIN: they cannot be shared."""
+    for train, other, test, index in _pairs(checked):
+        here, there = _shapes(test, index), _shapes(train, other)
+        if here is not None and there is not None and here != there:
+            yield at(
+                test.nodes[index],
+                "",
+                f"its weights have shapes {_text(here)} in TEST, but {_text(there)} in TRAIN"
+                f"{_line(train.nodes[other])}; a test uses the weights that are trained",
+            )
+
+
+def _pairs(checked: Checked) -> Iterator[tuple[View, int, View, int]]:
+    """Each layer of TRAIN with that of its name in TEST, if either has only one of the name."""
     train = next((view for view in checked.views if view.training), None)
     if train is None:
         return
-    mine = {node.name: index for index, node in enumerate(train.nodes)}
+    mine = _by_name(train)
     for test in checked.tests:
-        for index, node in enumerate(test.nodes):
-            other = mine.get(node.name)
-            if other is None:
-                continue
-            here, there = _shapes(test, index), _shapes(train, other)
-            if here is not None and there is not None and here != there:
-                yield at(
-                    node,
-                    "",
-                    f"its weights have shapes {_text(here)} in TEST, but {_text(there)} in TRAIN"
-                    f"{_line(train.nodes[other])}; a test uses the weights that are trained",
-                )
+        for name, index in _by_name(test).items():
+            if name in mine:
+                yield train, mine[name], test, index
+
+
+def _by_name(view: View) -> dict[str, int]:
+    count = Counter(node.name for node in view.nodes)
+    return {node.name: i for i, node in enumerate(view.nodes) if count[node.name] == 1}
 
 
 def _shapes(view: View, index: int) -> list[object] | None:
@@ -56,21 +66,18 @@ def _line(node: Node) -> str:
 @rule("phase-outputs", Severity.ERROR)
 def phase_outputs(checked: Checked) -> Iterator[Problem]:
     """A layer whose num_output is another in TEST than in TRAIN, in a net of unknown shapes."""
-    train = next((view for view in checked.views if view.training), None)
-    mine = {} if train is None else {node.name: node for node in train.nodes}
-    for test in checked.tests:
-        for index, node in enumerate(test.nodes):
-            other = mine.get(node.name)
-            if other is None or other.type != node.type or test.layer(index) is not None:
-                continue
-            here, there = (_outputs(each) for each in (node, other))
-            if here != there:
-                yield at(
-                    node,
-                    "",
-                    f"it has {here} outputs in TEST, but {there} in TRAIN{_line(other)}; a test "
-                    "uses the weights that are trained",
-                )
+    for train, mine, test, index in _pairs(checked):
+        node, other = test.nodes[index], train.nodes[mine]
+        if other.type != node.type or test.layer(index) is not None:
+            continue
+        here, there = (_outputs(each) for each in (node, other))
+        if here != there:
+            yield at(
+                node,
+                "",
+                f"it has {here} outputs in TEST, but {there} in TRAIN{_line(other)}; a test uses "
+                "the weights that are trained",
+            )
 
 
 def _outputs(node: Node) -> int | None:

@@ -128,7 +128,7 @@ def learning_rate(checked: Checked) -> Iterator[Problem]:
     if param.base_lr <= 0:
         is_set = param.HasField("base_lr")
         what = f"is {param.base_lr:g}" if is_set else "is not set and so is 0"
-        yield _at(settings, "base_lr", f"base_lr {what}, so nothing is learned; set it")
+        yield _at(settings, "base_lr", f"base_lr {what}; it must be above 0 to learn anything")
     elif not param.base_lr < 10 and param.type != "AdaDelta":
         yield _at(settings, "base_lr", f"base_lr {param.base_lr:g} is very large; is it meant?")
     if param.type in ("SGD", "Nesterov", "AdaDelta") and not 0 <= param.momentum < 1:
@@ -187,23 +187,14 @@ def idle_tests(checked: Checked) -> Iterator[Problem]:
 
 @rule("snapshot-folder", Severity.WARNING)
 def snapshot_folder(checked: Checked) -> Iterator[Problem]:
-    """A snapshot_prefix in a folder that is not here; or none, though snapshots are written."""
+    """A snapshot_prefix in a folder that is not here."""
     settings = checked.settings
     if settings is None:
         return
     param = settings.param
     if not (param.snapshot or param.snapshot_after_train):
         return
-    prefix = param.snapshot_prefix
-    if not prefix:
-        yield _at(
-            settings,
-            "snapshot" if param.HasField("snapshot") else "",
-            "snapshots are written, but snapshot_prefix is not set; set it",
-            Severity.ERROR,
-        )
-        return
-    folder = os.path.dirname(prefix) or "."
+    folder = os.path.dirname(param.snapshot_prefix) or "."
     if not os.path.isdir(folder):
         home = _home(checked.request.file, folder)
         hint = f"run this from {home}" if home else "create it"

@@ -10,6 +10,7 @@ import numpy as np
 
 from caffe_lite.checking.dry import View
 from caffe_lite.checking.findings import Problem, Severity, at, of_error, rule
+from caffe_lite.checking.rules.multipliers import feeds_only_losses
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.errors import CaffeError
 from caffe_lite.layers.base import Layer
@@ -52,19 +53,30 @@ def misfit_weights(checked: Checked) -> Iterator[Problem]:
 def untrained_weights(checked: Checked) -> Iterator[Problem]:
     """A layer of the net that the weights given do not have: it starts from its fillers.
 
-    Layers whose prototxt fixes their values, such as bilinear interpolation, are not told.
+    Layers whose prototxt fixes their values, such as bilinear interpolation, are not told.  It is a
+    note for a layer that a solver trains and that only losses and metrics read: a new classifier.
     """
+    told = set()
     for view, found in _comparisons(checked):
-        nodes = {node.name: node for node in view.nodes}
         misfits = " ".join(error.message for error in found.misfits)
-        for name in found.report.untrained:
-            if name in nodes and f'layer "{name}"' not in misfits:
-                does = "starts from its fillers" if view.training else "stays untrained"
+        if not found.report.loaded and not misfits:
+            where = view.source.where
+            yield Problem(
+                f"{found.origin} has weights for none of the net's layers; is it another net's?",
+                where.location if where else None,
+            )
+            return
+        wanted = set(found.report.untrained) - told
+        told |= wanted
+        for index, node in enumerate(view.nodes):
+            if node.name in wanted and f'layer "{node.name}"' not in misfits:
+                is_new = checked.settings is not None and feeds_only_losses(view, index)
+                does = "stays untrained" if checked.train is None else "starts from its fillers"
                 yield at(
-                    nodes[name],
+                    node,
                     "name",
                     f"{found.origin} has no weights for it, so it {does}; is the name right?",
-                    Severity.NOTE if view.training else None,
+                    Severity.NOTE if is_new else None,
                 )
 
 
@@ -75,7 +87,8 @@ def unused_weights(checked: Checked) -> Iterator[Problem]:
     unknown: dict[str, str] = {}
     for view, found in _comparisons(checked):
         used |= {node.name for node in view.nodes}
-        unknown |= dict.fromkeys(found.unknown, found.origin)
+        if found.report.loaded or found.misfits:  # else it is told once for all
+            unknown |= dict.fromkeys(found.unknown, found.origin)
     for name, origin in unknown.items():
         if name not in used:
             yield Problem(

@@ -22,6 +22,8 @@ def unread_blob(checked: Checked) -> Iterator[Problem]:
     brings should be read.
     """
     for view in checked.views:
+        if any(None in tops for tops in view.wires.sources):
+            continue  # an unknown bottom was meant to read it, perhaps
         for (index, top), readers in view.wires.readers.items():
             if readers or view.cls(index) is UnknownType or _is_refused(view, index):
                 continue
@@ -123,6 +125,8 @@ def untrained_layer(checked: Checked) -> Iterator[Problem]:
     if view is None or not view.losses or not view.is_known:
         return
     for index, node in enumerate(view.nodes):
+        if not any(view.wires.readers[index, top] for top in range(len(node.param.top))):
+            continue  # it is an unread blob
         if _has_weights(view, index) and _learns(view, index) and not view.goes_backward(index):
             yield at(
                 node,
