@@ -20,7 +20,7 @@ from caffe_lite.arguments import ArgumentError
 from caffe_lite.blob import Shape
 from caffe_lite.checking import rules
 from caffe_lite.checking.findings import RULES, Finding, Severity
-from caffe_lite.checking.forecast import Forecast, forecast
+from caffe_lite.checking.forecast import Forecast, forecast_of
 from caffe_lite.checking.subjects import Request, gather
 
 __all__ = ["RULES", "Finding", "Forecast", "Report", "Severity", "check", "rules"]
@@ -107,7 +107,7 @@ def check(
     for id_, rule in RULES.items():
         if id_ not in ignored:
             found.update(dict.fromkeys(rule(checked)))
-    return Report(request.file, tuple(sorted(found, key=_order)), forecast(checked))
+    return Report(request.file, tuple(sorted(found, key=_order)), forecast_of(checked))
 
 
 def _order(finding: Finding) -> tuple[bool, str, int, int]:

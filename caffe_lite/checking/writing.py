@@ -51,13 +51,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds >= 1 else f"{1e3 * seconds:.2g} ms"
 
 
-def as_json(report: Report) -> str:
-    """An object with the file, the findings, the forecast, and whether there are errors."""
+def as_json(report: Report, timed: bool = True) -> str:
+    """An object with the file, the findings, the forecast, and whether there are errors.
+
+    timed: whether to measure this machine for the time of a step.
+    """
     found = report.forecast
     training = None
     if found is not None:
         memory = {**vars(found.memory), "total": found.memory.total}
-        training = {"memory": memory, "step_seconds": found.seconds()}
+        training = {"memory": memory, "step_seconds": found.seconds() if timed else None}
     content = {
         "file": report.file,
         "passed": not report.errors,

@@ -18,9 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "check.md"
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "caffe_lite.checking.forecast.this_machine", lambda: Machine(200e9, 30e9)
-    )
+    monkeypatch.setattr("caffe_lite.checking.forecast.this_machine", lambda: Machine(200e9, 30e9))
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def report():
 def test_lines(report):
     lines = writing.text(report)
     assert lines[0] == (
-        "net.prototxt:12:38: warning: layer \"conv1\" (Convolution): filler \"xavier\" does not "
+        'net.prototxt:12:41: warning: layer "conv1" (Convolution): filler "xavier" does not '
         "read std [ineffective-field]"
     )
     assert lines[1].startswith("solver.prototxt:1:1: note: weight_decay is 0")
@@ -59,7 +57,7 @@ def test_json(report):
         "message": 'layer "conv1" (Convolution): filler "xavier" does not read std',
         "file": "net.prototxt",
         "line": 12,
-        "column": 38,
+        "column": 41,
     }
     assert content["findings"][2]["line"] is None
     memory = content["training"]["memory"]
@@ -80,7 +78,7 @@ def test_sarif(report):
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert place == {
         "artifactLocation": {"uri": "net.prototxt"},
-        "region": {"startLine": 12, "startColumn": 38},
+        "region": {"startLine": 12, "startColumn": 41},
     }
     other = run["results"][2]["locations"][0]["physicalLocation"]
     assert other == {"artifactLocation": {"uri": "solver.prototxt"}}
@@ -92,6 +90,10 @@ def test_sarif_is_what_another_library_reads(report):
     results = sarif.runs[0].results
     assert [each.rule_id for each in results] == [each.rule for each in report.findings]
     assert results[0].locations[0].physical_location.region.start_line == 12
+    with pytest.raises(ValueError, match="level"):  # it does refuse what is none
+        models.Sarif.model_validate_json(
+            writing.as_sarif(report, "1.2.3").replace('"warning"', '"grave"')
+        )
 
 
 def test_paths_become_uris(tmp_path):
@@ -105,7 +107,7 @@ def test_paths_become_uris(tmp_path):
 def test_annotations_escape_what_has_a_meaning(report):
     lines = list(writing.as_annotations(report))
     assert lines[0].startswith(
-        "::warning file=net.prototxt,line=12,col=38,title=caffe-lite check%3A ineffective-field::"
+        "::warning file=net.prototxt,line=12,col=41,title=caffe-lite check%3A ineffective-field::"
     )
     assert lines[1].startswith("::notice file=solver.prototxt,line=1,col=1,")
     assert lines[2] == (
@@ -115,7 +117,9 @@ def test_annotations_escape_what_has_a_meaning(report):
 
 
 def test_a_name_cannot_write_a_line_or_a_command_of_its_own():
-    write(net=changed(NET, 'bottom: "ip1" top: "ip2"', 'bottom: "x\\n::error::y\\033[2J" top: "ip2"'))
+    write(
+        net=changed(NET, 'bottom: "ip1" top: "ip2"', 'bottom: "x\\n::error::y\\033[2J" top: "ip2"')
+    )
     report = check("net.prototxt")
     for line in [*writing.text(report), *writing.as_annotations(report)]:
         assert line.isprintable()
@@ -123,5 +127,7 @@ def test_a_name_cannot_write_a_line_or_a_command_of_its_own():
 
 
 def test_the_page_lists_all_rules_with_their_severities():
-    rows = re.findall(r"^\| `([\w-]+)` \| (\w+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| (\w+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert rows == [(rule.id, rule.severity.word) for rule in RULES.values()]

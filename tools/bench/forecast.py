@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe_lite.checking.forecast import forecast, memory
+from caffe_lite.checking.forecast import forecast_of, memory
 from caffe_lite.checking.subjects import Request, gather
 from tools.bench import isolated, measure, nets, ours, weights
 from tools.bench.report import Options, Section, number, table
@@ -82,7 +82,7 @@ def timed(key: str, folder: str) -> list[float]:
     net, _, size = key.partition(":")
     batch, path = int(size), Path(folder) / f"{net}.prototxt"
     path.write_text(nets.prototxt(net, batch, train=True))
-    found = forecast(gather(Request(str(path))))
+    found = forecast_of(gather(Request(str(path))))
     assert found is not None
     solver = _step(path, net, batch)
     took = min(measure.passes(lambda: solver.step(1), 4.0, 5))

@@ -10,7 +10,7 @@ from caffe_lite.checking.forecast.memory import Memory, memory_of
 from caffe_lite.checking.forecast.time import seconds_of
 from caffe_lite.checking.subjects import Checked
 
-__all__ = ["Forecast", "Machine", "Memory", "forecast", "this_machine"]
+__all__ = ["Forecast", "Machine", "Memory", "forecast_of", "this_machine"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Forecast:
         return found
 
 
-def forecast(checked: Checked) -> Forecast | None:
+def forecast_of(checked: Checked) -> Forecast | None:
     """The forecast for the net that is trained; None if there is none, or shapes are unknown."""
     memory, view = memory_of(checked), checked.train
     if memory is None or view is None:

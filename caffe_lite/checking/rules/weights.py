@@ -53,10 +53,11 @@ def misfit_weights(checked: Checked) -> Iterator[Problem]:
 def untrained_weights(checked: Checked) -> Iterator[Problem]:
     """A layer of the net that the weights given do not have: it starts from its fillers.
 
-    Layers whose prototxt fixes their values, such as bilinear interpolation, are not told.  It is a
-    note for a layer that a solver trains and that only losses and metrics read: a new classifier.
+    Layers whose prototxt fixes their values, such as bilinear interpolation, are not told.  It is
+    a note for a layer that a solver trains and that only losses and metrics read: a new
+    classifier.
     """
-    told = set()
+    told: set[str] = set()
     for view, found in _comparisons(checked):
         misfits = " ".join(error.message for error in found.misfits)
         if not found.report.loaded and not misfits:
