@@ -176,7 +176,7 @@ def _copy(node: Node, phase: int) -> Node:
 
 
 def declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
-    """Build a layer without the values of its parameters, which can take gigabytes."""
+    """Build a layer without values of its parameters and tops, which can take gigabytes."""
 
     def add(param: Param) -> None:
         layer.learnable.append(param.learnable)
@@ -185,6 +185,7 @@ def declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
         setattr(layer, param.name, blob)
 
     layer._add_param = add  # type: ignore[method-assign]
+    layer._fill_once = lambda top: None  # type: ignore[method-assign]
     layer.build(bottom, top)
 
 

@@ -2,7 +2,7 @@
 
 A layer's forward takes, in seconds,
 
-    a operations / (operations in a second) + b bytes / (bytes in a second) + 20 us
+    a operations / (operations in a second) + b bytes / (bytes in a second) + 60 us
 
 and so do its gradients.  Operations are those of a product of matrices; bytes are those of
 bottoms, tops and parameters, each moved once.  `a` and `b` are pure numbers, which depend on the
@@ -11,8 +11,8 @@ copy is made.  Layers that run as one with the layer before cost nothing.  The t
 measured on the machine at hand (`machine`).
 
 `PRODUCTS` was fitted to the times of 91 layers of AlexNet, VGG-16, ResNet-50 and GoogLeNet at
-batch 1 and 32 (`tools/bench --products`), `BYTES` is from `tools/bench --kernels`; both on one
-machine.  Data layers are not in it, as they work beside the net.
+batch 1 and 32 (`tools/bench --products`), `BYTES` is from `tools/bench --kernels`, and the 60 us
+from a step of LeNet; all on one machine.  Data layers are not in it, as they work beside the net.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from caffe_lite.net.passes import fuse
 from caffe_lite.proto import caffe_pb2
 
 ITEM_SIZE = 4
-CALL = 20e-6
-"""Seconds of each forward or gradient, however small."""
+CALL = 60e-6
+"""Seconds of each forward, gradient or update, however small."""
 
 
 class Factors(NamedTuple):
@@ -93,7 +93,8 @@ def seconds_of(view: View, machine: Machine, iter_size: int = 1) -> float | None
         if index not in back and plan.layers[index] and link.bottom:
             total += _backward(link, plan.bottoms[index], any(plan.params[index]), machine)
     weights = sum(each.blob.count for each in view.learnable)
-    return iter_size * total + UPDATE * ITEM_SIZE * weights / machine.bandwidth
+    update = CALL * len(view.learnable) + UPDATE * ITEM_SIZE * weights / machine.bandwidth
+    return iter_size * total + update
 
 
 def _forward(link: Link, machine: Machine) -> float:

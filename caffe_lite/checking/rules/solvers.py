@@ -185,6 +185,24 @@ def idle_tests(checked: Checked) -> Iterator[Problem]:
             yield _at(settings, f"test_iter[{index}]", f"test_iter {count} tests nothing")
 
 
+@rule("untested-net", Severity.NOTE)
+def untested_net(checked: Checked) -> Iterator[Problem]:
+    """A solver that tests nothing, though its net has layers for TEST only."""
+    settings, view = checked.settings, checked.train
+    if settings is None or view is None or settings.param.test_iter:
+        return
+    for node in view.source.nodes:
+        only = node.param.include and all(rule.HasField("phase") for rule in node.param.include)
+        if only and all(rule.phase == caffe_pb2.TEST for rule in node.param.include):
+            yield _at(
+                settings,
+                "net",
+                f'layer "{node.name}" of the net is for TEST, but there is no test; set test_iter '
+                "and test_interval",
+            )
+            return
+
+
 @rule("snapshot-folder", Severity.WARNING)
 def snapshot_folder(checked: Checked) -> Iterator[Problem]:
     """A snapshot_prefix in a folder that is not here."""

@@ -20,7 +20,7 @@ from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.fields import is_repeated
 from caffe_lite.proto.nodes import Node
 
-PATHS = ("source", "mean_file", "label_map_file", "name_size_file", "root_folder")
+PATHS = ("source", "mean_file", "label_map_file", "name_size_file", "root_folder", "video_file")
 """The fields that name a file or a folder to read."""
 
 MOST_RECORDS = 20_000
