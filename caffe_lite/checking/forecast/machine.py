@@ -31,7 +31,7 @@ def this_machine() -> Machine:
 
     `np.matmul` stands for the kernels, which would have to be compiled.
     """
-    size = 1024
+    size = 1536
     a = np.ones((size, size), np.float32)
     c = np.empty_like(a)
     product = _best(lambda: np.matmul(a, a, out=c))
