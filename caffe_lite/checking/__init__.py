@@ -22,6 +22,7 @@ from caffe_lite.checking import rules
 from caffe_lite.checking.findings import RULES, Finding, Severity
 from caffe_lite.checking.forecast import Forecast, forecast_of
 from caffe_lite.checking.subjects import Request, gather
+from caffe_lite.phases import TEST, TRAIN
 
 __all__ = ["RULES", "Finding", "Forecast", "Report", "Severity", "check", "rules"]
 
@@ -92,6 +93,8 @@ def check(
     ignored = set(arguments.names(ignore, "ignore"))
     if unknown := sorted(ignored - RULES.keys()):
         raise ArgumentError(f"there is no rule {unknown[0]}; the rules are {', '.join(RULES)}")
+    if phase is not None:
+        phase = arguments.integer(phase, "phase", TRAIN, TEST)
     given = [weights] if isinstance(weights, (str, os.PathLike)) else weights
     request = Request(
         arguments.path(file, "the file"),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from caffe_lite.arguments import ArgumentError
 from caffe_lite.blob import Shape
 from caffe_lite.checking.dry import View, look
-from caffe_lite.checking.findings import Problem, of_error
+from caffe_lite.checking.findings import Problem
 from caffe_lite.errors import CaffeError, PrototxtError
+from caffe_lite.layers import registry
 from caffe_lite.net.passes import rules
+from caffe_lite.net.weights import Comparison, Receiver, compare
 from caffe_lite.proto import caffe_pb2, files, nodes
 from caffe_lite.proto.text import UnknownField
 from caffe_lite.proto.upgrade import upgrade_solver
-from caffe_lite.solver.settings import Settings
+from caffe_lite.solver.settings import TRAIN_NETS, Settings
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Checked:
     old: list[Problem] = field(default_factory=list)
     """What is written in an old schema."""
     phases_without_data: list[Problem] = field(default_factory=list)
+    labels: dict[str, tuple[set[int], bool]] = field(default_factory=dict)
+    """The labels of sources that rules have read, by name, and whether these are all."""
 
     @property
     def train(self) -> View | None:
@@ -68,6 +73,24 @@ class Checked:
             return list(self.request.weights)
         return [name for each in self.settings.param.weights for name in each.split(",") if name]
 
+    @cached_property
+    def messages(self) -> dict[str, caffe_pb2.NetParameter | CaffeError]:
+        """The content of each file with weights, or why it cannot be read."""
+        found: dict[str, caffe_pb2.NetParameter | CaffeError] = {}
+        for path in self.weights:
+            try:
+                found[path] = files.read_weights(path)
+            except CaffeError as error:
+                found[path] = error
+        return found
+
+    @cached_property
+    def comparisons(self) -> list[tuple[View, Comparison]]:
+        """Each view with what of the weights fits it; of a solver's, the net that is trained."""
+        read = [each for each in self.messages.values() if not isinstance(each, CaffeError)]
+        views = self.views[:1] if self.settings is not None else self.views
+        return [(view, _compared(view, read, list(self.messages))) for view in views if read]
+
 
 class _Settings(Settings):
     """Settings that keep the unknown fields of the nets that they read."""
@@ -78,6 +101,20 @@ class _Settings(Settings):
 
     def read_net(self, path: str) -> nodes.NetSource:
         return _read_net(path, self._checked)
+
+
+def _compared(
+    view: View, weights: Sequence[caffe_pb2.NetParameter], names: Sequence[str]
+) -> Comparison:
+    """What of weights fits the layers of a view that are built; others are not compared."""
+    layers = [view.layer(index) for index in range(len(view.nodes))]
+    built = [layer for layer in layers if layer is not None]
+    left_out = frozenset(node.name for node, _ in view.left_out)
+    found = compare(Receiver(view.nodes, built, view.learnable, left_out), weights, names)
+    pairs = zip(view.nodes, layers, strict=True)
+    unbuilt = {node.name for node, layer in pairs if layer is None}
+    found.unknown = [name for name in found.unknown if name not in unbuilt]
+    return found
 
 
 def gather(request: Request) -> Checked:
@@ -112,20 +149,13 @@ def _gather(request: Request) -> Checked:
         settings.param.train_state.level = request.level
         settings.param.train_state.stage.extend(request.stages)
     try:
-        nets = [*_one(settings), *settings.test_nets()]
+        has_train = any(settings.param.HasField(name) for name in TRAIN_NETS)
+        nets = [*([settings.train_net()] if has_train else []), *settings.test_nets()]
     except CaffeError as error:
         checked.unreadable.append(error)
         return checked
     checked.views += [_look(net, net.param.state, request) for net in nets]
     return checked
-
-
-def _one(settings: Settings) -> Iterator[nodes.NetSource]:
-    """The train net, if the solver names one; `Settings.problems` tells if it does not."""
-    try:
-        yield settings.train_net()
-    except StopIteration:
-        return
 
 
 def _look(source: nodes.NetSource, state: caffe_pb2.NetState, request: Request) -> View:
@@ -200,8 +230,6 @@ def _names_phases(source: nodes.NetSource) -> bool:
 
 
 def _has_loss(source: nodes.NetSource) -> bool:
-    from caffe_lite.layers import registry
-
     return any(
         any(node.param.loss_weight) or registry.describing_class(node.type).default_loss_weight
         for node in source.nodes
@@ -213,7 +241,7 @@ def _without_data(source: nodes.NetSource, state: caffe_pb2.NetState) -> Problem
 
     A file for the other phase only is none, nor are data that only a stage brings.
     """
-    chosen, mine = [], []
+    mine = []
     for node in source.nodes:
         try:
             included = bool(rules.select([node], state))
@@ -222,7 +250,6 @@ def _without_data(source: nodes.NetSource, state: caffe_pb2.NetState) -> Problem
         if included and not node.param.bottom:
             return None
         if included:
-            chosen.append(node)
             if any(r.HasField("phase") and r.phase == state.phase for r in node.param.include):
                 mine.append(node)
         elif not node.param.bottom and any(r.stage or r.not_stage for r in node.param.include):
@@ -237,8 +264,3 @@ def _without_data(source: nodes.NetSource, state: caffe_pb2.NetState) -> Problem
         place,
         mine[0].label(),
     )
-
-
-def unreadable(checked: Checked) -> Iterator[Problem]:
-    """The problems of what cannot be read."""
-    yield from map(of_error, checked.unreadable)

@@ -24,19 +24,18 @@ _ANNOTATIONS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.N
 def text(report: Report, colored: bool = False) -> list[str]:
     """A line for each finding, then the forecast, and the number of findings of each severity."""
     lines = [_line(each, colored) for each in report.findings]
+    file = one_line(report.file)
     if report.forecast is not None:
         memory = report.forecast.memory
         parts = ", ".join(
             f"{name} {bytes_text(size)}" for name, size in vars(memory).items() if size
         )
         lines.append(
-            f"{report.file}: training takes about {bytes_text(memory.total)} of memory ({parts})"
+            f"{file}: training takes about {bytes_text(memory.total)} of memory ({parts})"
         )
         seconds = _duration(report.forecast.seconds())
-        lines.append(
-            f"{report.file}: a step takes about {seconds}, at this machine's present speed"
-        )
-    return [*lines, one_line(f"{report.file}: {report.counts}")]
+        lines.append(f"{file}: a step takes about {seconds}, at this machine's present speed")
+    return [*lines, f"{file}: {report.counts}"]
 
 
 def _line(finding: Finding, colored: bool) -> str:

@@ -70,25 +70,26 @@ class Comparison:
     report: Report
     copies: list[tuple[Blob, Array]]
     """Blobs of the net, with the values for each."""
-    misfits: list[WeightsError]
-    """One for each layer whose blobs are others."""
+    misfits: dict[str, WeightsError]
+    """For each layer whose blobs are others, by its name."""
     unknown: list[str]
     """The layers with weights that the net's file does not have."""
     origin: str
     """The files."""
 
 
-def compare(net: Receiver, sources: Sequence[Source]) -> Comparison:
-    """Match weights with the layers of their names; of two sources the later counts."""
-    found = Comparison(Report(), [], [], [], "")
-    report, origins = found.report, []
+def compare(
+    net: Receiver, sources: Sequence[Source], names: Sequence[str] | None = None
+) -> Comparison:
+    """Match weights with the layers of their names; of two sources the later counts.
+
+    names: what the sources are called in messages.
+    """
+    found = Comparison(Report(), [], {}, [], "")
+    report, origins = found.report, names or list(map(_name_of, sources))
     named = {layer.name: layer for layer in net.layers}
-    for source in sources:
-        if isinstance(source, caffe_pb2.NetParameter):
-            message, origin = source, "the given message"
-        else:
-            message, origin = read_weights(source), os.fspath(source)
-        origins.append(origin)
+    for source, origin in zip(sources, origins, strict=True):
+        message = source if isinstance(source, caffe_pb2.NetParameter) else read_weights(source)
         for given in message.layer:
             if not given.blobs:
                 continue
@@ -100,7 +101,7 @@ def compare(net: Receiver, sources: Sequence[Source]) -> Comparison:
                 found.copies += _matched(named[given.name].blobs, owned, given, origin)
                 report.loaded.append(given.name)
             except WeightsError as error:
-                found.misfits.append(error)
+                found.misfits[given.name] = error
     touched = {id(blob.data_memory) for blob, _ in found.copies}
     lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
     report.missing = [layer.name for layer in lacking]
@@ -108,6 +109,12 @@ def compare(net: Receiver, sources: Sequence[Source]) -> Comparison:
     found.unknown = [name for name in report.skipped if name not in net.left_out]
     found.origin = ", ".join(origins)
     return found
+
+
+def _name_of(source: Source) -> str:
+    if isinstance(source, caffe_pb2.NetParameter):
+        return "the given message"
+    return os.fspath(source)
 
 
 def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) -> Report:
@@ -121,8 +128,8 @@ def copy_from(net: Receiver, sources: Sequence[Source], strict: bool = False) ->
     found = compare(net, sources)
     for name in found.report.skipped:
         _log.info("Ignoring source layer %s", name)
-    if found.misfits:
-        raise found.misfits[0]
+    for error in found.misfits.values():
+        raise error
     told = _Told(found.origin, found.report.untrained, found.unknown)
     if strict:
         told.refuse(net)

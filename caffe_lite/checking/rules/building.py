@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from caffe_lite.checking.findings import Problem, Severity, at, of_error, rule
-from caffe_lite.checking.subjects import Checked, unreadable
+from caffe_lite.checking.subjects import Checked
 
 
 @rule("unreadable", Severity.ERROR)
@@ -14,7 +14,7 @@ def unreadable_file(checked: Checked) -> Iterator[Problem]:
 
     Only the first error of a file is told: what follows it cannot be understood.
     """
-    yield from unreadable(checked)
+    yield from map(of_error, checked.unreadable)
 
 
 @rule("unknown-bottom", Severity.ERROR)

@@ -23,7 +23,7 @@ from caffe_lite.proto.nodes import Node
 PATHS = ("source", "mean_file", "label_map_file", "name_size_file", "root_folder", "video_file")
 """The fields that name a file or a folder to read."""
 
-MOST_RECORDS = 20_000
+MOST_RECORDS = 5_000
 """Records of a database whose labels are read, and images of a list that are looked for."""
 
 
@@ -105,16 +105,12 @@ def random_in_test(checked: Checked) -> Iterator[Problem]:
 def label_range(checked: Checked) -> Iterator[Problem]:
     """Labels in a list or database, if it is here, for which a classifier has no output.
 
-    Of a database the first 20,000 records are read.
+    Of a database the first 5,000 records are read.
     """
     for view in checked.views:
         for index, node in enumerate(view.nodes):
-            if node.param.bottom or len(node.param.top) < 2 or not view.wires.readers[index, 1]:
-                continue
-            labels = _labels(node)
-            if labels is None:
-                continue
-            for loss, outputs, ignored in _classifiers(view, index):
+            labels, _ = _labels(checked, view, index)
+            for loss, outputs, ignored in _classifiers(view, index) if labels else ():
                 wrong = [each for each in sorted(labels) if not 0 <= each < outputs]
                 wrong = [each for each in wrong if each != ignored]
                 if wrong:
@@ -128,21 +124,22 @@ def label_range(checked: Checked) -> Iterator[Problem]:
 
 @rule("unused-outputs", Severity.NOTE)
 def unused_outputs(checked: Checked) -> Iterator[Problem]:
-    """A classifier with more outputs than a list or database, if it is here, has labels."""
+    """A classifier with more outputs than a list or database, if it is here, has labels.
+
+    Nothing is told of a database with more than 5,000 records.
+    """
     view = checked.train
     if view is None:
         return
     for index, node in enumerate(view.nodes):
-        if node.param.bottom or len(node.param.top) < 2 or not view.wires.readers[index, 1]:
-            continue
-        labels = _labels(node)
-        for loss, outputs, _ in _classifiers(view, index) if labels else ():
-            if max(labels or {0}) + 1 < outputs:
+        labels, are_all = _labels(checked, view, index)
+        for loss, outputs, _ in _classifiers(view, index) if labels and are_all else ():
+            if max(labels) + 1 < outputs:
                 yield at(
                     view.nodes[loss],
                     "bottom[0]",
                     f"has {outputs} outputs, but the largest label of layer "
-                    f'"{node.name}" is {max(labels or {0})}',
+                    f'"{node.name}" is {max(labels)}',
                 )
 
 
@@ -180,8 +177,9 @@ def _classifiers(view: View, source: int) -> Iterator[tuple[int, int, int | None
         if node.type == "Accuracy" and node.param.accuracy_param.HasField("ignore_label"):
             ignored = node.param.accuracy_param.ignore_label
         if link is not None and len(link.bottom[0].shape) > 1:
-            axis = node.param.softmax_param.axis
-            axis = node.param.accuracy_param.axis if node.type == "Accuracy" else axis
+            axis = node.param.accuracy_param.axis
+            if isinstance(link.layer, ClassLoss):
+                axis = link.layer.class_axis()
             with suppress(IndexError):
                 yield index, link.bottom[0].shape[axis], ignored
         elif link is None and (outputs := _outputs_below(view, index)) is not None:
@@ -197,20 +195,28 @@ def _outputs_below(view: View, index: int) -> int | None:
     return registry.describing_class(node.type).drawing(node.param).outputs
 
 
-def _labels(node: Node) -> set[int] | None:
-    """The labels of a data layer's source; None if it is not here or has none of one number."""
-    try:
-        if node.type == "ImageData" and os.path.isfile(node.param.image_data_param.source):
-            entries = images.read_list(node.param.image_data_param.source)
-            return {int(entry[1]) for entry in entries}
-        if node.type == "Data" and os.path.isdir(node.param.data_param.source):
-            return _database_labels(node.param.data_param)
-    except (CaffeError, OSError, ImportError, ValueError, TypeError):
-        pass  # the layer, which opens it too, says what is wrong
-    return None
+def _labels(checked: Checked, view: View, index: int) -> tuple[set[int], bool]:
+    """The labels that a layer brings, and whether these are all; none if no source is here."""
+    node = view.nodes[index]
+    if node.param.bottom or not view.wires.readers.get((index, 1)):
+        return set(), False
+    name = {
+        "ImageData": node.param.image_data_param.source,
+        "Data": node.param.data_param.source,
+    }.get(node.type, "")
+    if name and name not in checked.labels and os.path.exists(name):
+        try:
+            checked.labels[name] = _read_labels(node)
+        except (CaffeError, OSError, ImportError):  # the layer, which opens it too, says why
+            checked.labels[name] = set(), False
+    return checked.labels.get(name, (set(), False))
 
 
-def _database_labels(config: caffe_pb2.DataParameter) -> set[int]:
+def _read_labels(node: Node) -> tuple[set[int], bool]:
+    if node.type == "ImageData":
+        return {label for _, label in images.read_list(node.param.image_data_param.source)}, True
+    config = node.param.data_param
     backend = caffe_pb2.DataParameter.DB.Name(config.backend).lower()
     with db.open_db(config.source, backend) as cursor:
-        return {datum.parse(value).label for _, value in islice(cursor, MOST_RECORDS)}
+        labels = {datum.parse(value).label for _, value in islice(cursor, MOST_RECORDS)}
+        return labels, cursor.read() is None
