@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.errors import CaffeError, DataError, NetError, OutOfMemory
 from caffe_lite.layers import registry
-from caffe_lite.layers.base import Layer, Loss
+from caffe_lite.layers.base import Layer, Loss, Source
 from caffe_lite.limits import Budget
 from caffe_lite.net.dry import DryNet, UnknownType, declare
 from caffe_lite.net.errors import located
@@ -154,6 +154,8 @@ class TolerantNet(DryNet):
             return UnknownType  # what stands for bottoms that no layer produces
         try:
             if node.type == "Python" and not self._allowed:
+                if not node.param.bottom and self._given.keys() & set(node.param.top[:1]):
+                    return Source  # its shapes are given, so its code need not run
                 raise NotAllowedError(
                     "it runs the code of a Python module, so it is not checked, nor what is "
                     "behind it; to check them: -allow-python-layers"

@@ -12,6 +12,8 @@ from PIL import Image
 import caffe_lite as caffe
 from caffe_lite.arguments import ArgumentError
 from caffe_lite.checking import RULES, Severity, check
+from caffe_lite.data.datum import array_to_datum
+from caffe_lite.data.db import write_all
 from caffe_lite.proto import caffe_pb2, files
 from tests.checking.files import NET, SOLVER, changed, found, of, write
 
@@ -466,6 +468,69 @@ def test_other_outputs_in_test_are_found_without_data():
         Path(name).unlink()
     finding = of(check("solver.prototxt"), "phase-outputs")
     assert "5 outputs in TEST, but 4 in TRAIN" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("type_", "momentum", "says"),
+    [
+        ("Adam", "", "use 0.9"),
+        ("Adam", "momentum: 0.9\n", None),
+        ("AdaDelta", "", "use 0.95"),
+        ("AdaDelta", "momentum: 0.95\n", None),
+        ("SGD", "", None),
+    ],
+)
+def test_a_solver_whose_decay_is_its_momentum(type_, momentum, says):
+    solver = changed(SOLVER, "momentum: 0.9\n", momentum)
+    write(solver=solver + f'type: "{type_}"\ndelta: 0.1\n' * (type_ != "SGD"))
+    report = check("solver.prototxt")
+    assert found(report) == (["learning-rate"] if says else [])
+    if says:
+        assert says in report.findings[0].message
+
+
+def test_a_scale_is_no_layer_with_a_weight_and_a_bias():
+    """One param of it is no mistake, whether or not its shape is known."""
+    scale = """layer { name: "scale" type: "Scale" bottom: "conv1" top: "conv1"
+      param { lr_mult: 0 } scale_param { bias_term: true } }\n"""
+    write(net=changed(NET, 'layer { name: "relu1"', scale + 'layer { name: "relu1"'))
+    assert check("solver.prototxt").findings == ()
+    for name in ("train.txt", "test.txt"):
+        Path(name).unlink()
+    assert set(found(check("solver.prototxt"))) == {"missing-file", "unknown-shape"}
+
+
+def test_a_python_layer_whose_shape_is_given_is_not_run():
+    lines = NET.splitlines(keepends=True)
+    python = """layer { name: "data" type: "Python" top: "data" top: "label"
+      python_param { module: "none" layer: "None" } }\n"""
+    write(net="".join([lines[0], python, *lines[7:]]))
+    assert found(check("net.prototxt", phase=0)) == ["python-layer"]
+    given = check("net.prototxt", phase=0, input_shapes={"": (6, 1, 9, 8)})
+    assert given.findings == ()
+    assert given.forecast is not None
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_the_labels_of_a_database(backend):
+    if backend == "leveldb":
+        pytest.importorskip("plyvel")
+    records = [
+        (b"%03d" % i, array_to_datum(np.full((1, 9, 8), i, np.uint8), i % 4).SerializeToString())
+        for i in range(9)
+    ]
+    write_all("db", backend, records)
+    net = changed(NET, '"ImageData"', '"Data"')
+    data = f'data_param {{ source: "db" batch_size: 6 backend: {backend.upper()} }}'
+    net = changed(
+        net, 'image_data_param { source: "train.txt" batch_size: 6 is_color: false }', data
+    )
+    write(net=net)
+    assert check("solver.prototxt").findings == ()
+    write(net=changed(net, "num_output: 4", "num_output: 3"))
+    assert {each.rule for each in check("solver.prototxt").findings} == {"label-range"}
+    write(net=changed(net, "num_output: 4", "num_output: 5"))
+    assert {each.rule for each in check("solver.prototxt").findings} == {"unused-outputs"}
 
 
 def test_rules_can_be_ignored():

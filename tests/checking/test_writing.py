@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from caffe_lite.checking import RULES, check, writing
+from caffe_lite.checking import RULES, Forecast, check, writing
 from caffe_lite.checking.forecast.machine import Machine
 from tests.checking.files import NET, SOLVER, changed, write
 
@@ -46,6 +46,15 @@ def test_colours_change_nothing_else(report):
     colored = writing.text(report, colored=True)
     assert "\033[1;33mwarning:\033[0m" in colored[0]
     assert [re.sub(r"\033\[[\d;]*m", "", line) for line in colored] == writing.text(report)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.00042, "0.4 ms"), (0.56, "560 ms"), (1.24, "1.2 s"), (36.3, "36 s")],
+)
+def test_a_time_is_shown_briefly(report, monkeypatch, seconds, shown):
+    monkeypatch.setattr(Forecast, "seconds", lambda self: seconds)
+    assert f"takes about {shown}, at" in writing.text(report)[4]
 
 
 def test_json(report):

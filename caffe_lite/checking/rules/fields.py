@@ -12,7 +12,7 @@ from caffe_lite.checking.dry import View
 from caffe_lite.checking.findings import Problem, Severity, at, rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.errors import LayerError
-from caffe_lite.layers.base import Loss
+from caffe_lite.layers.base import Loss, Source
 from caffe_lite.net.dry import UnknownType
 from caffe_lite.net.passes.unread import unread_in_layer
 from caffe_lite.proto import caffe_pb2
@@ -62,7 +62,7 @@ def ineffective_field(checked: Checked) -> Iterator[Problem]:
     yield from (problem for problem, each in _unread(checked) if not each.refusal)
     for view in checked.views:
         for index, node in enumerate(view.nodes):
-            if view.cls(index) is not UnknownType:
+            if view.cls(index) not in (UnknownType, Source):
                 yield from _idle(node, view.cls(index))
 
 
@@ -79,7 +79,7 @@ def _unread(checked: Checked) -> Iterator[tuple[Problem, Unread]]:
             place = where.at(each.path) if where else None
             yield Problem(each.refusal or f"{each.warning()}; remove it", place), each
         for index, node in enumerate(view.nodes):
-            if view.cls(index) is not UnknownType:
+            if view.cls(index) not in (UnknownType, Source):
                 for each in unread_in_layer(_in_phase(node, view), view.cls(index)):
                     text = each.refusal or _why(each, node)
                     yield at(node, each.path, text), each
