@@ -533,6 +533,40 @@ def test_the_labels_of_a_database(backend):
     assert {each.rule for each in check("solver.prototxt").findings} == {"unused-outputs"}
 
 
+def test_a_net_without_any_filler_is_made_for_weights():
+    bare = NET
+    for filler in (
+        'weight_filler { type: "xavier" } ',
+        'weight_filler { type: "msra" } ',
+        'weight_filler { type: "gaussian" std: 0.3 } ',
+    ):
+        bare = changed(bare, filler, "")
+    write(net=bare)
+    assert check("net.prototxt").findings == ()
+    lines = [each.location.line for each in check("solver.prototxt").findings]
+    assert lines == [11, 17]  # not the last layer: weights of 0 before a loss do learn
+
+
+def test_a_layer_without_a_bias_needs_no_bias_filler():
+    write(net=changed(NET, "num_output: 11 ", "num_output: 11 bias_term: false "))
+    report = check("solver.prototxt")
+    assert {each.subject for each in report.findings} == {'layer "ip1" (InnerProduct)'}
+    assert all("2 param messages for 1 parameter" in each.message for each in report.findings)
+
+
+def test_different_heads_are_found_without_shapes():
+    head = """layer { name: "more" type: "InnerProduct" bottom: "ip1" top: "more"
+      inner_product_param { num_output: 6 weight_filler { type: "msra" } } }
+      layer { name: "other" type: "SoftmaxWithLoss" bottom: "more" bottom: "label" top: "o" }\n"""
+    write(net=changed(NET, 'layer { name: "loss"', head + 'layer { name: "loss"'))
+    for name in ("train.txt", "test.txt"):
+        Path(name).unlink()
+    findings = [e for e in check("net.prototxt", phase=0).findings if e.rule == "different-heads"]
+    assert [each.subject for each in findings] == ['layer "loss" (SoftmaxWithLoss)']
+    assert "has 4 outputs" in findings[0].message
+    assert "has 6" in findings[0].message
+
+
 def test_rules_can_be_ignored():
     write(solver=changed(SOLVER, "gamma: 0.1\n", ""))
     assert found(check("solver.prototxt")) == ["policy-fields"]
