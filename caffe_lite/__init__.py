@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from caffe_lite.as_caffe import install_as_caffe as install_as_caffe
     from caffe_lite.as_cv2_dnn import install_as_cv2_dnn as install_as_cv2_dnn
     from caffe_lite.blob import Blob as Blob
+    from caffe_lite.checking import check as check
     from caffe_lite.classifier import Classifier as Classifier
     from caffe_lite.data.outputs import allow_any_output as allow_any_output
     from caffe_lite.detector import Detector as Detector
@@ -92,6 +93,7 @@ _HOME = {
     "allow_any_output": "data.outputs",
     "allow_python_layers": "layers.python",
     "allow_unknown_fields": "proto.private_fields",
+    "check": "checking",
     "classifier": "",
     "coord_map": "",
     "detector": "",

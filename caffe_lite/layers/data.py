@@ -377,13 +377,15 @@ class DummyData(Source):
     _LEGACY = ("num", "channels", "height", "width")
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Shape the tops and fill those that are constant."""
+        """Shape the tops."""
         given = list(self.config.data_filler) or [caffe_pb2.FillerParameter(type="constant")]
         self._require_one_each("data_filler", len(given), len(top))
         self._fillers = given * len(top) if len(given) == 1 else given
         for blob, shape in zip(top, self._shapes_of(len(top)), strict=True):
             blob.reshape(*shape)
         self.ask_for_data(top, "its tops")
+
+    def _fill_once(self, top: list[Blob]) -> None:
         self._fill(top, constant=True)
 
     def _shapes_of(self, tops: int) -> list[Shape]:

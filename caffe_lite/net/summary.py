@@ -6,19 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from caffe_lite import glog
 from caffe_lite.blob import Blob, Shape
-from caffe_lite.errors import CaffeError, DataError, NetError, one_line
+from caffe_lite.errors import one_line
 from caffe_lite.layers import registry
-from caffe_lite.layers.base import Layer, Loss, Source
-from caffe_lite.layers.declarations import Param
-from caffe_lite.net.errors import located
+from caffe_lite.layers.base import Layer
+from caffe_lite.net.dry import DryNet
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes import rules, splits, wiring
-from caffe_lite.net.passes.unread import refuse_unread
 from caffe_lite.proto import caffe_pb2, nodes
-
-_log = glog.logger("caffe_lite.net")
 
 ITEM_SIZE = 4
 """Bytes of an element: nets compute in float32."""
@@ -118,9 +113,9 @@ class Summary:
             work += f", {count_text(self.multiply_adds / self.items)} for each item"
         return [
             f"parameters:    {self.parameters:,} ({count_text(self.parameters)}), "
-            f"{_bytes(ITEM_SIZE * self.parameters)}",
+            f"{bytes_text(ITEM_SIZE * self.parameters)}",
             work,
-            f"memory:        {_bytes(self.memory)} for the data of {batch}",
+            f"memory:        {bytes_text(self.memory)} for the data of {batch}",
             *([f"not counted:   {self._not_counted()}"] if self.unknown else []),
         ]
 
@@ -182,13 +177,19 @@ def summarize(
     state.CopyFrom(source.param.state)
     state.phase, state.level = phase, level
     state.stage.extend(stages)
-    selected = [_copy(node, phase) for node in rules.select(source.nodes, state)]
+    selected = rules.select(source.nodes, state)
     splits.check_bottoms(selected, rules.left_out(source.nodes, state))
-    builder = _Builder(selected, dict(input_shapes or {}), python_layers)
-    for index in range(len(selected)):
-        builder.add(index)
-    first = builder.blobs[0].shape if builder.blobs and 0 not in builder.unknown else ()
-    return Summary(source.param.name, tuple(builder.rows.rows), first[0] if first else 1)
+    net = DryNet(selected, phase, dict(input_shapes or {}), python_layers)
+    net.build()
+    rows = _Rows()
+    for index, (node, link) in enumerate(zip(net.nodes, net.links, strict=True)):
+        names = [net.wires.blobs[i] for i in net.wires.tops[index]]
+        if link is None:
+            rows.add_unknown(node, [net.shape(i) for i in net.wires.tops[index]], names)
+        else:
+            rows.add(node, *link, names)
+    first = (net.shape(0) if net.blobs else None) or (1,)
+    return Summary(source.param.name, tuple(rows.rows), first[0])
 
 
 class _Rows:
@@ -228,156 +229,16 @@ class _Rows:
             Row(node.name, node.type, kind, tuple(names), shapes, own, shared, work, memory)
         )
 
-
-class _UnknownType(Layer):
-    """Stands for a layer of a type that is not here: it may do anything."""
-
-    bottoms = (0, None)
-    tops = (0, None)
-    in_place = True
-
-
-class _Builder:
-    """Shapes the blobs of a net, layer after layer."""
-
-    def __init__(
-        self, layers: Sequence[nodes.Node], given: dict[str, Shape], python_layers: bool
+    def add_unknown(
+        self, node: nodes.Node, shapes: Sequence[Shape | None], names: Sequence[str]
     ) -> None:
-        self.nodes = layers
-        self._given = given
-        self._check_given()
-        self._python_layers = python_layers
-        self._warned: set[str] = set()
-        self._classes = [self._class_of(node) for node in self.nodes]
-        self.wires = wiring.connect(self.nodes, self._classes)
-        self.blobs = [Blob() for _ in self.wires.blobs]
-        self.unknown: set[int] = set()  # the blobs whose shapes are unknown
-        self.rows = _Rows()
-
-    def _check_given(self) -> None:
-        known = [top for node in self.nodes if not node.param.bottom for top in node.param.top]
-        for name in self._given:
-            if name not in known:
-                raise NetError(
-                    f'a shape is given for "{name}", but the inputs are: {", ".join(known)}'
-                )
-
-    def _class_of(self, node: nodes.Node) -> type[Layer]:
-        try:
-            if self._known_shapes(node.param):  # of any type: none of its code need run
-                return Source
-            if node.type not in registry.layer_types():
-                return self._unknown_type(node)
-            cls = registry.layer_class(node.type).resolve(node.param, self._python_layers)
-        except CaffeError as error:
-            raise located(error, node, None) from None
-        refuse_unread(node, cls)
-        return cls
-
-    def _unknown_type(self, node: nodes.Node) -> type[Layer]:
-        """Warn of a type that is not here, at the first layer that has it."""
-        if node.type not in self._warned:
-            self._warned.add(node.type)
-            try:
-                registry.layer_class(node.type)
-            except CaffeError as error:
-                _log.warning("%s", located(error, node, None))
-        return _UnknownType
-
-    def add(self, index: int) -> None:
-        """Shape the tops of a layer and add its row."""
-        node = self.nodes[index]
-        cls = self._classes[index]
-        if cls is _UnknownType or not self.unknown.isdisjoint(self.wires.bottoms[index]):
-            self._add_unknown(node, cls, index)
-            return
-        bottom = [self.blobs[i] for i in self.wires.bottoms[index]]
-        top = [self.blobs[i] for i in self.wires.tops[index]]
-        try:
-            layer = cls(node.param)
-        except CaffeError as error:
-            raise located(error, node, cls.config_field) from None
-        try:
-            if node.param.bottom:
-                _declare(layer, bottom, top)
-            else:
-                self._shape_source(layer, top)
-        except CaffeError as error:
-            raise located(error, node, layer.config_field) from None
-        names = [self.wires.blobs[i] for i in self.wires.tops[index]]
-        self.rows.add(node, layer, bottom, top, names)
-
-    def _add_unknown(self, node: nodes.Node, cls: type[Layer], index: int) -> None:
-        """Add the row of a layer without running its code: it may be unknown, or its bottoms'.
-
-        Working in place it keeps the shape; a loss is a scalar.
-        """
-        tops = self.wires.tops[index]
-        for number, blob in enumerate(tops):
-            is_scalar = issubclass(cls, Loss) and number == 0
-            if blob not in self.wires.bottoms[index] and not is_scalar:
-                self.unknown.add(blob)
-        shapes = [None if blob in self.unknown else self.blobs[blob].shape for blob in tops]
-        names = tuple(self.wires.blobs[blob] for blob in tops)
+        """Add the row of a layer whose costs are unknown."""
         kind = registry.describing_class(node.type).drawing(node.param).kind
-        self.rows.rows.append(
-            Row(node.name, node.type, kind, names, tuple(shapes), 0, 0, 0, 0, is_known=False)
+        self.rows.append(
+            Row(
+                node.name, node.type, kind, tuple(names), tuple(shapes), 0, 0, 0, 0, is_known=False
+            )
         )
-
-    def _known_shapes(self, param: caffe_pb2.LayerParameter) -> list[Shape] | None:
-        """The shapes of a data layer's tops, where its data need not be opened."""
-        if param.bottom or not param.top or param.type == "Input":
-            return None
-        first = self._given.get(param.top[0])
-        if first is None:
-            return registry.describing_class(param.type).source_shapes(param, {})
-        return [first, *[first[:1]] * (len(param.top) - 1)]
-
-    def _shape_source(self, layer: Layer, top: list[Blob]) -> None:
-        shapes = self._known_shapes(layer.param)
-        if shapes is None:
-            _declare_source(layer, top)
-            shapes = [blob.shape for blob in top]
-        for blob, name, shape in zip(top, layer.param.top, shapes, strict=True):
-            blob.reshape(*self._given.get(name, shape))
-            if layer.type == "Input" and not blob.shape:
-                raise NetError(f"the prototxt gives its top no shape; {_how_to_give(name)}")
-
-
-def _copy(node: nodes.Node, phase: int) -> nodes.Node:
-    param = caffe_pb2.LayerParameter()
-    param.CopyFrom(node.param)
-    if not param.HasField("phase"):
-        param.phase = phase
-    return nodes.Node(param, node.where)
-
-
-def _declare(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
-    """Build a layer without the values of its parameters, which can take gigabytes."""
-
-    def add(param: Param) -> None:
-        layer.learnable.append(param.learnable)
-        setattr(layer, param.name, layer.blobs.add_blob(*param.shape))
-
-    layer._add_param = add  # type: ignore[method-assign]
-    layer.build(bottom, top)
-
-
-def _declare_source(layer: Layer, top: list[Blob]) -> None:
-    """Shape the tops of a layer that must open its data."""
-    try:
-        _declare(layer, [], top)
-    except DataError as error:
-        raise NetError(
-            "the prototxt does not say all of the shape of its data, and its source cannot: "
-            f"{error.message}; {_how_to_give(layer.param.top[0])}"
-        ) from None
-    finally:
-        layer.close()
-
-
-def _how_to_give(name: str) -> str:
-    return f"give it: --input-shape {name}=N,C,H,W (in Python: input_shapes)"
 
 
 def shape_text(shape: Shape | None) -> str:
@@ -407,7 +268,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         ", ".join(map(shape_text, row.shapes)) or "-",
         parameters,
         f"{row.multiply_adds:,}" if row.multiply_adds else unknown,
-        _bytes(row.memory) if row.memory else unknown,
+        bytes_text(row.memory) if row.memory else unknown,
     )
 
 
@@ -415,7 +276,8 @@ def _cut(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
     return tuple(cell if len(cell) <= width else cell[: width - 1] + "…" for cell in cells)
 
 
-def _bytes(count: int) -> str:
+def bytes_text(count: int) -> str:
+    """A number of bytes as 232.6 MiB."""
     if count < 1024:
         return f"{count} B"
     size, unit = count / 1024, "KiB"

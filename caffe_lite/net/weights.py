@@ -63,6 +63,60 @@ class Receiver:
     """Layers of the net's file that are of another phase, level or stage."""
 
 
+@dataclass
+class Comparison:
+    """What of weights goes where in a net, and what does not fit; nothing is copied yet."""
+
+    report: Report
+    copies: list[tuple[Blob, Array]]
+    """Blobs of the net, with the values for each."""
+    misfits: dict[str, WeightsError]
+    """For each layer whose blobs are others, by its name."""
+    unknown: list[str]
+    """The layers with weights that the net's file does not have."""
+    origin: str
+    """The files."""
+
+
+def compare(
+    net: Receiver, sources: Sequence[Source], names: Sequence[str] | None = None
+) -> Comparison:
+    """Match weights with the layers of their names; of two sources the later counts.
+
+    names: what the sources are called in messages.
+    """
+    found = Comparison(Report(), [], {}, [], "")
+    report, origins = found.report, names or list(map(_name_of, sources))
+    named = {layer.name: layer for layer in net.layers}
+    for source, origin in zip(sources, origins, strict=True):
+        message = source if isinstance(source, caffe_pb2.NetParameter) else read_weights(source)
+        for given in message.layer:
+            if not given.blobs:
+                continue
+            if given.name not in named:
+                report.skipped.append(given.name)
+                continue
+            owned = {each.index for each in net.learnable if each.layer == given.name}
+            try:
+                found.copies += _matched(named[given.name].blobs, owned, given, origin)
+                report.loaded.append(given.name)
+            except WeightsError as error:
+                found.misfits[given.name] = error
+    touched = {id(blob.data_memory) for blob, _ in found.copies}
+    lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
+    report.missing = [layer.name for layer in lacking]
+    report.untrained = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
+    found.unknown = [name for name in report.skipped if name not in net.left_out]
+    found.origin = ", ".join(origins)
+    return found
+
+
+def _name_of(source: Source) -> str:
+    if isinstance(source, caffe_pb2.NetParameter):
+        return "the given message"
+    return os.fspath(source)
+
+
 def copy_from(
     net: Receiver, sources: Sequence[Source], strict: bool = False, related: bool = False
 ) -> Report:
@@ -74,40 +128,23 @@ def copy_from(
     has the name of one of the net's, as in another net's weights; and, with both shapes, if a
     layer of the same name has other blobs.  The layers are then unchanged.
     """
-    report, copies, origins = Report(), [], []
-    named = {layer.name: layer for layer in net.layers}
-    for source in sources:
-        if isinstance(source, caffe_pb2.NetParameter):
-            message, origin = source, "the given message"
-        else:
-            message, origin = read_weights(source), os.fspath(source)
-        origins.append(origin)
-        for given in message.layer:
-            if not given.blobs:
-                continue
-            if given.name not in named:
-                report.skipped.append(given.name)
-                _log.info("Ignoring source layer %s", given.name)
-                continue
-            owned = {each.index for each in net.learnable if each.layer == given.name}
-            copies += _matched(named[given.name].blobs, owned, given, origin)
-            report.loaded.append(given.name)
-    touched = {id(blob.data_memory) for blob, _ in copies}
-    lacking = [layer for layer in net.layers if not _has_all(layer, touched)]
-    report.missing = [layer.name for layer in lacking]
-    report.untrained = [layer.name for layer in lacking if not _is_fixed(layer, net.learnable)]
-    unknown = [name for name in report.skipped if name not in net.left_out]
-    told = _Told(", ".join(origins), report.untrained, unknown)
-    if related and report.missing and not report.loaded:
-        told.refuse_another_nets(report)
+    found = compare(net, sources)
+    for name in found.report.skipped:
+        _log.info("Ignoring source layer %s", name)
+    for error in found.misfits.values():
+        raise error
+    told = _Told(found.origin, found.report.untrained, found.unknown)
+    if related and found.report.missing and not found.report.loaded:
+        told.refuse_another_nets(found.report)
     if strict:
         told.refuse(net)
     told.warn(net)
-    for blob, values in copies:
+    for blob, values in found.copies:
         blob.data[...] = values
+    touched = {id(blob.data_memory) for blob, _ in found.copies}
     for layer in net.layers:
         layer.has_weights = layer.has_weights or _has_all(layer, touched)
-    return report
+    return found.report
 
 
 def _has_all(layer: Layer, touched: Collection[int]) -> bool:

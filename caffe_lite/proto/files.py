@@ -186,11 +186,12 @@ def read_text(
     message: Message,
     allow_unknown_fields: bool = False,
     content: bytes | None = None,
+    unknown: list[text.UnknownField] | None = None,
 ) -> Where:
     """Read a prototxt into `message`, as it is written; returns the positions of its fields.
 
-    `content`, if given, is what is read, and `path` only its name in errors.  Raises
-    PrototxtError, with the position, for a file that is none.
+    `content`, if given, is what is read, and `path` only its name in errors; `unknown` is that of
+    `text.parse`.  Raises PrototxtError, with the position, for a file that is none.
     """
     content = _read(path, PrototxtError, "a prototxt", reading.LARGEST_TEXT, content)
     head = content[:_HEAD]
@@ -204,7 +205,7 @@ def read_text(
         column = start - head.rfind(b"\n", 0, start)
         raise PrototxtError(f"this is {kind}", Location(os.fspath(path), line, column))
     decoded = content.decode("utf-8", "surrogateescape")
-    return text.parse(decoded, message, os.fspath(path), allow_unknown_fields)
+    return text.parse(decoded, message, os.fspath(path), allow_unknown_fields, unknown)
 
 
 def write_message(path: _Path, message: Message) -> None:

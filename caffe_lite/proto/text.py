@@ -21,6 +21,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe_lite import glog
+from caffe_lite.errors import Location
 from caffe_lite.proto import private_fields
 from caffe_lite.proto.fields import is_repeated
 from caffe_lite.proto.layout import HELD, format  # noqa: A004  (called as text.format)
@@ -84,15 +85,42 @@ def _fields(descriptor: Descriptor) -> _Fields:
     }
 
 
-def parse(text: str, message: Message, file: str, allow_unknown_fields: bool = False) -> Where:
+@dataclass(slots=True)
+class UnknownField:
+    """A field that the schema does not know and that is allowed."""
+
+    location: Location
+    """Where it is first."""
+    message: str
+    """That there is none of its name, and the nearest name."""
+    count: int = 1
+    """How often it is there."""
+
+
+def parse(
+    text: str,
+    message: Message,
+    file: str,
+    allow_unknown_fields: bool = False,
+    unknown: list[UnknownField] | None = None,
+) -> Where:
     """Fill `message` from prototxt; returns the positions of its fields.
 
     `file` is the file's name in positions.  Bytes that are not UTF-8 may be in `text` as lone
     surrogates, which comments may contain.  `allow_unknown_fields` keeps fields that the schema
-    does not know, and warns of each.  Raises PrototxtError, with a position, for anything that
-    protobuf's text format does not allow; `message` then has the fields read so far.
+    does not know, and warns of each; a list `unknown` gets them instead of the log.  Raises
+    PrototxtError, with a position, for anything that protobuf's text format does not allow;
+    `message` then has the fields read so far.
     """
-    return _Parser(text, file, allow_unknown_fields).parse(message)
+    parser = _Parser(text, file, allow_unknown_fields or unknown is not None)
+    try:
+        where = parser.parse(message)
+    finally:
+        if unknown is not None:
+            unknown.extend(parser.unknown.values())
+    if unknown is None:
+        parser.warn()
+    return where
 
 
 def parse_value(text: str, message: Message, file: str) -> None:
@@ -106,15 +134,6 @@ def parse_value(text: str, message: Message, file: str) -> None:
     parser.fill(message, Where(parser.source, 0), str(message.DESCRIPTOR.name))
 
 
-@dataclass(slots=True)
-class _Unknown:
-    """An unknown field that is allowed: where it is first, and how often it is there."""
-
-    offset: int
-    hint: str
-    count: int = 1
-
-
 class _Parser(TreeReader):
     """Parses one text; `pos` is always at a token, never at space or a comment."""
 
@@ -124,23 +143,24 @@ class _Parser(TreeReader):
         self.outer: list[_Fields] = []  # the fields of the messages around the current one
         # the messages that are open, each with its step from the one before; None if registered
         self.path: list[tuple[Message, str | None]] = []
-        self.unknown: dict[tuple[str, str], _Unknown] = {}
+        self.unknown: dict[tuple[str, str], UnknownField] = {}
 
     def parse(self, message: Message) -> Where:
         self.start()
         where = Where(self.source, 0)
         self.path.append((message, ""))
         self.read_message(message, where, "")
-        for (kind, name), found in self.unknown.items():
+        return where
+
+    def warn(self) -> None:
+        """Warn of each unknown field, once."""
+        for found in self.unknown.values():
             _log.warning(
-                '%s: %s has no field "%s"%s; it has no effect%s',
-                self.source.location(found.offset),
-                kind,
-                name,
-                found.hint,
+                "%s: %s; it has no effect%s",
+                found.location,
+                found.message,
                 f" (written {found.count} times)" if found.count > 1 else "",
             )
-        return where
 
     # -- the grammar -----------------------------------------------------------------------
 
@@ -312,7 +332,9 @@ class _Parser(TreeReader):
             return
         near = nearest(name, known)
         hint = f' (did you mean "{near}"?)' if near else ""
-        self.unknown[kind, name] = _Unknown(start, hint)
+        self.unknown[kind, name] = UnknownField(
+            self.source.location(start), f'{kind} has no field "{name}"{hint}'
+        )
 
     # -- what is wrong ---------------------------------------------------------------------
 

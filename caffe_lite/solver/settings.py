@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from caffe_lite import glog
-from caffe_lite.errors import SolverError
+from caffe_lite.errors import CaffeError, SolverError
 from caffe_lite.proto import caffe_pb2, files, nodes
 from caffe_lite.proto.unread import Unread, unread_fields
 from caffe_lite.proto.where import Where
@@ -51,40 +51,52 @@ class Settings:
 
     def check(self) -> None:
         """Raise SolverError for invalid or contradictory settings, before anything is built."""
-        param = self.param
+        for problem in self.problems():
+            raise problem
+
+    def problems(self) -> Iterator[CaffeError]:
+        """What is invalid or contradictory: one error from each of the checks that fails."""
+        for check in (
+            self._check_counts,
+            self._check_choices,
+            self._check_forks,
+            lambda: lr_policy.check(self.param, self.refuse),
+            self._check_train_net,
+            self._check_test_nets,
+        ):
+            try:
+                check()
+            except SolverError as error:
+                yield error
+
+    def _check_counts(self) -> None:
         for field in ("iter_size", "average_loss"):
-            if getattr(param, field) < 1:
+            if getattr(self.param, field) < 1:
                 raise self.refuse(
-                    field, f"{field} must be at least 1, not {getattr(param, field)}"
+                    field, f"{field} must be at least 1, not {getattr(self.param, field)}"
                 )
-        if param.regularization_type not in ("L1", "L2"):
-            raise self.refuse(
-                "regularization_type",
-                f'unknown regularization_type "{param.regularization_type}"; use L1 or L2',
-            )
-        self._check_forks()
-        for field, values in report.CHOICES.items():
-            if getattr(param, field) not in values:
+
+    def _check_choices(self) -> None:
+        for field, values in {"regularization_type": ("L1", "L2"), **report.CHOICES}.items():
+            if getattr(self.param, field) not in values:
                 raise self.refuse(
                     field,
-                    f'unknown {field} "{getattr(param, field)}"; use {" or ".join(values)}',
+                    f'unknown {field} "{getattr(self.param, field)}"; use {" or ".join(values)}',
                 )
-        lr_policy.check(param, self.refuse)
-        self._check_train_net()
-        self._check_test_nets()
 
     def report_unread(self) -> None:
         """Warn of each harmless field that only forks of Caffe have: it has no effect here."""
-        for each in self._unread():
+        for each in self.unread():
             position = f"{self.where.at(each.path)}: " if self.where else ""
             _log.warning("%s%s", position, each.warning())
 
     def _check_forks(self) -> None:
-        for each in self._unread():
+        for each in self.unread():
             if each.refusal:
                 raise self.refuse(each.path, each.refusal)
 
-    def _unread(self) -> Iterator[Unread]:
+    def unread(self) -> Iterator[Unread]:
+        """The fields that only forks of Caffe have and that nothing reads."""
         return unread_fields(self.param, True, lambda name, path: name in HEEDED)
 
     def _check_train_net(self) -> None:
@@ -169,13 +181,17 @@ class Settings:
         else:
             self._find(field, value)
             if value not in self._nets:
-                self._nets[value] = files.read_net(value, self._allow_unknown_fields)
+                self._nets[value] = self.read_net(value)
             source = self._nets[value].copy()
         state = caffe_pb2.NetState(phase=phase)
         for each in (source.param.state, *states):
             state.MergeFrom(each)
         source.param.state.CopyFrom(state)
         return source
+
+    def read_net(self, path: str) -> nodes.NetSource:
+        """A net's file, which a solver may name several times."""
+        return files.read_net(path, self._allow_unknown_fields)
 
     def _find(self, field: str, path: str) -> None:
         """Raise SolverError if a net file does not exist, with the folder where it would."""

@@ -10,6 +10,7 @@ from tools.bench import command, cost, isolated, measure, merged, nets, report, 
 
 PARAMETERS = {  # of the published Caffe models, BatchNorm's statistics included
     "alexnet": 60_965_224,
+    "cifar10_quick": 145_578,
     "googlenet": 6_998_552,
     "lenet": 431_080,
     "mobilenet": 4_253_891,
@@ -19,6 +20,7 @@ PARAMETERS = {  # of the published Caffe models, BatchNorm's statistics included
 }
 LAST_PLANES = {
     "alexnet": ("pool5", (256, 6, 6)),
+    "cifar10_quick": ("pool3", (64, 4, 4)),
     "googlenet": ("5b/out", (1024, 7, 7)),
     "lenet": ("pool2", (50, 4, 4)),
     "mobilenet": ("conv14/sep", (1024, 7, 7)),

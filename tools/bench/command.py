@@ -19,6 +19,7 @@ PARTS = {
     "products": "layers that are matrix products, against np.matmul",
     "start": "import, cold and warm start, peak memory",
     "growth": "time as a function of batch, area and threads",
+    "forecast": "what caffe-lite check forecasts of training steps, against what they take",
     "datapath": "images per second from a database",
     "merged": "nets before and after merge_bn",
     "variants": "kernels against rejected variants",

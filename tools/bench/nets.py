@@ -205,6 +205,18 @@ def squeezenet() -> Text:
     return net
 
 
+def cifar10_quick() -> Text:
+    """Caffe's quick net for CIFAR-10: three convolutions, the pools overlap."""
+    net = Text()
+    net.conv("conv1", "data", 32, 5, "pad: 2")
+    top = net.relu(net.pool("pool1", "conv1", MAX_3_2))
+    for index, outputs in ((2, 32), (3, 64)):
+        top = net.conv_relu(f"conv{index}", top, outputs, 5, "pad: 2")
+        top = net.pool(f"pool{index}", top, "pool: AVE kernel_size: 3 stride: 2")
+    net.dense("scores", net.dense("ip1", top, 64), 10)
+    return net
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A net: its body, from the blob "data" to the blob `scores`, and the sizes of both."""
@@ -217,6 +229,7 @@ class Architecture:
 
 NETS = {
     "alexnet": Architecture(alexnet, "fc8", (3, 227, 227)),
+    "cifar10_quick": Architecture(cifar10_quick, image=(3, 32, 32), classes=10),
     "googlenet": Architecture(googlenet),
     "lenet": Architecture(lenet, "ip2", (1, 28, 28), 10),
     "mobilenet": Architecture(mobilenet),

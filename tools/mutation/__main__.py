@@ -47,7 +47,7 @@ from tools.mutation.operators import Mutant, mutants
 from tools.mutation.targets import Tests, tests_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("layers", "net", "solver", "proto", "data")
+FOLDERS = ("layers", "net", "solver", "proto", "data", "checking")
 LEFT_OUT = ("caffe_pb2.py", "_forks.py")
 """Generated, or a list of names."""
 SECONDS = 900

@@ -120,6 +120,7 @@ WIDER = {
               "tests/solver/test_snapshot.py"),
     "data": ("tests/data", "tests/layers/test_data.py", "tests/pycaffe/test_io.py",
              "tests/layers/test_every_layer.py"),
+    "checking": ("tests/checking", "tests/cli/test_check.py"),
 }  # fmt: skip
 
 

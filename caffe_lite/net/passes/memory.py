@@ -195,20 +195,40 @@ def place(items: Sequence[Life], alignment: int) -> int:
     return max((item.offset + item.count for item in items), default=0)
 
 
-def share(
+@dataclass
+class Arrangement:
+    """The places of blobs and of the layers' buffers in one array."""
+
+    shared: Lives
+    """The data and the diffs of blobs."""
+    buffers: list[tuple[Layer, str, Array, Life]]
+    data: Lives
+    """The data of all blobs, also of those that are not shared."""
+    size: int
+    """Of the array, in elements."""
+    dtype: np.dtype[Any]
+
+    def ask(self, budget: Budget) -> None:
+        """Ask for the array, in the place of what budget was asked for its parts."""
+        apart = sum(map(budget.taken, self.shared))
+        apart += sum(a.nbytes for each, name, a, _ in self.buffers if _is_kept(each, name))
+        together = self.size * self.dtype.itemsize
+        budget.ask("shared memory", together - apart, "the memory that its blobs share")
+
+
+def _is_kept(layer: Layer, name: str) -> bool:
+    return layer.declared_buffers[name].kept
+
+
+def arrange(
     links: Sequence[Link],
     plan: Plan,
     fusions: Sequence[Fusion],
     lasting: Collection[Blob],
     dtype: npt.DTypeLike,
     backward: bool,
-    budget: Budget,
-) -> set[Storage]:
-    """Store all blobs but `lasting`, and the layers' buffers, in one array.
-
-    Returns the memories of the data that a forward overwrites before it ends.  `budget` is told
-    what that saves.
-    """
+) -> Arrangement:
+    """Find a place for all blobs but `lasting`, and for the layers' buffers."""
     data, diffs = lives(links, plan, backward)
     kept = {blob.data_memory for blob in lasting} | {blob.diff_memory for blob in lasting}
     for link in links:
@@ -223,14 +243,32 @@ def share(
     buffers = list(_buffers(links, plan, fusions, element, backward))
     lives_of_all = [*shared.values(), *(life for *_, life in buffers)]
     size = place(lives_of_all, ALIGNMENT // element.itemsize)
-    apart = sum(map(budget.taken, shared))
-    apart += sum(a.nbytes for layer, name, a, _ in buffers if layer.declared_buffers[name].kept)
-    together = size * element.itemsize
-    budget.ask("shared memory", together - apart, "the memory that its blobs share")
-    arena = np.zeros(size, element)
-    for memory, life in shared.items():
+    return Arrangement(shared, buffers, data, size, element)
+
+
+def share(
+    links: Sequence[Link],
+    plan: Plan,
+    fusions: Sequence[Fusion],
+    lasting: Collection[Blob],
+    dtype: npt.DTypeLike,
+    backward: bool,
+    budget: Budget,
+) -> set[Storage]:
+    """Store all blobs but `lasting`, and the layers' buffers, in one array.
+
+    Returns the memories of the data that a forward overwrites before it ends.  `budget` is told
+    what that saves.
+    """
+    found = arrange(links, plan, fusions, lasting, dtype, backward)
+    found.ask(budget)
+    arena = np.zeros(found.size, found.dtype)
+    for memory, life in found.shared.items():
         memory.array = arena[life.offset : life.offset + life.count]
-    for layer, name, array, life in buffers:
+    for layer, name, array, life in found.buffers:
         part = arena[life.offset : life.offset + life.count].view(np.uint8)[: array.nbytes]
         setattr(layer.buf, name, part.view(array.dtype).reshape(array.shape))
-    return {memory for memory in data if memory in shared and data[memory].last < len(links)}
+    written = found.data.items()
+    return {
+        memory for memory, life in written if memory in found.shared and life.last < len(links)
+    }

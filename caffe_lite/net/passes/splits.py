@@ -72,7 +72,7 @@ def _count_readers(
         reads = []
         for index, name in enumerate(node.param.bottom):
             if name not in newest:
-                raise _unknown_bottom(nodes, layer, index, left_out)
+                raise unknown_bottom(nodes, layer, index, left_out)
             reads.append(newest[name])
             readers[newest[name]] += 1
         sources.append(reads)
@@ -85,9 +85,10 @@ def _count_readers(
     return sources, readers, weights
 
 
-def _unknown_bottom(
+def unknown_bottom(
     nodes: Sequence[Node], layer: int, index: int, left_out: Sequence[tuple[Node, str]]
 ) -> NetError:
+    """The error of a bottom, `index` of a layer, that no layer before produces."""
     node = nodes[layer]
     name = node.param.bottom[index]
     later = [other.name for other in nodes[layer:] if name in other.param.top]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caffe_lite.errors import LayerError, NetError
+from caffe_lite.errors import CaffeError, LayerError, NetError
 from caffe_lite.layers.base import Layer
 from caffe_lite.net.errors import net_error
 from caffe_lite.proto.nodes import Node
@@ -62,9 +62,10 @@ def connect(nodes: Sequence[Node], classes: Sequence[type[Layer]]) -> Wires:
         writes = []
         for index, name in enumerate(node.param.top):
             if index < len(reads) and node.param.bottom[index] == name:
-                _check_in_place(node, cls, index)
+                if not cls.in_place:
+                    raise not_in_place(node, index)
             elif name in index_of:
-                raise _two_producers(nodes, node, index)
+                raise two_producers(nodes, node, index)
             else:
                 index_of[name] = len(names)
                 names.append(name)
@@ -89,16 +90,17 @@ def _unnamed(cls: type[Layer], named: int) -> int:
     return max(0, least - named)
 
 
-def _check_in_place(node: Node, cls: type[Layer], index: int) -> None:
-    if not cls.in_place:
-        name = node.param.top[index]
-        raise LayerError(
-            f'cannot work in place: top "{name}" is also its bottom; give the top another name',
-            f".top[{index}]",
-        ).at(node.where and node.where.at(f"top[{index}]"), node.label())
+def not_in_place(node: Node, index: int) -> CaffeError:
+    """The error of a layer whose top is its bottom, and which cannot work in place."""
+    name = node.param.top[index]
+    return LayerError(
+        f'cannot work in place: top "{name}" is also its bottom; give the top another name',
+        f".top[{index}]",
+    ).at(node.where and node.where.at(f"top[{index}]"), node.label())
 
 
-def _two_producers(nodes: Sequence[Node], node: Node, index: int) -> NetError:
+def two_producers(nodes: Sequence[Node], node: Node, index: int) -> NetError:
+    """The error of a top that a layer before `node` produces already."""
     name = node.param.top[index]
     first = next(other for other in nodes if name in other.param.top)
     place = first.where and first.where.at("top")

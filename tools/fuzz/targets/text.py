@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import pkgutil
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import tests.cases
 from caffe_lite import cli
+from caffe_lite.checking import check, writing
 from caffe_lite.cli import UsageError
 from caffe_lite.data import images
 from caffe_lite.data.detections import read_names, read_pictures
@@ -175,6 +177,25 @@ def _build_solver() -> None:
     get_solver(source).close()
 
 
+def _checked() -> list[Files]:
+    """Nets and solvers, whole and with something wrong."""
+    broken = ROOT / "tests" / "checking" / "broken"
+    texts = [path.read_bytes() for path in sorted(broken.glob("*.prototxt"))]
+    texts += [seed["net.prototxt"] for seed in (*_nets(), *_built_nets()[::7])]
+    texts += [seed["solver.prototxt"] for seed in _solvers()]
+    return [{"checked.prototxt": text} for text in texts]
+
+
+def _check() -> None:
+    """Everything that is wrong is a finding: nothing is raised, and every line is safe."""
+    report = check("checked.prototxt")
+    lines = [str(report), *writing.as_annotations(report)]
+    json.loads(writing.as_json(report, timed=False))
+    json.loads(writing.as_sarif(report, "0"))
+    if not all(line.isprintable() for each in lines for line in each.split("\n")):
+        raise AssertionError("a line of the report is not safe to print")
+
+
 def _parse_log() -> None:
     log = parse_log("train.log")
     for rows in (log.train, log.test):
@@ -221,6 +242,7 @@ TARGETS = [
     Target(
         "solver_text", _solvers, _build_solver, text_mutation, ("solver.prototxt",), names=True
     ),
+    Target("check", _checked, _check, text_mutation, names=True),
     Target(
         "image_list",
         lambda: [{"list.txt": b"a/b c.jpg 0\nd.png 17\n\n  e.jpg   -3\nf 2147483647\n"}],

@@ -1,0 +1,106 @@
+"""The forecast: memory against what a solver allocates, time against what it is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffe_lite.checking import check
+from caffe_lite.checking.forecast import machine
+from caffe_lite.checking.forecast.machine import Machine
+from caffe_lite.solver import get_solver
+from tests.checking.files import SOLVER, write
+from tools.bench import nets
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def forecast(net: str, batch: int, solver: str = SOLVER):
+    settings = solver.replace("test_iter: 3\ntest_interval: 20\n", "")
+    write(net=nets.prototxt(net, batch, train=True), solver=settings)
+    found = check("solver.prototxt").forecast
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("net", "type_", "arrays"),
+    [("lenet", "SGD", 1), ("cifar10_quick", "Adam", 2), ("squeezenet", "SGD", 1)],
+)
+def test_the_memory_is_what_a_solver_allocates(net, type_, arrays, monkeypatch):
+    monkeypatch.setattr("caffe_lite.fillers.fill", lambda *_: None)
+    memory = forecast(net, 3, SOLVER + f'type: "{type_}"\n').memory
+    with get_solver("solver.prototxt") as solver:
+        solver.net.share_memory()
+        params = sum(each.blob.data.nbytes for each in solver.net.learnable)
+        assert memory.weights == 2 * params
+        assert memory.history == sum(each.nbytes for each in solver._rule.history)
+        assert memory.history == arrays * params
+        storages = {
+            id(memory): memory
+            for blob in solver.net.blob_list
+            for memory in (blob.data_memory, blob.diff_memory)
+        }
+        arenas = {
+            id(base): base.nbytes
+            for each in storages.values()
+            if isinstance(base := each.array.base, np.ndarray)
+        }
+        alone = sum(each.array.nbytes for each in storages.values() if each.array.base is None)
+        assert len(arenas) == 1
+        (arena,) = arenas.values()
+        assert arena <= memory.blobs <= arena + alone + 4096
+
+
+def test_the_history_depends_on_the_solver():
+    sgd, adam = (forecast("lenet", 2, SOLVER + each).memory for each in ("", 'type: "Adam"\n'))
+    assert adam.history == 2 * sgd.history
+    assert dataclasses.replace(adam, history=sgd.history) == sgd
+
+
+def test_test_nets_are_counted_too():
+    write()
+    with_tests = check("solver.prototxt").forecast
+    without = Path("solver.prototxt").read_text().replace("test_iter: 3\ntest_interval: 20\n", "")
+    Path("solver.prototxt").write_text(without)
+    alone = check("solver.prototxt").forecast
+    assert with_tests is not None
+    assert alone is not None
+    assert with_tests.memory.tests > 0
+    assert dataclasses.replace(with_tests.memory, tests=0) == alone.memory
+
+
+def test_the_time_grows_with_the_work_and_shrinks_with_the_speed():
+    slow, fast = Machine(50e9, 10e9), Machine(100e9, 20e9)
+    small, large = forecast("squeezenet", 8), forecast("squeezenet", 16)
+    assert large.seconds(slow) == pytest.approx(2 * small.seconds(slow), rel=0.1)
+    assert small.seconds(fast) == pytest.approx(small.seconds(slow) / 2, rel=0.1)
+    twice = dataclasses.replace(small, iter_size=2)
+    assert twice.seconds(slow) == pytest.approx(2 * small.seconds(slow), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("net", "batch", "milliseconds"),
+    [  # tools/bench/results/nets.md, with its speeds: nets as a whole were not fitted, but LeNet
+        ("lenet", 64, 8.52),
+        ("mobilenet", 8, 273),
+        ("resnet50", 8, 1071),
+        ("alexnet", 64, 1090),
+    ],
+)
+def test_the_time_is_what_was_measured_on_a_quiet_machine(net, batch, milliseconds):
+    seconds = forecast(net, batch).seconds(Machine(197.6e9, 27.5e9))
+    assert seconds == pytest.approx(1e-3 * milliseconds, rel=0.3)
+
+
+def test_the_machine_is_measured(monkeypatch):
+    monkeypatch.setattr(machine, "SECONDS", 0.01)
+    found = machine.this_machine.__wrapped__()
+    assert 1e8 < found.flops < 1e14
+    assert 1e8 < found.bandwidth < 1e13
