@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe_lite.export.graph import Value
-from caffe_lite.export.linear import as_matrix
+from caffe_lite.export.linear import flattened
 from caffe_lite.export.registry import exports
 from caffe_lite.export.writer import Writer
 from caffe_lite.layers import classify
@@ -23,8 +23,7 @@ def arg_max(write: Writer, layer: classify.ArgMax) -> Value:
         axis = write.axis(config.axis, x)
         index, value = _largest(write, x, axis, config.top_k)
         return value if config.out_max_val else index
-    matrix = as_matrix(write, x, 1)
-    found = _largest(write, matrix, 1, config.top_k)
+    found = _largest(write, flattened(write, x), 1, config.top_k)
     axes = write.integers([1], "axes")
     kinds = [write.node("Unsqueeze", kind, axes) for kind in found[: 1 + config.out_max_val]]
     y = kinds[0] if len(kinds) == 1 else write.node("Concat", *kinds, axis=1)

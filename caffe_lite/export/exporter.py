@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 
 from caffe_lite import arguments
-from caffe_lite.arguments import ArgumentError
 from caffe_lite.errors import CaffeError, LayerError, NetError
 from caffe_lite.export import model
 from caffe_lite.export.graph import Graph, Sizes, Value, merge_scales
@@ -38,6 +37,12 @@ class Exported:
     fixed_by: str | None
     """The layer because of which no size is open, if there is one."""
 
+    def __str__(self) -> str:
+        parts = [f"{self.nodes} nodes", f"{self.weights:,} weights", f"{self.size / 1e6:.1f} MB"]
+        if self.fixed_by is not None:
+            parts.append(f'fixed batch, as layer "{self.fixed_by}" needs its size')
+        return ", ".join(parts)
+
 
 def export_onnx(net: Net, path: str | os.PathLike[str], *, until: str | None = None) -> Exported:
     """Write a net with its weights as an ONNX file, for ONNX Runtime and other programs.
@@ -50,8 +55,7 @@ def export_onnx(net: Net, path: str | os.PathLike[str], *, until: str | None = N
     Raises LayerError, with the position in the prototxt, for a layer that ONNX cannot express,
     and CaffeError if `onnx` is not installed or the file cannot be written.
     """
-    if not isinstance(net, Net):
-        raise ArgumentError(f"net must be a Net, not {arguments.described(net)}")
+    arguments.instance(net, Net, "net")
     if net.phase != TEST:
         raise NetError("the net is built for TRAIN; build it for TEST, as it is used")
     count = _count_until(net, until)
@@ -66,7 +70,7 @@ def export_onnx(net: Net, path: str | os.PathLike[str], *, until: str | None = N
     if not graph.nodes:
         raise NetError("there is nothing to export: no layer computes an output from an input")
     names = Names(graph)
-    size = model.save(graph, net.name, path)
+    size = model.save(graph, names, net.name, path)
     return Exported(
         {names.of(value): value.sizes for value in graph.inputs},
         {names.of(value): value.sizes for value in graph.outputs},
@@ -90,7 +94,8 @@ def _count_until(net: Net, until: str | None) -> int:
     if until is None:
         return len(net.layers)
     if not isinstance(until, str) or until not in net.layer_dict:
-        raise NetError(f"the net has no layer {arguments.described(until)}")
+        name = f'"{until}"' if isinstance(until, str) else arguments.described(until)
+        raise NetError(f"the net has no layer {name}")
     return list(net.layer_dict).index(until) + 1
 
 
@@ -101,12 +106,10 @@ def _refuse(net: Net, count: int) -> None:
             continue
         reason = reason_against(layer.type)
         before = [each.name for each in net.layers[:index] if each.type not in ("Input", "Split")]
-        advice = (
-            f'; export the layers before it, until "{before[-1]}"'
-            if before
-            else ("; export the net's deploy prototxt, whose inputs are Input layers")
-        )
-        error = LayerError(f"is not exported to ONNX: {reason}{advice}", ".type")
+        advice = "export the net's deploy prototxt, whose inputs are Input layers"
+        if before:
+            advice = f'export the layers before it, until "{before[-1]}"'
+        error = LayerError(f"is not exported to ONNX: {reason}; {advice}", ".type")
         raise located(error, net.nodes[index], layer.config_field)
 
 
@@ -118,6 +121,7 @@ class _Builder:
         self._graph, self._constants = Graph(), Constants()
         self._values: dict[int, Value] = {}
         """What each blob holds by now."""
+        self._inputs: dict[int, Value] = {}
         self._states: list[tuple[Value, Value]] = []
 
     def build(self) -> Graph:
@@ -130,7 +134,8 @@ class _Builder:
         return self._graph
 
     def _write(self, index: int) -> None:
-        net, layer, write = self._net, self._net.layers[index], writer_of(self._net.layers[index])
+        net, layer = self._net, self._net.layers[index]
+        write = writer_of(layer)
         bottoms = [self._values[blob] for blob in net.wires.bottoms[index]]
         shapes = self._growth.tops(index)
         assert write is not None
@@ -144,7 +149,9 @@ class _Builder:
         self._states += writer.states.values()
         tops = [written] if isinstance(written, Value) else list(written)
         for blob, value, shape in zip(net.wires.tops[index], tops, shapes, strict=True):
-            if value not in bottoms and value.array is None and layer.type != "Input":
+            if layer.type == "Input":
+                self._inputs[blob] = value
+            elif value not in bottoms and value.array is None:
                 value.hint, value.shape = f"{net.wires.blobs[blob]}/{layer.name}", shape
             self._values[blob] = value
 
@@ -170,8 +177,8 @@ class _Builder:
     def _unread(self) -> list[int]:
         """The blobs that are outputs, in the alphabetical order of their names.
 
-        An input that nothing reads is none.  Of a blob whose copies some of the layers that are
-        left out would read, it is the blob itself.
+        An input that no layer has changed is none.  Of a blob whose copies some of the layers that
+        are left out would read, it is the blob itself.
         """
         wires, layers = self._net.wires, self._net.layers
         unread: dict[int, None] = {}
@@ -179,11 +186,11 @@ class _Builder:
         for index in range(self._count):
             for blob in wires.bottoms[index]:
                 unread.pop(blob, None)
-            if layers[index].type != "Input":
-                unread.update(dict.fromkeys(wires.tops[index]))
+            unread.update(dict.fromkeys(wires.tops[index]))
             if _is_inserted(layers[index], wires.top_names(index)):
                 copied.update(dict.fromkeys(wires.tops[index], wires.bottoms[index][0]))
         found = {copied.get(blob, blob) for blob in unread}
+        found = {blob for blob in found if self._values[blob] is not self._inputs.get(blob)}
         return sorted(found, key=lambda blob: wires.blobs[blob])
 
 

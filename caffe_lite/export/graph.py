@@ -153,8 +153,8 @@ def _absorbs(norm: Node, node: Node) -> bool:
         return False
     channels = factor.array.reshape(-1)
     if node.op == "Mul":
-        norm.inputs[1] = Value(scale.hint, array=scale.array * channels)
-        norm.inputs[2] = Value(shift.hint, array=shift.array * channels)
+        norm.inputs[1] = Value(scale.hint, scale.shape, scale.array * channels)
+        norm.inputs[2] = Value(shift.hint, shift.shape, shift.array * channels)
     else:
-        norm.inputs[2] = Value(shift.hint, array=np.add(shift.array, channels))
+        norm.inputs[2] = Value(shift.hint, shift.shape, shift.array + channels)
     return True

@@ -1,7 +1,7 @@
 """Which axes of a net's blobs may have any size: the batch, as far as the layers allow it.
 
 Every layer answers for the tops' shapes without data, so the net is asked what it would make of
-larger inputs.  An axis that grows with an input's first axis has a name instead of a number.
+larger inputs.  An axis that grows with an axis of an input has a name instead of a number.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from itertools import combinations
 from caffe_lite.blob import Shape
 from caffe_lite.errors import LayerError
 from caffe_lite.export.graph import Sizes
-from caffe_lite.layers.base import Layer
+from caffe_lite.layers.recurrent import Recurrent
 from caffe_lite.net.net import Net
 
 _TIMES = 3
 """How much larger an axis is made to see what grows with it."""
 _MANY = 8
-"""With more inputs than this only all of them are tried together."""
+"""Of more axes than this only each alone and all together are tried."""
 
 Tops = list[list[Shape]]
 """The shapes of each layer's tops."""
+
+
+Place = tuple[int, int]
+"""An axis: the blob's index and its own."""
 
 
 class Growth:
@@ -29,16 +33,14 @@ class Growth:
 
     def __init__(self, net: Net, layers: int, fixed: bool = False) -> None:
         """Of the first so many layers.  `fixed`: no input may grow."""
-        self._net, self._layers = net, layers
-        self._base = self._walk({})
-        self.symbols: dict[str, frozenset[int]] = {}
-        """The name of each size that may be chosen, and the blobs whose first axis has it."""
+        self._net, self._layers = net, net.layers[:layers]
+        self._base = self._walk(())
+        self._symbols: dict[str, tuple[Place, ...]] = {}
+        """The name of each size that may be chosen, and the axes of sources that have it."""
         self._name_dynamic()
         if not fixed:
             self._name_inputs()
-        self._grown = {
-            name: self._walk(dict.fromkeys(blobs, _TIMES)) for name, blobs in self.symbols.items()
-        }
+        self._grown = {name: self._walk(places) for name, places in self._symbols.items()}
 
     def tops(self, layer: int) -> list[Sizes]:
         """The shapes of a layer's tops."""
@@ -54,85 +56,98 @@ class Growth:
                 if grown is not None and grown[layer][top][axis] != size
             }
             if grows:
-                sizes[axis] = self._name(layer, top, axis, grows)
+                sizes[axis] = self._name(f"{self._layers[layer].name}_{top}_{axis}", size, grows)
         return tuple(sizes)
 
-    def _name(self, layer: int, top: int, axis: int, grows: Mapping[str, int]) -> str:
+    def _name(self, place: str, size: int, grows: Mapping[str, int]) -> str:
         """N, or 3*N; of an axis that grows in another way, a name that says where it is."""
-        assert self._base is not None
-        size = self._base[layer][top][axis]
         (name, grown), *others = grows.items()
-        one = self._first_size(name)
+        blob, axis = self._symbols[name][0]
+        one = self._net.blob_list[blob].shape[axis]
         if others or grown != size * _TIMES or size % one:
-            return f"{self._net.layers[layer].name}_{top}_{axis}"
+            return place
         return name if size == one else f"{size // one}*{name}"
-
-    def _first_size(self, name: str) -> int:
-        return self._net.blob_list[min(self.symbols[name])].shape[0]
 
     # -- which axes may grow ---------------------------------------------------------------
 
     def _name_dynamic(self) -> None:
         """Tops of which only forward knows how many items they have."""
-        for index, layer in enumerate(self._net.layers[: self._layers]):
+        for layer, tops in zip(self._layers, self._net.wires.tops, strict=False):
             if layer.dynamic:
-                for blob in self._net.wires.tops[index]:
-                    self.symbols[f"{self._net.wires.blobs[blob]}_items"] = frozenset([blob])
+                for blob in tops:
+                    self._symbols[f"{self._net.wires.blobs[blob]}_items"] = ((blob, 0),)
 
     def _name_inputs(self) -> None:
-        """N for the first input and those that must have its size; others' are their own."""
-        tops = [
-            self._net.wires.tops[index]
-            for index, layer in enumerate(self._net.layers[: self._layers])
-            if layer.type == "Input"
+        """N for the first axis of the first input and those that must have its size.
+
+        Other inputs' are their own.  Inputs of a recurrence have T steps of N streams.
+        """
+        recurrent = any(isinstance(layer, Recurrent) for layer in self._layers)
+        wires = zip(self._layers, self._net.wires.tops, strict=False)
+        inputs = [blob for layer, tops in wires if layer.type == "Input" for blob in tops]
+        places = [
+            (blob, axis)
+            for axis in range(2 if recurrent else 1)
+            for blob in inputs
+            if len(self._net.blob_list[blob].shape) > axis
         ]
-        left = [blob for each in tops for blob in each if self._net.blob_list[blob].shape]
-        alone = [blob for blob in left if self._can_grow([blob])]
-        groups = [[blob] for blob in alone]
-        left = [blob for blob in left if blob not in alone]
-        for size in self._group_sizes(len(left)):
-            found = next((g for g in combinations(left, size) if self._can_grow(g)), None)
-            if found is not None:
-                groups.append(list(found))
-                break
-        for group in sorted(groups):
-            name = "N" if "N" not in self.symbols else f"N_{self._net.wires.blobs[group[0]]}"
-            self.symbols[name] = frozenset(group)
+        groups = list(self._groups(places))
+        of_streams = {blob for group in groups for blob, axis in group if axis == 1}
+        for group in groups:
+            steps = any(axis == 0 and blob in of_streams for blob, axis in group)
+            name = "T" if steps else "N"
+            if name in self._symbols:
+                name = f"{name}_{self._net.wires.blobs[group[0][0]]}"
+            self._symbols[name] = group
 
-    @staticmethod
-    def _group_sizes(count: int) -> Iterator[int]:
-        yield from range(count, 1, -1) if count <= _MANY else [count]
+    def _groups(self, places: list[Place]) -> Iterator[tuple[Place, ...]]:
+        """The least groups of axes that can grow together, and each of them alone cannot."""
+        size = 1
+        while places and size <= len(places):
+            if 1 < size < len(places) and len(places) > _MANY:
+                size = len(places)
+            group = next(filter(self._can_grow, combinations(places, size)), None)
+            if group is None:
+                size += 1
+            else:
+                yield group
+                places = [place for place in places if place not in group]
 
-    def _can_grow(self, blobs: Sequence[int]) -> bool:
-        first = {self._net.blob_list[blob].shape[0] for blob in blobs}
-        return len(first) == 1 and self._walk(dict.fromkeys(blobs, _TIMES)) is not None
+    def _can_grow(self, places: tuple[Place, ...]) -> bool:
+        sizes = {self._net.blob_list[blob].shape[axis] for blob, axis in places}
+        return len(sizes) == 1 and self._walk(places) is not None
 
     # -- what the net makes of inputs ------------------------------------------------------
 
-    def _walk(self, times: Mapping[int, int]) -> Tops | None:
-        """The tops' shapes where the first axis of some blobs is so many times as large.
+    def _walk(self, places: tuple[Place, ...]) -> Tops | None:
+        """The tops' shapes where some axes of sources are `_TIMES` as large.
 
         None where a layer refuses that.
         """
         shapes: dict[int, Shape] = {}
         tops: Tops = []
         wires = self._net.wires
-        for index in range(self._layers):
+        for index, layer in enumerate(self._layers):
             found = self._tops_of(index, [shapes[blob] for blob in wires.bottoms[index]])
             if found is None:
                 return None
-            chosen = not wires.bottoms[index] or self._net.layers[index].dynamic
+            is_source = not wires.bottoms[index] or layer.dynamic
             for blob, shape in zip(wires.tops[index], found, strict=True):
-                many = times.get(blob, 1) if chosen else 1
-                shapes[blob] = (shape[0] * many, *shape[1:]) if many > 1 else shape
+                shapes[blob] = _larger(shape, blob, places) if is_source else shape
             tops.append([shapes[blob] for blob in wires.tops[index]])
         return tops
 
     def _tops_of(self, index: int, bottom: list[Shape]) -> Sequence[Shape] | None:
-        layer: Layer = self._net.layers[index]
         if not bottom:
             return [blob.shape for blob in self._net.links[index].top]
         try:
-            return layer.shapes_for(*bottom)
+            return self._layers[index].shapes_for(*bottom)
         except LayerError:
             return None
+
+
+def _larger(shape: Shape, blob: int, places: tuple[Place, ...]) -> Shape:
+    """The shape of a source's top, larger at the places that are named."""
+    return tuple(
+        size * _TIMES if (blob, axis) in places else size for axis, size in enumerate(shape)
+    )

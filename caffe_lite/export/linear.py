@@ -14,35 +14,41 @@ from caffe_lite.export.writer import Writer
 from caffe_lite.layers import linear
 
 
-def as_matrix(write: Writer, x: Value, axis: int) -> Value:
-    """The axes from `axis` on made one, and those before."""
-    shape = x.sizes
-    if axis == 1 and len(shape) == 2:
+def flattened(write: Writer, x: Value) -> Value:
+    """An item's numbers in one row, (N, K)."""
+    if len(x.sizes) == 2:
         return x
-    inner = math.prod(write.fixed(shape[axis:]))
-    if all(isinstance(size, int) for size in shape[:axis]):
-        outer: Sizes = (math.prod(write.fixed(shape[:axis])),)
-    else:
-        outer = shape[:axis] if axis == 1 else ("rows",)
-    return write.node("Flatten", x, axis=axis, shape=(*outer, inner))
+    width = math.prod(write.fixed(x.sizes[1:]))
+    return write.node("Flatten", x, axis=1, shape=(x.sizes[0], width))
 
 
 @exports("InnerProduct")
 def inner_product(write: Writer, layer: linear.InnerProduct) -> Value:
-    """Gemm, after Flatten."""
+    """Gemm, after Flatten; MatMul and Add where `axis` is not 1."""
     (x,), config = write.bottoms, layer.config
     axis = write.axis(config.axis, x)
-    matrix = as_matrix(write, x, axis)
-    weight = write.param("weight")
-    if config.normalize:
-        rows = layer.weight.data.reshape(-1, *write.fixed(matrix.sizes[1:])).astype(np.float64)
-        lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
-        weight = write.constant((rows / lengths).reshape(layer.weight.shape), "weight")
     bias = [write.param("bias")] if config.bias_term else []
-    transposed: dict[str, Any] = {} if config.transpose else {"transB": 1}
-    y = write.node("Gemm", matrix, weight, *bias, **transposed)
-    y.shape = (*(matrix.sizes)[:1], config.num_output)
-    return write.reshape(y, write.tops[0])
+    if axis == 1:
+        rows = flattened(write, x)
+        settings: dict[str, Any] = {} if config.transpose else {"transB": 1}
+        return write.node("Gemm", rows, _weight(write, layer), *bias, **settings)
+    inputs = math.prod(write.fixed(x.sizes[axis:]))
+    rows = write.reshape(x, (*x.sizes[:axis], inputs))
+    y = write.node("MatMul", rows, _weight(write, layer, columns=True))
+    return write.node("Add", y, *bias) if bias else y
+
+
+def _weight(write: Writer, layer: linear.InnerProduct, columns: bool = False) -> Value:
+    """The weight as it is stored, or with a column for each output."""
+    config, weight = layer.config, layer.weight.data
+    turned = columns and not config.transpose
+    if not (config.normalize or turned):
+        return write.param("weight")
+    if config.normalize:  # K numbers as they lie, whatever `transpose` says
+        rows = weight.astype(np.float64).reshape(-1, weight.size // config.num_output)
+        lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+        weight = (rows / lengths).reshape(weight.shape)
+    return write.constant(np.ascontiguousarray(weight.T) if turned else weight, "weight")
 
 
 @exports("Embed")
