@@ -25,6 +25,11 @@ def batch_norm_(write: Writer, layer: batch_norm.BatchNorm) -> Value:
 
 
 @exports("BatchNorm", batch_norm.ScaledBatchNorm)
+def scaled(write: Writer, layer: batch_norm.ScaledBatchNorm) -> Value:
+    """NVIDIA's is always BatchNormalization."""
+    return with_scale(write, layer)
+
+
 @exports("BN")
 def with_scale(write: Writer, layer: batch_norm.WithScale) -> Value:
     """BatchNormalization."""

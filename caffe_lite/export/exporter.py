@@ -61,12 +61,7 @@ def export_onnx(net: Net, path: str | os.PathLike[str], *, until: str | None = N
     count = _count_until(net, until)
     _refuse(net, count)
     net.reshape()
-    fixed_by = None
-    try:
-        graph = _Builder(net, count, Growth(net, count)).build()
-    except _Fixed as error:
-        fixed_by = error.layer
-        graph = _Builder(net, count, Growth(net, count, fixed=True)).build()
+    graph, fixed_by = _graph_of(net, count)
     if not graph.nodes:
         raise NetError("there is nothing to export: no layer computes an output from an input")
     names = Names(graph)
@@ -79,6 +74,21 @@ def export_onnx(net: Net, path: str | os.PathLike[str], *, until: str | None = N
         size,
         fixed_by,
     )
+
+
+def _graph_of(net: Net, count: int) -> tuple[Graph, str | None]:
+    """The graph of the first so many layers; the one because of which no size is open, if any."""
+    growth = Growth(net, count)
+    try:
+        return _Builder(net, count, growth).build(), growth.fixed_by
+    except _Fixed as error:
+        fixed_by = error.layer
+    try:
+        return _Builder(net, count, Growth(net, count, fixed=True)).build(), fixed_by
+    except _Fixed as error:
+        message = "needs to know how many items there are, which depends on the data"
+        node = net.nodes[list(net.layer_dict).index(error.layer)]
+        raise located(LayerError(f"is not exported to ONNX: {message}"), node, None) from None
 
 
 class _Fixed(Exception):

@@ -34,6 +34,7 @@ class Growth:
     def __init__(self, net: Net, layers: int, fixed: bool = False) -> None:
         """Of the first so many layers.  `fixed`: no input may grow."""
         self._net, self._layers = net, net.layers[:layers]
+        self._refusing: str | None = None
         self._base = self._walk(())
         self._symbols: dict[str, tuple[Place, ...]] = {}
         """The name of each size that may be chosen, and the axes of sources that have it."""
@@ -46,6 +47,11 @@ class Growth:
         """The shapes of a layer's tops."""
         assert self._base is not None
         return [self._sizes(layer, top, shape) for top, shape in enumerate(self._base[layer])]
+
+    @property
+    def fixed_by(self) -> str | None:
+        """The layer because of which no input may grow; None if one may, or there are none."""
+        return None if self._symbols else self._refusing
 
     def _sizes(self, layer: int, top: int, shape: Shape) -> Sizes:
         sizes: list[int | str] = list(shape)
@@ -143,6 +149,7 @@ class Growth:
         try:
             return self._layers[index].shapes_for(*bottom)
         except LayerError:
+            self._refusing = self._layers[index].name
             return None
 
 

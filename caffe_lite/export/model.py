@@ -13,6 +13,7 @@ import numpy as np
 from caffe_lite.errors import CaffeError, one_line
 from caffe_lite.export.graph import Graph, Node, Value
 from caffe_lite.export.names import Names
+from caffe_lite.export.writer import FEW
 from caffe_lite.proto.atomic import write_atomically
 
 OPSET = 17
@@ -22,8 +23,6 @@ IR_VERSION = 8
 LARGEST = 2**31 - 1
 """Bytes of the largest file that protobuf reads."""
 
-_FEW = 1024
-"""Constants of so many numbers are part of the message; larger ones are written as they lie."""
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 """Numbers of fields: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data."""
 
@@ -77,9 +76,10 @@ class _Encoder:
         constants = [
             (value, value.array) for value in graph.constants() if value.array is not None
         ]
-        few = [self._tensor(*pair) for pair in constants if pair[1].size <= _FEW]
+        few = [self._tensor(*pair) for pair in constants if pair[1].size <= FEW]
         self._graph = self._encoded(graph, name, few)
-        self._many = [pair for pair in constants if pair[1].size > _FEW]
+        """All but the large constants, which are written as they lie."""
+        self._many = [pair for pair in constants if pair[1].size > FEW]
 
     def check(self) -> None:
         """Let ONNX's checker see the model, with inputs in the place of the large constants."""

@@ -21,7 +21,7 @@ from caffe_lite.layers import pooling
 
 @exports("Pooling")
 def pool(write: Writer, layer: pooling.Pooling) -> list[Value]:
-    """MaxPool or AveragePool, with explicit pads; their Global form."""
+    """MaxPool or AveragePool, with explicit pads, or Global. STOCHASTIC is two of them and Div."""
     (x,), config = write.bottoms, layer.config
     plane = write.fixed(x.sizes[2:])
     if config.global_pooling and len(write.tops) == 1 and config.pool != pooling.STOCHASTIC:

@@ -13,13 +13,16 @@ from caffe_lite.errors import LayerError
 from caffe_lite.export.graph import Graph, Size, Sizes, Value
 from caffe_lite.layers.base import Layer
 
+FEW = 1024
+"""Numbers of a constant that is small: for settings, not for weights."""
+
 
 class NeedsFixedSize(Exception):
     """A layer's nodes need the number of an axis whose size would be left open."""
 
 
 class Constants:
-    """The constants of a model, each stored once: parameters that layers share, too."""
+    """The constants of a model; small ones, and parameters that layers share, are stored once."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, Value] = {}
@@ -34,6 +37,8 @@ class Constants:
 
     def of_array(self, array: Array, hint: str) -> Value:
         """Numbers that a layer's settings give."""
+        if array.size > FEW:
+            return Value(hint, array.shape, array)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._made:
             self._made[key] = Value(hint, array.shape, array)
