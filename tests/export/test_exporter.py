@@ -102,6 +102,44 @@ def test_a_batch_norm_whose_top_another_layer_reads_stays_as_it_is(tmp_path):
     compare(net, tmp_path / "net.onnx", x=(3, 3, 7, 5))
 
 
+def test_a_batch_norm_takes_all_the_scales_after_it(tmp_path):
+    """The shift that it has by then is multiplied, too."""
+    bias = f"""layer {{ name: "bias" type: "Bias" bottom: "c" top: "c"
+      bias_param {{ filler {SPREAD} }} }}
+    """
+    net = build(HEAD + CONV + NORM + bias + SCALE + DENSE)
+    export_onnx(net, tmp_path / "net.onnx")
+    ops = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
+    assert ops == ["Conv", "BatchNormalization", "Flatten", "Gemm"]
+    compare(net, tmp_path / "net.onnx", x=(3, 3, 7, 5))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_of_equal_scores_the_later_is_the_largest(tmp_path, count):
+    net = build(
+        HEAD
+        + f"""layer {{ name: "best" type: "ArgMax" bottom: "x" top: "y"
+      argmax_param {{ axis: 1 top_k: {count} }} }}"""
+    )
+    export_onnx(net, tmp_path / "net.onnx")
+    session = ort.InferenceSession(str(tmp_path / "net.onnx"))
+    x = np.zeros((1, 3, 7, 5), np.float32)
+    (got,) = session.run(None, {"x": x})
+    assert [np.unique(each) for each in got[0]] == [2, 1][:count]
+    np.testing.assert_array_equal(got, net(x)["y"])
+
+
+def test_a_flow_of_zeros_moves_nothing_not_even_at_the_borders(tmp_path):
+    net = build(HEAD.replace('top: "x"', 'top: "x" top: "flow"').replace(
+        "dim: 5 } }", "dim: 5 } shape { dim: 2 dim: 2 dim: 7 dim: 5 } }"
+    ) + 'layer { name: "w" type: "FlowWarp" bottom: "x" bottom: "flow" top: "y" }')  # fmt: skip
+    export_onnx(net, tmp_path / "net.onnx")
+    session = ort.InferenceSession(str(tmp_path / "net.onnx"))
+    x = np.random.default_rng(6).standard_normal((2, 3, 7, 5), np.float32)
+    (got,) = session.run(None, {"x": x, "flow": np.zeros((2, 2, 7, 5), np.float32)})
+    np.testing.assert_allclose(got, x, atol=1e-5)
+
+
 def test_shared_parameters_are_stored_once(tmp_path):
     twins = "".join(
         f"""layer {{ name: "conv{i}" type: "Convolution" bottom: "x" top: "c{i}"
