@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from caffe_lite.data.outputs import allow_any_output as allow_any_output
     from caffe_lite.detector import Detector as Detector
     from caffe_lite.errors import CaffeError as CaffeError
+    from caffe_lite.export.exporter import export_onnx as export_onnx
     from caffe_lite.folding import merge_bn as merge_bn
     from caffe_lite.glog import init_log as init_log
     from caffe_lite.glog import log as log
@@ -99,6 +100,7 @@ _HOME = {
     "detector": "",
     "dnn": "",
     "draw": "",
+    "export_onnx": "export",
     "get_solver": "solver.solver",
     "has_nccl": "pycaffe.nccl",
     "init_log": "glog",

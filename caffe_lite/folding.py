@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from caffe_lite.blob import Array, Shape
-from caffe_lite.errors import WeightsError
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.convolution import (
     Convolution,
@@ -34,7 +33,6 @@ from caffe_lite.proto.blobs import put_array
 
 _AFFINE = ("BatchNorm", "BN", "Scale", "Bias", "Power", "Dropout")
 _CONVOLUTIONS = (Convolution, DepthwiseConvolution, ConvolutionDepthwise)
-_SHOWN = 6
 
 _Value = tuple[int, int]
 """What a name stands for at some place: the step that has written it, and which of its tops."""
@@ -89,10 +87,7 @@ def merge_bn(
     with Net(
         source.copy(), caffe_pb2.TEST, dtype=np.float64, python_layers=python_layers
     ) as built:
-        lacking = built.copy_from(weights).untrained
-        if lacking:
-            names = ", ".join(lacking[:_SHOWN]) + (", …" if len(lacking) > _SHOWN else "")
-            raise WeightsError(f"the weights have none for {len(lacking)} layers: {names}")
+        built.copy_from(weights).refuse_untrained()
         steps = [_step(node, built) for node in selected]
         folding = _Folding(steps)
         folding.run()

@@ -30,7 +30,7 @@ if __package__ in (None, ""):
 from tools import pythons
 
 ROOT = pythons.ROOT
-EXTRAS = ["draw", "leveldb", "plot"]
+EXTRAS = ["draw", "leveldb", "onnx", "plot"]
 """The extras whose bounds are tried too."""
 QUICK = [
     "tests/proto",

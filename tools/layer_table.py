@@ -1,8 +1,9 @@
 """The tables of layer types, generated from the registry: those that are here, and are not.
 
 usage: layer_table.py            print the types and their files
-       layer_table.py --write    write that to README.md and caffe_lite/layers/__init__.py, and
-                                 the types of forks that are not here to docs/not_supported.md
+       layer_table.py --write    write that to README.md and caffe_lite/layers/__init__.py, the
+                                 types of forks that are not here to docs/not_supported.md, and
+                                 what ONNX makes of each type to docs/onnx.md
        layer_table.py --check    exit with 1 if a file is out of date
 """
 
@@ -13,7 +14,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import caffe_lite.export
 import caffe_lite.layers  # noqa: F401  registers every type
+from caffe_lite.export.refused import REFUSED
+from caffe_lite.export.registry import exported_types
 from caffe_lite.layers._forks import FORK_OF
 from caffe_lite.layers.registry import layer_class, layer_types
 
@@ -65,6 +69,25 @@ def missing() -> str:
     return "\n".join(rows)
 
 
+def exported() -> str:
+    """The table of what a type becomes in ONNX, for docs/onnx.md."""
+    rows = ["| layer type | in ONNX |", "|---|---|"]
+    for name, what in exported_types().items():
+        rows.append(f"| {name} | {what} |")
+    return "\n".join(rows)
+
+
+def refused() -> str:
+    """The table of the types that are not exported to ONNX, by the reason, for docs/onnx.md."""
+    table: dict[str, list[str]] = {}
+    for name, reason in REFUSED.items():
+        table.setdefault(reason, []).append(name)
+    rows = ["| layer types | why |", "|---|---|"]
+    for reason, names in sorted(table.items(), key=lambda row: row[1]):
+        rows.append(f"| {', '.join(names)} | {reason} |")
+    return "\n".join(rows)
+
+
 def docstring_with_table(source: str) -> str:
     """The source of layers/__init__.py with the table in its docstring replaced."""
     _, docstring, code = source.split('"""', 2)
@@ -75,18 +98,25 @@ def docstring_with_table(source: str) -> str:
 
 def readme_with_table(source: str) -> str:
     """The text of README.md with the table between its two marks replaced."""
-    return re.sub(
-        r"(?s)(<!-- layer table -->\n).*?(<!-- end of layer table -->)",
-        lambda marks: f"{marks[1]}{markdown()}\n{marks[2]}",
-        source,
-    )
+    return between_marks(source, "layer table", markdown())
 
 
 def page_with_missing(source: str) -> str:
     """The text of docs/not_supported.md with the table between its two marks replaced."""
+    return between_marks(source, "missing types", missing())
+
+
+def page_with_onnx(source: str) -> str:
+    """The text of docs/onnx.md with its two tables replaced."""
+    source = between_marks(source, "exported types", exported())
+    return between_marks(source, "refused types", refused())
+
+
+def between_marks(source: str, name: str, table: str) -> str:
+    """A page with the table between ``<!-- name -->`` and ``<!-- end of name -->`` replaced."""
     return re.sub(
-        r"(?s)(<!-- missing types -->\n).*?(<!-- end of missing types -->)",
-        lambda marks: f"{marks[1]}{missing()}\n{marks[2]}",
+        rf"(?s)(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
+        lambda marks: f"{marks[1]}{table}\n{marks[2]}",
         source,
     )
 
@@ -95,6 +125,7 @@ UPDATES = {
     ROOT / "caffe_lite" / "layers" / "__init__.py": docstring_with_table,
     ROOT / "README.md": readme_with_table,
     ROOT / "docs" / "not_supported.md": page_with_missing,
+    ROOT / "docs" / "onnx.md": page_with_onnx,
 }
 
 

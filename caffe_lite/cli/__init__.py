@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "segment": "name and colour the class of each pixel",
         "extract_features": "save blobs of a net for each image",
         "merge_bn": "fold normalisations into the weights",
+        "export_onnx": "write a net for ONNX Runtime and other programs",
     },
     "create and average databases": {
         "convert_imageset": "make a database from an image list",

@@ -56,6 +56,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "    fc6,fc7 fc6.h5,fc7.h5 10 hdf5",
     ),
     "merge_bn": ("caffe-lite merge_bn deploy.prototxt net.caffemodel m.prototxt m.caffemodel",),
+    "export_onnx": (
+        "caffe-lite export_onnx deploy.prototxt net.caffemodel net.onnx",
+        "caffe-lite export_onnx -until mbox_conf_flatten deploy.prototxt \\",
+        "    ssd.caffemodel ssd.onnx",
+    ),
     "convert_imageset": (
         "caffe-lite convert_imageset -shuffle -resize_height 256 \\",
         "    -resize_width 256 pictures/ train.txt train_lmdb",

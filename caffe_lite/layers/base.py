@@ -164,6 +164,15 @@ class Layer:
         """Bytes that its kernels take while they run, where that grows with a setting."""
         return 0
 
+    def shapes_for(self, *bottom: Shape) -> Sequence[Shape] | None:
+        """The tops' shapes for bottoms of other shapes; the layer, which is built, stays as it is.
+
+        LayerError where it would refuse them; None as of `top_shapes`.
+        """
+        self._check_bottoms(list(bottom))
+        self._check_params_for(list(bottom))
+        return builtins.type(self).top_shapes(self, *bottom)
+
     # -- what others ask of a type; `param` is a message of it, and no layer need be made ----
 
     keeps_coordinates: ClassVar[bool] = False

@@ -274,7 +274,8 @@ class LabelSpecificAdd(Layer):
         """The labels."""
         return {"labels": Buffer((bottom[0][0],), np.int64)}
 
-    def _bias(self) -> float:
+    def bias(self) -> float:
+        """What is added to the scores of the own classes."""
         config = self.config
         if not config.HasField("bias_base"):
             return float(config.bias)
@@ -286,7 +287,7 @@ class LabelSpecificAdd(Layer):
         """See the class."""
         if not top[0].shares_data_with(bottom[0]):
             np.copyto(top[0].data, bottom[0].data)
-        bias = self._bias()
+        bias = self.bias()
         if self._shows_bias:
             top[1].data[...] = bias
         if self.training:

@@ -233,22 +233,23 @@ class Exp(Neuron):
         )
 
     @property
-    def _log_base(self) -> float:
+    def log_base(self) -> float:
+        """The natural logarithm of the base."""
         return 1.0 if self.config.base == -1 else math.log(self.config.base)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         try:
-            outer = math.exp(self._log_base * self.config.shift)
+            outer = math.exp(self.log_base * self.config.shift)
         except OverflowError:
             outer = math.inf
-        inner = self._log_base * self.config.scale
+        inner = self.log_base * self.config.scale
         kernels.exp_forward(bottom[0].data, inner, outer, top[0].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dy * y * scale * ln(base)."""
         if propagate_down[0]:
-            inner = self._log_base * self.config.scale
+            inner = self.log_base * self.config.scale
             kernels.exp_backward(top[0].data, top[0].diff, inner, bottom[0].diff)
 
 
@@ -346,18 +347,22 @@ class Dropout(Neuron, IsEpilogue):
     heeds = frozenset({"scale_train", "sqrt_scale", "sample_weights_test"})
     backward_reads = Reads.NONE
     in_place_keeps = Reads.TOP_SIGN  # where the number became 0, so did the gradient
+    drops: bool
+    """Does it drop numbers?"""
+    factor: float
+    """What the numbers that are left are multiplied by, once more after `kernels.dropout`."""
     _chance: Array
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """In TEST nothing changes, unless a fork's field says so."""
         config, rest = self.config, 1 - self.config.dropout_ratio
-        self._drops = self.training or config.sample_weights_test
-        self._factor = rest if self._drops else 1.0  # once more, after `kernels.dropout`
-        if self._drops and config.scale_train:
-            self._factor = math.sqrt(max(rest, 0)) if config.sqrt_scale else 1.0
-        elif not self._drops and not config.scale_train:
-            self._factor = rest
-        if not self._drops and self._factor == 1:
+        self.drops = self.training or config.sample_weights_test
+        self.factor = rest if self.drops else 1.0
+        if self.drops and config.scale_train:
+            self.factor = math.sqrt(max(rest, 0)) if config.sqrt_scale else 1.0
+        elif not self.drops and not config.scale_train:
+            self.factor = rest
+        if not self.drops and self.factor == 1:
             self.in_place_keeps = Reads.TOP | Reads.TOP_SIGN | Reads.BOTTOM
 
     def check(self, *bottom: Shape) -> None:
@@ -371,17 +376,17 @@ class Dropout(Neuron, IsEpilogue):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        if self._drops:
+        if self.drops:
             self._chance = self._draw(bottom[0].count)
         self._pass(bottom[0].data, top[0].data)
 
     def _pass(self, x: Array, y: Array) -> None:
         """What forward makes of x."""
-        if self._drops:
+        if self.drops:
             kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
             x = y
-        if self._factor != 1:
-            np.multiply(x, x.dtype.type(self._factor), out=y)
+        if self.factor != 1:
+            np.multiply(x, x.dtype.type(self.factor), out=y)
         elif x is not y:
             np.copyto(y, x)
 
@@ -397,4 +402,4 @@ class Dropout(Neuron, IsEpilogue):
 
     def epilogue(self) -> Epilogue | None:
         """In TEST, nothing."""
-        return None if self._drops or self._factor != 1 else NO_EPILOGUE
+        return None if self.drops or self.factor != 1 else NO_EPILOGUE

@@ -139,7 +139,7 @@ class Pooling(_Pooling):
             self.require(
                 not given or getattr(config, field) > 0, field, f"{field} must be positive, not 0"
             )
-        window = self._window(x)
+        window = self.window(x)
         self.require(
             config.pool != STOCHASTIC or not any(window.pad),
             self.field("pad", "h"),
@@ -191,7 +191,8 @@ class Pooling(_Pooling):
         return f"{what}_{axis}" if self.config.HasField(f"{what}_{axis}") else square
 
     @property
-    def _method(self) -> int:
+    def method(self) -> int:
+        """MAX, AVE, AVE_EXC_PAD or STOCHASTIC."""
         if self.config.pool == AVE and not self.config.avg_include_pad:
             return AVE_EXC_PAD
         return int(self.config.pool)
@@ -202,7 +203,8 @@ class Pooling(_Pooling):
             return not self.config.ceil_mode
         return bool(self.config.round_mode == caffe_pb2.PoolingParameter.FLOOR)
 
-    def _window(self, x: Shape) -> Window:
+    def window(self, x: Shape) -> Window:
+        """How the kernel slides over a bottom of shape `x`."""
         if self.config.global_pooling:
             return Window(x[2:], (1, 1), (0, 0), (1, 1))
         return self._given_window
@@ -218,7 +220,7 @@ class Pooling(_Pooling):
     def top_shapes(self, *bottom: Shape) -> list[Shape]:
         """See the class."""
         (x,) = bottom
-        y = (*x[:2], *self._window(x).pooled(x[2:], self._floor))
+        y = (*x[:2], *self.window(x).pooled(x[2:], self._floor))
         return [y] * self._top_count
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -237,20 +239,20 @@ class Pooling(_Pooling):
     def workspace(self, *bottom: Shape) -> int:
         """That of the kernels."""
         (x,), top = bottom, self.top_shapes(*bottom)[0]
-        return kernels.pool_workspace(self._window(x), x[2:], top[2:], self.dtype.itemsize)
+        return kernels.pool_workspace(self.window(x), x[2:], top[2:], self.dtype.itemsize)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
-        window = self._window(bottom[0].shape)
-        self.pool(self._method, bottom[0].data, window, "", top[0].data)
+        window = self.window(bottom[0].shape)
+        self.pool(self.method, bottom[0].data, window, "", top[0].data)
         if len(top) == 2:
             np.copyto(top[1].data, self.buf.argmax)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """MAX and STOCHASTIC send dy to where y came from, AVE spreads it evenly."""
         if propagate_down[0]:
-            window = self._window(bottom[0].shape)
-            self.unpool(self._method, top[0].diff, window, "", bottom[0].diff)
+            window = self.window(bottom[0].shape)
+            self.unpool(self.method, top[0].diff, window, "", bottom[0].diff)
 
 
 @register("SPP")
@@ -271,7 +273,7 @@ class SPP(_Pooling):
         height = self.config.pyramid_height
         self.require(height > 0, "pyramid_height", "pyramid_height must be positive, not 0")
         for level in range(height):
-            window = self._window(x, level)
+            window = self.window(x, level)
             self.require(
                 all(pad < kernel for pad, kernel in zip(window.pad, window.kernel)),
                 "pyramid_height",
@@ -279,14 +281,15 @@ class SPP(_Pooling):
                 f"of level {level + 1}",
             )
 
-    def _window(self, x: Shape, level: int) -> Window:
+    def window(self, x: Shape, level: int) -> Window:
+        """The bins of one level, counted from 0, as a kernel that slides."""
         bins = 2**level
         kernel = tuple(math.ceil(size / bins) for size in x[2:])
         pad = tuple((k * bins - size + 1) // 2 for k, size in zip(kernel, x[2:]))
         return Window(kernel, kernel, pad, (1, 1))
 
     def _level_shapes(self, x: Shape) -> list[Shape]:
-        windows = (self._window(x, level) for level in range(self.config.pyramid_height))
+        windows = (self.window(x, level) for level in range(self.config.pyramid_height))
         return [(*x[:2], *window.pooled(x[2:])) for window in windows]
 
     def top_shapes(self, *bottom: Shape) -> list[Shape]:
@@ -311,7 +314,7 @@ class SPP(_Pooling):
         start = 0
         for i in range(self.config.pyramid_height):
             level = getattr(self.buf, f"level{i}")
-            self.pool(self.config.pool, x, self._window(x.shape, i), str(i), level)
+            self.pool(self.config.pool, x, self.window(x.shape, i), str(i), level)
             stop = start + level[0].size
             y[:, start:stop] = level.reshape(len(level), -1)
             start = stop
@@ -327,7 +330,7 @@ class SPP(_Pooling):
             level = getattr(self.buf, f"level{i}")
             stop = start + level[0].size
             level.reshape(len(level), -1)[...] = dy[:, start:stop]
-            window = self._window(dx.shape, i)
+            window = self.window(dx.shape, i)
             self.unpool(self.config.pool, level, window, str(i), self.buf.dx)
             np.add(dx, self.buf.dx, out=dx)
             start = stop

@@ -55,7 +55,8 @@ class PriorBox(Layer):
     backward_reads = Reads.NONE
     no_gradient = (0, 1)
     heeds = frozenset({"width", "height", "offset_h", "offset_w"})
-    _values: Array  # computed when a shape changes; a top's memory may be another blob's too
+    values: Array
+    """The top, computed when a shape changes; a top's memory may be another blob's too."""
 
     def check(self, grid: Shape, image: Shape) -> None:
         """Sizes are positive and go together; two image-like bottoms."""
@@ -164,14 +165,14 @@ class PriorBox(Layer):
         step = self._pair("step", "step_h", "step_w")
         step = step or (image[0] / grid[0], image[1] / grid[1])
         sizes, offsets = self.sizes(), self.offsets()
-        self._values = np.empty(top[0].shape, self.dtype)
-        boxes = self._values[0, 0].reshape(*grid, len(sizes), len(offsets), 4)
+        self.values = np.empty(top[0].shape, self.dtype)
+        boxes = self.values[0, 0].reshape(*grid, len(sizes), len(offsets), 4)
         prior_boxes(image, step, offsets, sizes, self.config.clip, boxes)
-        self._values[0, 1].reshape(-1, 4)[...] = list(self.config.variance) or 0.1
+        self.values[0, 1].reshape(-1, 4)[...] = list(self.config.variance) or 0.1
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the boxes that `reshape` has laid out."""
-        top[0].data[...] = self._values
+        top[0].data[...] = self.values
 
 
 @register("PriorBoxClustered")

@@ -161,7 +161,7 @@ class Crop(Mover):
             ".bottom[1]",
             f"{reference} must have as many axes as bottom[0] {x}",
         )
-        for i, offset in enumerate(self._offsets(x)):
+        for i, offset in enumerate(self.offsets(x)):
             size = reference[i] if i >= axis else 0
             self.require(
                 offset + size <= x[i],
@@ -169,7 +169,8 @@ class Crop(Mover):
                 f"a window of {size} from {offset} on does not fit in the {x[i]} of axis {i}, {x}",
             )
 
-    def _offsets(self, x: Shape) -> list[int]:
+    def offsets(self, x: Shape) -> list[int]:
+        """Where the window begins, for each axis of bottom[0]."""
         axis = self.canonical_axis(self.config.axis, x)
         cropped = len(x) - axis
         given = list(self.config.offset) or [0]
@@ -182,12 +183,12 @@ class Crop(Mover):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the window."""
-        crop_forward(bottom[0].data, self._offsets(bottom[0].shape), top[0].data)
+        crop_forward(bottom[0].data, self.offsets(bottom[0].shape), top[0].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Put the gradient into the window; the other bottom's values play no part."""
         if propagate_down[0]:
-            crop_backward(top[0].diff, self._offsets(bottom[0].shape), bottom[0].diff)
+            crop_backward(top[0].diff, self.offsets(bottom[0].shape), bottom[0].diff)
         if propagate_down[1]:
             bottom[1].diff[...] = 0
 
@@ -247,22 +248,23 @@ class Permute(Mover):
                 axis not in order[:i], f"{field}[{i}]", f"axis {axis} is named twice in {order}"
             )
 
-    def _order(self, x: Shape) -> list[int]:
+    def order(self, x: Shape) -> list[int]:
+        """The bottom's axes in the order of the top's."""
         named = list(self.config.order)
         return named + [axis for axis in range(len(x)) if axis not in named]
 
     def top_shapes(self, x: Shape) -> Sequence[Shape]:
         """The sizes in the new order."""
-        return [tuple(x[axis] for axis in self._order(x))]
+        return [tuple(x[axis] for axis in self.order(x))]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy in the new order."""
-        permute(bottom[0].data, self._order(bottom[0].shape), top[0].data)
+        permute(bottom[0].data, self.order(bottom[0].shape), top[0].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Copy in the old order."""
         if propagate_down[0]:
-            order = self._order(bottom[0].shape)
+            order = self.order(bottom[0].shape)
             inverse = sorted(range(len(order)), key=order.__getitem__)
             permute(top[0].diff, inverse, bottom[0].diff)
 
@@ -283,7 +285,8 @@ class Transpose(Permute):
         self.require(count == len(x), "dim", f"{count} dim for a bottom of {len(x)} axes {x}")
         self._check_axes("dim", x)
 
-    def _order(self, x: Shape) -> list[int]:
+    def order(self, x: Shape) -> list[int]:
+        """The bottom's axes in the order of the top's."""
         return list(self.config.dim)
 
 

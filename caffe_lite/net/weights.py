@@ -42,6 +42,13 @@ class Report:
     Layers that the prototxt fixes at such values are not among them: see `_is_fixed`.
     """
 
+    def refuse_untrained(self) -> None:
+        """Raise WeightsError if layers are `untrained`, for what is to be used as it is."""
+        if self.untrained:
+            count, names = len(self.untrained), _names(self.untrained)
+            layers = "layer" if count == 1 else "layers"
+            raise WeightsError(f"the weights have none for {count} {layers}: {names}")
+
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} layers loaded"]
         if self.skipped:

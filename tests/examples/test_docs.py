@@ -75,6 +75,8 @@ RUN = [page for page in PAGES if any(language == "sh" for language, _, _ in bloc
 
 @pytest.mark.parametrize("page", RUN)
 def test_its_commands_run_and_print_what_it_shows(page: str, run: Run, tmp_path: Path) -> None:
+    if page == "docs/onnx.md":
+        pytest.importorskip("onnx")
     copy_project(tmp_path)
     names = ""  # what earlier blocks have named stays named
     for language, text, shown in blocks(page):
@@ -127,6 +129,19 @@ def test_the_three_lines_find_a_box(run: Run, tmp_path: Path) -> None:
     script = f"{page[0]}{page[1]}"
     run(tmp_path, "python", "-c", script)
     assert (tmp_path / "faces.png").exists()
+
+
+def test_the_python_of_the_onnx_page_runs(lenet: Path, run: Run) -> None:
+    for package in "onnx", "onnxruntime":
+        pytest.importorskip(package)
+    folder = lenet.parents[2]
+    (use, shown), (export, _) = [
+        (text, shown) for language, text, shown in blocks("docs/onnx.md") if language == "python"
+    ]
+    here = export.replace("deploy.prototxt", "models/lenet/deploy.prototxt")
+    here = here.replace("net.caffemodel", str(lenet)).replace("net.onnx", "lenet.onnx")
+    run(folder, "python", "-c", f"import caffe_lite\n{here}")
+    assert pattern(run(folder, "python", "-c", use)) == pattern(shown)
 
 
 def test_the_pages_list_every_command() -> None:
