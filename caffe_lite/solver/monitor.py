@@ -128,6 +128,11 @@ class Monitor:
         """By what the learning rate is multiplied now."""
         return self.reduction.factor**self.progress.reductions if self.reduction else 1.0
 
+    @property
+    def stops(self) -> bool:
+        """Whether it tells the run to stop."""
+        return self.early_stop is not None and self.progress.waited >= self.early_stop
+
     def judge(self, iteration: int, outputs: Sequence[Output], loss: float) -> bool:
         """Note the results of a test; whether to stop.
 
@@ -141,19 +146,18 @@ class Monitor:
             return False
         waited, until_reduction = now.waited + 1, now.waited_for_reduction + 1
         reduces = self.reduction is not None and until_reduction >= self.reduction.tests
-        stops = self.early_stop is not None and waited >= self.early_stop
         self.progress = replace(
             now,
             waited=waited,
             waited_for_reduction=0 if reduces else until_reduction,
             reductions=now.reductions + reduces,
         )
-        if stops:
+        if self.stops:
             _log.info("Early stop: Iteration %d, %s", iteration, self.reason)
         elif reduces:
             step = self.progress.reductions
             _log.info("Plateau Status: Iteration %d, step = %d: %s", iteration, step, self.reason)
-        return stops
+        return self.stops
 
     def _score(self, outputs: Sequence[Output], loss: float) -> float:
         if not self.output:

@@ -326,6 +326,10 @@ class Solver:
         """Tell `observer` of each iteration and test from now on."""
         self._observers.append(observer)
 
+    def remove_observer(self, observer: Observer) -> None:
+        """Tell `observer` no more."""
+        self._observers.remove(observer)
+
     # -- losses that are not finite --------------------------------------------------------
 
     def _check_finite(self, loss: float) -> None:

@@ -1,0 +1,112 @@
+"""Opens a page in Chromium, as a program of its own, and says what it found: see `look`.
+
+Qt's WebEngine carries the browser; nothing of it is needed to use caffe_lite.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+MEASURE = """
+(() => {
+  const root = document.documentElement;
+  const texts = [...document.querySelectorAll('svg.chart text')].filter(t => t.getClientRects().length);
+  return JSON.stringify({
+    width: innerWidth,
+    needed: root.scrollWidth,
+    ground: getComputedStyle(document.body).backgroundColor,
+    ink: getComputedStyle(document.body).color,
+    smallest: Math.min(...texts.map(t => t.getBoundingClientRect().height)),
+    result: %s,
+  });
+})()
+"""
+
+
+def look(
+    page: Path,
+    width: int,
+    dark: bool,
+    expression: str = "null",
+    picture: Path | None = None,
+    seconds: float = 1.0,
+    height: int = 900,
+) -> dict[str, Any]:
+    """Open a page at a width, in light or dark; what `MEASURE` finds, and what went wrong.
+
+    `expression` is evaluated in the page after `seconds`.  "requests" are the addresses that the
+    page asked for, "messages" what the browser complained of.
+    """
+    job = {
+        "page": str(page.resolve()),
+        "width": width,
+        "height": height,
+        "script": MEASURE % expression,
+        "picture": picture and str(picture),
+        "wait": seconds,
+    }
+    environment = {
+        **os.environ,
+        "QT_QPA_PLATFORM": "offscreen",
+        "QTWEBENGINE_DISABLE_SANDBOX": "1",
+        "QTWEBENGINE_CHROMIUM_FLAGS": "--disable-gpu "
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+    }
+    done = subprocess.run(
+        [sys.executable, __file__, json.dumps(job)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(job: dict[str, Any]) -> None:
+    from PySide6.QtCore import QTimer, QUrl
+    from PySide6.QtWebEngineCore import QWebEnginePage, QWebEngineUrlRequestInterceptor
+    from PySide6.QtWebEngineWidgets import QWebEngineView
+    from PySide6.QtWidgets import QApplication
+
+    requests, messages = [], []
+
+    class Interceptor(QWebEngineUrlRequestInterceptor):
+        def interceptRequest(self, info):  # noqa: N802
+            requests.append(info.requestUrl().toString())
+
+    class Page(QWebEnginePage):
+        def javaScriptConsoleMessage(self, level, text, line, source):  # noqa: N802
+            messages.append(text)
+
+    app = QApplication([])
+    view = QWebEngineView()
+    page = Page(view)
+    interceptor = Interceptor()
+    page.setUrlRequestInterceptor(interceptor)
+    view.setPage(page)
+    view.resize(job["width"], job["height"])
+    view.show()
+
+    def finish(found):
+        if job["picture"]:
+            view.grab().save(job["picture"])
+        print(json.dumps({**json.loads(found), "requests": requests, "messages": messages}))
+        app.quit()
+
+    def measure():
+        page.runJavaScript(job["script"], finish)
+
+    page.load(QUrl.fromLocalFile(job["page"]))
+    QTimer.singleShot(int(1000 * job["wait"]), measure)
+    QTimer.singleShot(int(1000 * job["wait"]) + 40_000, lambda: app.exit(1))
+    sys.exit(app.exec())
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
