@@ -7,6 +7,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "caffe-lite train -solver solver.prototxt",
         "caffe-lite train -solver solver.prototxt -weights pretrained.caffemodel",
         "caffe-lite train -solver solver.prototxt -snapshot auto",
+        "caffe-lite train -solver solver.prototxt -report run.html \\",
+        "    -early_stop 10 -reduce_on_plateau 0.1,4",
     ),
     "test": (
         "caffe-lite test -model train_val.prototxt -weights net.caffemodel \\",

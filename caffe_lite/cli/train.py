@@ -57,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add(
         parser,
+        "tensorboard",
+        "a folder for the curves of the run, which TensorBoard shows",
+        metavar="DIR",
+    )
+    flags.add(
+        parser,
         "early_stop",
         "stop when the score of the tests has not improved for N tests in a row",
         type=flags.positive,
@@ -122,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.proto import files
     from caffe_lite.solver import get_solver
     from caffe_lite.solver.signals import Action, SignalHandler
+    from caffe_lite.tensorboard import TensorBoard
     from caffe_lite.training_report import Report
 
     source = files.read_solver(args.solver)
@@ -152,6 +159,7 @@ def run(args: argparse.Namespace) -> int:
         interrupt.current().answering(signals.answer),
     ):
         report = Report(solver, args.report) if args.report else None
+        curves = TensorBoard(solver, args.tensorboard) if args.tensorboard else None
         solver.net.share_memory()
         for index, net in enumerate(solver.test_nets):
             kept = report.keep if report is not None and index == 0 else ()
@@ -168,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
         )
         _log.info("Starting Optimization")
         try:
-            with report or nullcontext():
+            with report or nullcontext(), curves or nullcontext():
                 solver.solve()
         finally:
             progress.finish()

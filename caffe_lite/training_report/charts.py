@@ -12,7 +12,7 @@ from caffe_lite.training_report.series import Point
 
 WIDTH, HEIGHT = 400.0, 220.0
 """Units of a chart: about the pixels that it has on a telephone and on a desk."""
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 10.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 18.0, 10.0, 34.0
 TICKS = 5
 LOGARITHMIC_FROM = 30.0
 """An axis is logarithmic from this ratio of the largest to the smallest value on."""
@@ -46,16 +46,17 @@ class Scale(NamedTuple):
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
 
-def chart(title: str, lines: Sequence[Line], unit: str = "") -> Markup:
+def chart(title: str, lines: Sequence[Line], unit: str = "", from_zero: bool = False) -> Markup:
     """A figure with a title, the lines over iterations and, for several, their names.
 
-    Values are in `unit`, which the title shows.  Without any point, it says that there is none.
+    Values are in `unit`, which the title shows.  Their axis begins at 0 if `from_zero`, and where
+    it is near.  Without any point, the figure says that there is none.
     """
     heading = element("figcaption", title, element("span", f" ({unit})") if unit else None)
     shown = [line for line in lines if line.points]
     if not shown:
         return element("figure", heading, element("p", "No values yet.", class_="none"))
-    x, y = _x_scale(shown), _y_scale(shown)
+    x, y = _x_scale(shown), _y_scale(shown, from_zero)
     drawing = element(
         "svg",
         element("title", f"{title}: {_described(shown)}"),
@@ -83,18 +84,18 @@ def _x_scale(lines: Sequence[Line]) -> Scale:
     return Scale(low, high if high > low else low + 1, LEFT, WIDTH - RIGHT)
 
 
-def _y_scale(lines: Sequence[Line]) -> Scale:
+def _y_scale(lines: Sequence[Line], from_zero: bool) -> Scale:
     values = [point.y for line in lines for point in line.points]
     low, high = min(values), max(values)
     bottom, top = HEIGHT - BOTTOM, TOP
-    if low > 0 and high >= LOGARITHMIC_FROM * low:
+    if low > 0 and high >= LOGARITHMIC_FROM * low and not from_zero:
         return Scale(low / 1.15, high * 1.15, bottom, top, is_logarithmic=True)
     if high == low:
         margin = abs(high) / 10 or 1.0
     else:
         margin = 0.06 * (high - low)
     lowest = low - margin
-    if low >= 0 > lowest or (0 < low < 0.35 * high):  # near zero, the axis begins there
+    if low >= 0 and (from_zero or low < 0.35 * high):
         lowest = 0.0
     return Scale(lowest, high + margin, bottom, top)
 

@@ -21,9 +21,10 @@ WIDEST = 360
 
 
 class Filters(NamedTuple):
-    """Those of a layer, as a picture; or only why there is none."""
+    """Those of a layer, as pixels (height, width, 4) of uint8; or only why there are none."""
 
-    picture: Markup | None
+    layer: str
+    pixels: Array | None
     words: str
 
 
@@ -32,11 +33,11 @@ def filters(net: Net) -> Filters:
 
     One or three channels are a picture each, in grey or as blue, green and red; so are the weights
     of an InnerProduct for such an image.  All have one scale, from their smallest to their largest
-    value.
+    value.  Between them the pixels are transparent.
     """
     layer = next((layer for layer in net.layers if layer.blobs), None)
     if layer is None:
-        return Filters(None, "No layer of the net has weights.")
+        return Filters("", None, "No layer of the net has weights.")
     name, weights = layer.name, layer.blobs[0].data
     where = f'"{name}" ({layer.param.type})'
     if layer.param.type == "InnerProduct":
@@ -44,24 +45,26 @@ def filters(net: Net) -> Filters:
         if len(shape) == 4 and shape[1] in (1, 3) and weights.shape[1:] == (math.prod(shape[1:]),):
             weights = weights.reshape(-1, *shape[1:])
     if weights.ndim != 4 or min(weights.shape[2:]) < 2:
-        return Filters(None, f"The first layer with weights, {where}, has none that are pictures.")
+        return Filters(
+            name, None, f"The first layer with weights, {where}, has none that are pictures."
+        )
     if not np.isfinite(weights).all():
-        return Filters(None, f"The weights of {where} are not all finite.")
+        return Filters(name, None, f"The weights of {where} are not all finite.")
     count, channels = weights.shape[:2]
     if channels in (1, 3):
         shown = weights[:MOST_FILTERS]
         columns = math.ceil(math.sqrt(1.6 * len(shown)))
-        words = f"{len(shown)} of {count} filters of {where}"
+        words = f"{len(shown)} of {count} filters of {where}."
     else:
         few = weights[:MOST_CHANNELS, :MOST_CHANNELS]
         shown, columns = few.reshape(-1, 1, *few.shape[2:]), few.shape[1]
         words = f"{len(few)} of {count} filters of {where}, a row each: {columns} of {channels} "
-        words += "channels"
-    return Filters(_grid(shown, columns, words), f"{words}.")
+        words += "channels."
+    return Filters(name, _grid(shown, columns), words)
 
 
-def _grid(arrays: Array, columns: int, words: str) -> Markup:
-    """Arrays (count, 1 or 3, height, width) side by side, with transparent gaps."""
+def _grid(arrays: Array, columns: int) -> Array:
+    """Arrays (count, 1 or 3, height, width) side by side, with gaps of one pixel."""
     height, width = arrays.shape[2:]
     rows = math.ceil(len(arrays) / columns)
     pixels = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
@@ -69,15 +72,24 @@ def _grid(arrays: Array, columns: int, words: str) -> Markup:
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         pixels[top : top + height, left : left + width, :3] = array
         pixels[top : top + height, left : left + width, 3] = 255
-    factor = max(1, WIDEST // pixels.shape[1])
-    return element(
-        "img",
-        src=data_uri(pixels),
-        alt=words,
-        width=factor * pixels.shape[1],
-        height=factor * pixels.shape[0],
-        class_="pixels",
-    )
+    return pixels
+
+
+def filters_figure(found: Filters) -> Markup:
+    """The picture, if there is one, and the words, as a part of the page."""
+    picture = None
+    if found.pixels is not None:
+        height, width = found.pixels.shape[:2]
+        factor = max(1, WIDEST // width)
+        picture = element(
+            "img",
+            src=data_uri(found.pixels),
+            alt=found.words,
+            width=factor * width,
+            height=factor * height,
+            class_="pixels",
+        )
+    return element("div", picture, element("p", found.words, class_="soft"), class_="card")
 
 
 def stretched(arrays: Array) -> Array:

@@ -12,7 +12,7 @@ import caffe_lite
 from caffe_lite.markup import Markup, document, element
 from caffe_lite.solver import Solver
 from caffe_lite.training_report.charts import Line, chart
-from caffe_lite.training_report.images import filters
+from caffe_lite.training_report.images import filters, filters_figure
 from caffe_lite.training_report.recording import Recording, labels
 from caffe_lite.training_report.series import Series
 from caffe_lite.training_report.style import SCRIPT, STYLE
@@ -46,7 +46,7 @@ def page(
     main = element(
         "main",
         *_head(solver, state, now),
-        _tiles(solver, recording),
+        _tiles(solver, recording, running),
         element("h2", "Curves"),
         element("div", *_charts(recording), class_="charts"),
         *_filters(solver),
@@ -79,10 +79,12 @@ def _head(solver: Solver, state: State, now: float) -> Iterator[Markup]:
     words = f"iteration {done} of {goal}, after {duration(now - state.started)}"
     yield element("p", kind, words)
     yield element("progress", max=max(goal, 1), value=min(done, goal), aria_label="iterations")
-    began, renewed = _moment(state.started), _moment(now)
     yield element(
         "p",
-        f"Begun {began}; last renewed {renewed}",
+        "Begun ",
+        _moment(state.started),
+        "; last renewed ",
+        _moment(now),
         element("span", id="age"),
         ".",
         class_="soft",
@@ -119,7 +121,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
-def _tiles(solver: Solver, recording: Recording) -> Markup:
+def _tiles(solver: Solver, recording: Recording, running: bool) -> Markup:
     tiles = [_tile("Training loss", _number(solver.smoothed_loss), _bad(recording.loss))]
     tiles += [
         _tile(f"Test {name}", _number(series.last), _best(series, smallest))
@@ -128,7 +130,7 @@ def _tiles(solver: Solver, recording: Recording) -> Markup:
     tiles.append(_tile("Learning rate", _number(recording.rate.last)))
     if recording.speed.points:
         left = (solver.param.max_iter - solver.iter) * recording.items / recording.speed.last
-        rest = f"about {duration(left)} of training left" if left > 0 else None
+        rest = f"about {duration(left)} of training left" if running else None
         tiles.append(_tile("Images a second", f"{recording.speed.last:.4g}", rest))
     if recording.memory.points:
         tiles.append(_tile("Memory", f"{recording.memory.last:,.0f} MB"))
@@ -191,9 +193,10 @@ def _charts(recording: Recording) -> Iterator[Markup]:
         title = f"Test {part[0][0]}" if len(part) == 1 else "Test scores"
         yield chart(title, [Line(name, each.points) for name, each in part])
     yield chart("Learning rate", [Line("rate", recording.rate.points, in_steps=True)])
-    yield chart("Images a second", [Line("images a second", recording.speed.points)])
+    yield chart("Images a second", [Line("images", recording.speed.points)], from_zero=True)
     if recording.memory.points:
-        yield chart("Memory", [Line("of this process", recording.memory.points)], "MB")
+        lines = [Line("of this process", recording.memory.points)]
+        yield chart("Memory", lines, "MB", from_zero=True)
 
 
 # -- pictures and tables -------------------------------------------------------------------
@@ -201,8 +204,7 @@ def _charts(recording: Recording) -> Iterator[Markup]:
 
 def _filters(solver: Solver) -> Iterator[Markup]:
     yield element("h2", "Filters of the first layer")
-    found = filters(solver.net)
-    yield element("div", found.picture, element("p", found.words, class_="soft"), class_="card")
+    yield filters_figure(filters(solver.net))
 
 
 def _worst(recording: Recording) -> Iterator[Markup]:

@@ -15,7 +15,7 @@ from typing import Any
 MEASURE = """
 (() => {
   const root = document.documentElement;
-  const texts = [...document.querySelectorAll('svg.chart text')].filter(t => t.getClientRects().length);
+  const texts = [...document.querySelectorAll('svg.chart text')];
   return JSON.stringify({
     width: innerWidth,
     needed: root.scrollWidth,
@@ -77,11 +77,11 @@ def main(job: dict[str, Any]) -> None:
     requests, messages = [], []
 
     class Interceptor(QWebEngineUrlRequestInterceptor):
-        def interceptRequest(self, info):  # noqa: N802
+        def interceptRequest(self, info):
             requests.append(info.requestUrl().toString())
 
     class Page(QWebEnginePage):
-        def javaScriptConsoleMessage(self, level, text, line, source):  # noqa: N802
+        def javaScriptConsoleMessage(self, level, text, line, source):
             messages.append(text)
 
     app = QApplication([])
@@ -96,7 +96,8 @@ def main(job: dict[str, Any]) -> None:
     def finish(found):
         if job["picture"]:
             view.grab().save(job["picture"])
-        print(json.dumps({**json.loads(found), "requests": requests, "messages": messages}))
+        found = {**json.loads(found), "requests": requests, "messages": messages}
+        sys.stdout.write(f"{json.dumps(found)}\n")
         app.quit()
 
     def measure():
