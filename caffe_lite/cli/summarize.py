@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 
-from caffe_lite.cli import UsageError, flags
+from caffe_lite.cli import flags, input_shapes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=30,
         help="the greatest width of a column; longer texts are truncated (default: 30)",
     )
-    parser.add_argument(
-        "-input-shape",
-        "--input-shape",
-        "-input_shape",
-        "--input_shape",
-        metavar="[NAME=]N,C,H,W",
-        action="append",
-        default=[],
-        type=_input_shape,
-        help="the shape of an input or of a data layer's top; NAME defaults to the first",
-    )
+    input_shapes.add(parser)
     flags.add_phase(parser, "TRAIN")
     flags.add(parser, "level", "the net's level", type=int, default=0)
     flags.add(parser, "stage", "the net's stages, separated by commas", default="")
@@ -51,13 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.proto import caffe_pb2, files
 
     source = files.read_net(args.net)
-    shapes = {}
-    for name, shape in args.input_shape:
-        first = (top for node in source.nodes if not node.param.bottom for top in node.param.top)
-        known = name or next(first, None)
-        if known is None:
-            raise UsageError(f"{args.net} has no inputs; remove -input-shape")
-        shapes[known] = shape
+    shapes = input_shapes.of(args, source)
     phase = caffe_pb2.Phase.Value(args.phase)
     stages = flags.stages(args)
     allowed = args.allow_python_layers
@@ -65,15 +49,3 @@ def run(args: argparse.Namespace) -> int:
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print("\n".join([*summary.table(args.max_width, colored), "", *summary.totals()]))
     return 0
-
-
-def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """A name, empty if it is omitted, and a shape."""
-    name, _, sizes = text.rpartition("=")
-    try:
-        shape = tuple(map(int, sizes.replace("x", ",").split(",")))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not [NAME=]N,C,H,W")
-    return name, shape

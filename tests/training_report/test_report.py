@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +13,7 @@ from caffe_lite.solver.signals import Action
 from caffe_lite.training_report import Report, report
 from caffe_lite.training_report.page import duration
 from caffe_lite.training_report.recording import Recording, labels
-from tests.training_report.browser import look
+from tests.browser import look, needs_browser
 from tests.training_report.conftest import NET
 
 
@@ -273,12 +272,6 @@ def test_durations(seconds, words):
 
 
 # -- in a browser --------------------------------------------------------------------------
-
-needs_browser = pytest.mark.skipif(
-    importlib.util.find_spec("PySide6") is None
-    or importlib.util.find_spec("PySide6.QtWebEngineWidgets") is None,
-    reason="PySide6-WebEngine, which carries Chromium, is not installed",
-)
 
 
 @needs_browser
