@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import caffe_lite
 from caffe_lite.markup import Markup, document, element
 from caffe_lite.solver import Solver
 from caffe_lite.training_report.charts import Line, chart
@@ -55,8 +54,7 @@ def page(
         *fixed,
         element(
             "footer",
-            f"Written by caffe_lite {caffe_lite.__version__}. This page is one file and loads "
-            "nothing else.",
+            "Written by caffe_lite. This page is one file and loads nothing else.",
         ),
     )
     return document(
