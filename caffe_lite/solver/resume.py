@@ -287,7 +287,7 @@ def _decode(run: State) -> Run:
 
 
 def _decode_monitor(run: State) -> Progress | None:
-    if run.get("monitor") is None:  # nor has a file of caffe_lite 0.1
+    if states.take(run, "monitor") is None:
         return None
     return Progress.from_state(states.decode(states.part(run, "monitor")))
 
