@@ -29,6 +29,7 @@ needs_browser = pytest.mark.skipif(
 
 MEASURE = """
 (() => {
+  const result = %s;
   const root = document.documentElement;
   const texts = [...document.querySelectorAll('svg.chart text')];
   return JSON.stringify({
@@ -37,7 +38,7 @@ MEASURE = """
     ground: getComputedStyle(document.body).backgroundColor,
     ink: getComputedStyle(document.body).color,
     smallest: Math.min(...texts.map(t => t.getBoundingClientRect().height)),
-    result: %s,
+    result,
   });
 })()
 """

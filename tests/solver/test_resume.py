@@ -148,6 +148,23 @@ def test_a_continued_run_is_monitored_as_the_whole_one(name, folder, caplog):
         assert early == (name != "lowers")
 
 
+def test_a_run_that_has_stopped_early_stops_again(folder):
+    """Its snapshot is from after the test that stopped it: that is run, and judged, once more."""
+
+    def run(state=None):
+        monitor = Monitor(early_stop=2, mode="max")
+        with start(
+            CONFIGS["lmdb"], folder, snapshot=0, test_interval=2, monitor=monitor
+        ) as solver:
+            solver.solve(state)
+        files = sorted(folder.glob(f"run_iter_{solver.iter}.*"))
+        return solver.iter, monitor.progress, {path.name: path.read_bytes() for path in files}
+
+    end, progress, files = run()
+    assert (end < END, progress.waited, len(files)) == (True, 2, 3)
+    assert run(f"run_iter_{end}.solverstate") == (end, progress, files)
+
+
 def test_a_monitor_that_is_not_there_any_more_is_told(folder, caplog):
     monitor = Monitor(reduce_on_plateau=(0.5, 1), mode="max")
     with start(CONFIGS["lmdb"], folder, test_interval=1, monitor=monitor) as solver:

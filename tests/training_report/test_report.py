@@ -289,6 +289,7 @@ def test_in_a_browser(make, often, width, dark, folder):
         const c = getComputedStyle(e).backgroundColor;
         if (!c.startsWith('rgba')) return c; } return 'rgb(255, 255, 255)'; };
       const found = [];
+      for (const each of document.querySelectorAll('details')) each.open = true;
       for (const each of document.querySelectorAll('main :not(.net *):not(script)')) {
         if (![...each.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
         if (!each.getClientRects().length) continue;

@@ -49,15 +49,15 @@ def expected(scores, labels, by_loss, ignored=None):
 
 
 @pytest.mark.parametrize("by_loss", [True, False])
-@pytest.mark.parametrize("ignored", [None, 2])
-def test_the_worst_answers_of_two_batches(tmp_path, by_loss, ignored):
+@pytest.mark.parametrize(("ignored", "limit"), [(None, 4), (2, 4), (None, 12)])
+def test_the_worst_answers_of_two_batches(tmp_path, by_loss, ignored, limit):
     rest = "" if ignored is None else f"ignore_label: {ignored}"
     heads = (LOSS % f"loss_param {{ {rest} }}" + ACCURACY % "") if by_loss else ""
     net = built(tmp_path, INPUT + (heads or ACCURACY % f"accuracy_param {{ {rest} }}"))
     blobs = find_blobs(net)
     assert blobs == Blobs("data", "label", "ip", ignored, by_loss)
     net.share_memory(backward=False, keep=[blobs.image, blobs.label, blobs.scores])
-    worst, random = Worst(blobs, limit=4), np.random.default_rng(8)
+    worst, random = Worst(blobs, limit), np.random.default_rng(8)
     images = random.standard_normal((12, 3, 5, 4))
     labels = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3])
     scores = []
@@ -70,9 +70,11 @@ def test_the_worst_answers_of_two_batches(tmp_path, by_loss, ignored):
         worst.add(net)
     wanted = expected(np.concatenate(scores), labels, by_loss, ignored)
     found = worst.answers
-    assert [each.badness for each in found] == pytest.approx([w[0] for w in wanted[:4]], rel=1e-4)
+    assert [each.badness for each in found] == pytest.approx(
+        [w[0] for w in wanted[:limit]], rel=1e-4
+    )
     assert [(-each.number, each.label, each.answered) for each in found] == [
-        each[1:] for each in wanted[:4]
+        each[1:] for each in wanted[:limit]
     ]
     for answer in found:
         image = images[-answer.number]
