@@ -14,7 +14,8 @@ from caffe_lite import glog
 from caffe_lite.cli import UsageError, flags, interrupt
 
 if TYPE_CHECKING:
-    from caffe_lite.solver import Monitor
+    from caffe_lite.cli.log import GlogHandler
+    from caffe_lite.solver import Monitor, Solver
 
 EFFECTS = ("snapshot", "stop", "none")
 MODES = ("min", "max")
@@ -124,7 +125,6 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("give -snapshot to resume or -weights to fine-tune, not both")
     monitor = _monitor(args)
     handler = flags.start_log(args)
-    from caffe_lite.cli.log import Progress
     from caffe_lite.proto import files
     from caffe_lite.solver import get_solver
     from caffe_lite.solver.signals import Action, SignalHandler
@@ -165,19 +165,24 @@ def run(args: argparse.Namespace) -> int:
             kept = report.keep if report is not None and index == 0 else ()
             net.share_memory(backward=False, keep=kept)
         solver.action = signals.action
-        if newest:
-            solver.restore_newest()
-        elif args.snapshot:
-            _log.info("Resuming from %s", args.snapshot)
-            solver.restore(args.snapshot)
-        progress = Progress(handler, solver.iter, param.max_iter)
-        solver.add_callback(
-            lambda: progress.update(solver.iter, solver.smoothed_loss), lambda: None
-        )
-        _log.info("Starting Optimization")
-        try:
-            with report or nullcontext(), curves or nullcontext():
-                solver.solve()
-        finally:
-            progress.finish()
+        with report or nullcontext():
+            if newest:
+                solver.restore_newest()
+            elif args.snapshot:
+                _log.info("Resuming from %s", args.snapshot)
+                solver.restore(args.snapshot)
+            with curves or nullcontext():
+                _solve(solver, handler)
     return 0
+
+
+def _solve(solver: Solver, handler: GlogHandler) -> None:
+    from caffe_lite.cli.log import Progress
+
+    progress = Progress(handler, solver.iter, solver.param.max_iter)
+    solver.add_callback(lambda: progress.update(solver.iter, solver.smoothed_loss), lambda: None)
+    _log.info("Starting Optimization")
+    try:
+        solver.solve()
+    finally:
+        progress.finish()

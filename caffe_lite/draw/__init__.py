@@ -26,7 +26,7 @@ from caffe_lite.draw.labels import (
 from caffe_lite.draw.page import to_html
 from caffe_lite.draw.picture import draw_picture
 from caffe_lite.draw.png import to_png
-from caffe_lite.draw.shapes import blob_shapes
+from caffe_lite.draw.shapes import blob_shapes, shape_text
 from caffe_lite.draw.svg import to_svg
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto import caffe_pb2
@@ -48,6 +48,7 @@ __all__ = [
     "get_layer_lr_mult",
     "get_pooling_types_dict",
     "get_pydot_graph",
+    "shape_text",
 ]
 
 _OWN = {"svg": to_svg, "png": to_png, "html": to_html}

@@ -43,10 +43,11 @@ def blob_shapes(
 
 def _text(shapes: list[Shape]) -> str:
     if len({len(shape) for shape in shapes}) > 1:
-        return " | ".join(map(_product, shapes))
+        return " | ".join(map(shape_text, shapes))
     axes = ("|".join(dict.fromkeys(map(str, sizes))) for sizes in zip(*shapes, strict=True))
-    return "x".join(axes) or "one value"
+    return "x".join(axes) or shape_text(())
 
 
-def _product(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
+    """A shape as a picture shows it."""
     return "x".join(map(str, shape)) or "one value"

@@ -48,7 +48,7 @@ class Recording(Observer):
             self.blobs = find_blobs(solver.test_nets[0])
         self.items = _batch_size(solver.net) * solver.param.iter_size
         self._testing: Worst | None = None
-        self._first = solver.iter
+        self._compiled = False  # the first iteration does that
         self._started = self._spent = 0.0
         self._done = 0
 
@@ -58,9 +58,10 @@ class Recording(Observer):
 
     def iteration_ended(self, iteration: int, loss: float, rate: float) -> None:
         """Note the loss and the rate."""
-        if iteration > self._first:  # the first one compiles
+        if self._compiled:
             self._spent += time.perf_counter() - self._started
             self._done += 1
+        self._compiled = True
         self.loss.add(iteration, loss)
         self.rate.add(iteration, rate)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -136,7 +136,7 @@ class Report(Observer):
         text = page(self._solver, self._recording, self._state, self._fixed, reload)
 
         def write(temporary: Path) -> None:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(text.encode())
 
         write_atomically(self._path, write)
 
@@ -147,7 +147,8 @@ class Report(Observer):
 def _fixed(solver: Solver) -> Iterator[Markup]:
     net = as_run(solver.net)
     yield element("h2", "Net and solver")
-    yield closed("The training net, drawn", "drawing", _drawing(net))
+    shapes = {name: draw.shape_text(blob.shape) for name, blob in solver.net.blobs.items()}
+    yield closed("The training net, drawn", "drawing", _drawing(net, shapes))
     yield closed("The training net", "net", _text(str(net), "The training net"))
     for index, test_net in enumerate(solver.test_nets):
         name = f"Test net #{index}"
@@ -159,11 +160,11 @@ def _text(text: str, name: str) -> Markup:
     return scrolled(element("pre", text), name)
 
 
-def _drawing(net: caffe_pb2.NetParameter) -> Markup:
+def _drawing(net: caffe_pb2.NetParameter, shapes: Mapping[str, str]) -> Markup:
     if len(net.layer) > LARGEST_DRAWING:
         return element("p", f"Left out: the net has over {LARGEST_DRAWING} layers.")
     try:
-        svg = draw.draw_net(net, "TB", "svg").decode()
+        svg = draw.draw_net(net, "TB", "svg", shapes=shapes).decode()
     except CaffeError as error:
         return element("p", f"Left out: {error.message}")
     return scrolled(Markup(svg), "The training net, drawn", "net")

@@ -146,6 +146,16 @@ def test_a_report_that_cannot_be_written_ends_the_command_at_once(folder, capsys
     assert list(folder.glob("run_iter_*")) == []
 
 
+def test_a_report_of_a_continued_run(folder, capsys):
+    assert train() == 0
+    assert train("-snapshot", "run_iter_2.solverstate", "-report", "run.html") == 0
+    assert "iteration 4 of 4" in Path("run.html").read_text(encoding="utf-8")
+    assert train("-snapshot", "absent.solverstate", "-report", "run.html") == 1
+    page = Path("run.html").read_text(encoding="utf-8")
+    assert "absent.solverstate: no such file" in page
+    assert "data-reload" not in page
+
+
 def test_a_report_says_that_the_loss_was_not_finite(folder, capsys):
     text = Path("solver.prototxt").read_text().replace("base_lr: 0.05", "base_lr: 1e38")
     Path("solver.prototxt").write_text(text)

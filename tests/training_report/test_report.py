@@ -83,6 +83,7 @@ def test_a_finished_run(make, often):
         "Test accuracy",
         'name: "small <net>"',
         "base_lr: 0.05",
+        "3x5x4x4",
         "MB",
     ):
         assert words in text
