@@ -12,7 +12,7 @@ from caffe_lite.cli import flags, input_shapes
 from caffe_lite.cli.streams import say
 from caffe_lite.errors import CaffeError
 
-UNKNOWN = ", without the shapes of its blobs, which depend on data that are not here: -input-shape"
+UNKNOWN = ", without the shapes of its blobs: -shapes says why"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

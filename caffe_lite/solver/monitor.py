@@ -185,9 +185,14 @@ class Monitor:
             return text
         return f"{text}; the best was {now.best:g} at iteration {now.best_iteration}"
 
-    def continue_from(self, before: Progress) -> None:
-        """Go on where a run was.  Where that watched another score, only its reductions count."""
-        if (before.output, before.mode) != (self.output, self.mode):
+    def continue_from(self, before: Progress | None) -> None:
+        """Go on where a run was, if it had a monitor.
+
+        Where that watched another score, only its reductions count.
+        """
+        if before is None:
+            before = Progress(self.output, self.mode)
+        elif (before.output, before.mode) != (self.output, self.mode):
             _log.warning("the snapshot's run watched another score: the best one begins anew")
             before = Progress(reductions=before.reductions)
         self.progress = replace(before, output=self.output, mode=self.mode)

@@ -481,6 +481,7 @@ class Solver:
             )
             self._restore_weights(saved)
             self._smoothed, self._was_not_finite = report.SmoothedLoss(1), False
+            self._continue_monitor(None)
         else:
             nets = [self.net, *self.test_nets]
             resume.check_nets(nets, run, file)
@@ -497,11 +498,9 @@ class Solver:
         self._restored, self._before_tests = run is not None, None
 
     def _continue_monitor(self, before: Progress | None) -> None:
-        if before is None:
-            return
         if self.monitor is not None:
             self.monitor.continue_from(before)
-        elif before.reductions:
+        elif before is not None and before.reductions:
             _log.warning(
                 "the snapshot's run had its learning rate lowered %d times by reduce_on_plateau, "
                 "which is not set now",

@@ -129,7 +129,9 @@ def _tiles(solver: Solver, recording: Recording, running: bool) -> Markup:
     if recording.speed.points:
         left = (solver.param.max_iter - solver.iter) * recording.items / recording.speed.last
         rest = f"about {duration(left)} of training left" if running else None
-        tiles.append(_tile("Images a second", f"{recording.speed.last:.4g}", rest))
+        speed = recording.speed.last
+        shown = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+        tiles.append(_tile(f"{recording.unit} a second", shown, rest))
     if recording.memory.points:
         tiles.append(_tile("Memory", f"{recording.memory.last:,.0f} MB"))
     return element("dl", *tiles, class_="tiles")
@@ -191,7 +193,8 @@ def _charts(recording: Recording) -> Iterator[Markup]:
         title = f"Test {part[0][0]}" if len(part) == 1 else "Test scores"
         yield chart(title, [Line(name, each.points) for name, each in part])
     yield chart("Learning rate", [Line("rate", recording.rate.points, in_steps=True)])
-    yield chart("Images a second", [Line("images", recording.speed.points)], from_zero=True)
+    unit = recording.unit
+    yield chart(f"{unit} a second", [Line(unit, recording.speed.points)], from_zero=True)
     if recording.memory.points:
         lines = [Line("of this process", recording.memory.points)]
         yield chart("Memory", lines, "MB", from_zero=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from caffe_lite.blob import Shape
 from caffe_lite.net.net import Net
 from caffe_lite.solver import Observer, Solver
 from caffe_lite.solver.report import Output
@@ -46,7 +47,9 @@ class Recording(Observer):
         self.blobs: Blobs | str = "There is no test net."
         if solver.test_nets:
             self.blobs = find_blobs(solver.test_nets[0])
-        self.items = _batch_size(solver.net) * solver.param.iter_size
+        shape = _first_shape(solver.net)
+        self.items = (shape[0] if shape else 1) * solver.param.iter_size
+        self.unit = "Images" if len(shape) == 4 else "Items"
         self._testing: Worst | None = None
         self._compiled = False  # the first iteration does that
         self._started = self._spent = 0.0
@@ -109,13 +112,12 @@ def labels(outputs: Sequence[Output]) -> list[str]:
     return found
 
 
-def _batch_size(net: Net) -> int:
-    """The first axis of the first blob that comes from outside: images, or other items."""
+def _first_shape(net: Net) -> Shape:
+    """The shape of the first blob that comes from outside: images, or other items."""
     for layer in net.layers:
         if not layer.param.bottom and net.top_names[layer.name]:
-            shape = net.blobs[net.top_names[layer.name][0]].shape
-            return shape[0] if shape else 1
-    return 1
+            return net.blobs[net.top_names[layer.name][0]].shape
+    return ()
 
 
 def resident_bytes() -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -163,6 +164,16 @@ def test_a_run_that_has_stopped_early_stops_again(folder):
     end, progress, files = run()
     assert (end < END, progress.waited, len(files)) == (True, 2, 3)
     assert run(f"run_iter_{end}.solverstate") == (end, progress, files)
+
+
+def test_a_monitor_begins_anew_where_the_snapshot_has_none(folder):
+    monitor = Monitor(early_stop=3)
+    with start(CONFIGS["lmdb"], folder, test_interval=1, monitor=monitor) as solver:
+        solver.step(2)
+        assert monitor.progress.best > 0
+        Path("run_iter_1.resume").unlink()
+        solver.restore("run_iter_1.solverstate")
+    assert math.isnan(monitor.progress.best)
 
 
 def test_a_monitor_that_is_not_there_any_more_is_told(folder, caplog):

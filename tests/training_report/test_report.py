@@ -81,6 +81,7 @@ def test_a_finished_run(make, often):
         '5 of 5 filters of "conv" (Convolution).',
         "best",
         "Test accuracy",
+        "Images a second",
         'name: "small <net>"',
         "base_lr: 0.05",
         "3x5x4x4",
@@ -230,6 +231,7 @@ def test_a_net_without_images(make, often):
     assert "Left out: The test net has no SoftmaxWithLoss or Accuracy" in text
     assert '"ip" (InnerProduct), has none that are pictures' in text
     assert "Net: finished" in text
+    assert "Items a second" in text
 
 
 def test_a_solver_without_tests(make, folder, often):
