@@ -12,7 +12,7 @@ import os
 import sys
 
 from caffe_lite import __version__, glog
-from caffe_lite.cli import UsageError, flags
+from caffe_lite.cli import UsageError, flags, input_shapes
 from caffe_lite.cli.streams import say
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(parser, "json", "a file to write the findings to, as JSON", metavar="FILE")
     flags.add(parser, "sarif", "a file to write the findings to, as SARIF 2.1.0", metavar="FILE")
     flags.add_switch(parser, "github", "print annotations for a workflow of GitHub's")
-    flags.add_input_shape(parser)
+    input_shapes.add(parser)
     flags.add(
         parser,
         "phase",

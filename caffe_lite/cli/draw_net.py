@@ -1,15 +1,18 @@
-"""Draw a net as .svg or .png; .pdf and other formats require pydot and graphviz.
+"""Draw a net as .svg, .png or .html; .pdf and other formats require pydot and graphviz.
 
 Layers are boxes, coloured by their type; blobs have cut corners.  An in-place layer (green) is
-attached to its blob.
+attached to its blob.  An .html page has a search and zooms: for nets of hundreds of layers.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from caffe_lite.cli import flags
+from caffe_lite.cli import flags, input_shapes
 from caffe_lite.cli.streams import say
+from caffe_lite.errors import CaffeError
+
+UNKNOWN = ", without the shapes of its blobs: -shapes says why"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add(
         parser,
         "rankdir",
-        "the direction of the net: LR (to the right), TB (down), BT (up), RL (default: LR)",
+        "the direction of the net: LR (to the right), TB (down), BT (up), RL (default: TB for a "
+        "net of more than 16 layers, else LR)",
         choices=("LR", "TB", "BT", "RL"),
-        default="LR",
     )
     flags.add(
         parser,
@@ -31,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ALL",
     )
     flags.add_switch(parser, "display-lrm", "show learning rate multipliers")
+    flags.add_switch(parser, "shapes", "show the shapes of the blobs (default: if known)")
+    parser.set_defaults(shapes=None)
+    input_shapes.add(parser)
     flags.add_unknown_fields(parser)
 
 
@@ -41,6 +47,14 @@ def run(args: argparse.Namespace) -> int:
 
     net = files.read_net(args.net)
     phase = None if args.phase == "ALL" else caffe_pb2.Phase.Value(args.phase)
-    draw.draw_net_to_file(net, args.picture, args.rankdir, phase, args.display_lrm)
-    say(f"{args.picture}: drawn")
+    rankdir = args.rankdir or draw.choose_rankdir(net, phase)
+    shapes = None
+    if args.shapes is not False:
+        try:
+            shapes = draw.blob_shapes(net, phase, input_shapes.of(args, net))
+        except CaffeError:
+            if args.shapes:
+                raise
+    draw.draw_net_to_file(net, args.picture, rankdir, phase, args.display_lrm, shapes=shapes)
+    say(f"{args.picture}: drawn" + ("" if shapes or args.shapes is False else UNKNOWN))
     return 0

@@ -7,6 +7,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "caffe-lite train -solver solver.prototxt",
         "caffe-lite train -solver solver.prototxt -weights pretrained.caffemodel",
         "caffe-lite train -solver solver.prototxt -snapshot auto",
+        "caffe-lite train -solver solver.prototxt -report run.html \\",
+        "    -early_stop 10 -reduce_on_plateau 0.1,4",
     ),
     "test": (
         "caffe-lite test -model train_val.prototxt -weights net.caffemodel \\",
@@ -26,7 +28,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "caffe-lite summarize train_val.prototxt",
         "caffe-lite summarize deploy.prototxt -input-shape data=1,3,227,227",
     ),
-    "draw_net": ("caffe-lite draw_net -phase TEST -rankdir TB train_val.prototxt net.svg",),
+    "draw_net": (
+        "caffe-lite draw_net -phase TEST -rankdir TB train_val.prototxt net.svg",
+        "caffe-lite draw_net -input-shape 1,3,224,224 train_val.prototxt net.html",
+    ),
     "parse_log": (
         "caffe-lite train -solver solver.prototxt 2> train.log",
         "caffe-lite parse_log train.log .",

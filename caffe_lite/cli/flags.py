@@ -107,21 +107,6 @@ def permissions(args: argparse.Namespace) -> dict[str, Any]:
     return {"python_layers": args.allow_python_layers, "any_output": args.allow_any_output}
 
 
-def add_input_shape(parser: argparse.ArgumentParser) -> None:
-    """Add -input-shape."""
-    parser.add_argument(
-        "-input-shape",
-        "--input-shape",
-        "-input_shape",
-        "--input_shape",
-        metavar="[NAME=]N,C,H,W",
-        action="append",
-        default=[],
-        type=input_shape,
-        help="the shape of an input or of a data layer's top; NAME defaults to the first",
-    )
-
-
 def add_python_layers(parser: argparse.ArgumentParser) -> None:
     """Add -allow-python-layers."""
     add_switch(
@@ -312,15 +297,3 @@ def byte_size(text: str) -> int:
 def sizes(text: str) -> list[int]:
     """Parse integers of at least 0, separated by commas."""
     return [size(word) for word in text.split(",")]
-
-
-def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """A name, empty if it is omitted, and a shape."""
-    name, _, sizes = text.rpartition("=")
-    try:
-        shape = tuple(map(int, sizes.replace("x", ",").split(",")))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not [NAME=]N,C,H,W")
-    return name, shape

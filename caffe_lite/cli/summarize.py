@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 
-from caffe_lite.cli import UsageError, flags
+from caffe_lite.cli import flags, input_shapes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=30,
         help="the greatest width of a column; longer texts are truncated (default: 30)",
     )
-    flags.add_input_shape(parser)
+    input_shapes.add(parser)
     flags.add_phase(parser, "TRAIN")
     flags.add(parser, "level", "the net's level", type=int, default=0)
     flags.add(parser, "stage", "the net's stages, separated by commas", default="")
@@ -41,13 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.proto import caffe_pb2, files
 
     source = files.read_net(args.net)
-    shapes = {}
-    for name, shape in args.input_shape:
-        first = (top for node in source.nodes if not node.param.bottom for top in node.param.top)
-        known = name or next(first, None)
-        if known is None:
-            raise UsageError(f"{args.net} has no inputs; remove -input-shape")
-        shapes[known] = shape
+    shapes = input_shapes.of(args, source)
     phase = caffe_pb2.Phase.Value(args.phase)
     stages = flags.stages(args)
     allowed = args.allow_python_layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from caffe_lite.draw import labels
@@ -12,6 +12,9 @@ from caffe_lite.proto import caffe_pb2, nodes
 
 RANKDIRS = ("LR", "TB", "BT", "RL")
 """The directions of a drawing: to the right, down, up, to the left."""
+
+DEEP = 16
+"""A net of more layers is drawn downward unless a direction is given."""
 
 Net = caffe_pb2.NetParameter | nodes.NetSource
 """A net as a message of any schema, or as read from a file."""
@@ -78,16 +81,26 @@ def works_in_place(layer: caffe_pb2.LayerParameter) -> bool:
     return len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]
 
 
+def choose_rankdir(net: Net, phase: int | None = None) -> str:
+    """The direction that suits a net: down where it is deep, else to the right."""
+    return "TB" if len(select_layers(net, phase)) > DEEP else "LR"
+
+
 def build_graph(
-    net: Net, rankdir: str, phase: int | None = None, display_lrm: bool = False
+    net: Net,
+    rankdir: str,
+    phase: int | None = None,
+    display_lrm: bool = False,
+    shapes: Mapping[str, str] | None = None,
 ) -> Graph:
     """The graph of a net's layers in `phase` (None: of all layers).
 
-    Raises CaffeError for an unknown `rankdir`, and for a net without layers.
+    `shapes` are texts for blobs, by name.  Raises CaffeError for an unknown `rankdir`, and for a
+    net without layers.
     """
     check_rankdir(rankdir)
     name = net.name if isinstance(net, caffe_pb2.NetParameter) else net.param.name
-    builder = _Builder(Graph(name or "Net"), rankdir, display_lrm)
+    builder = _Builder(Graph(name or "Net"), rankdir, display_lrm, shapes or {})
     for node in select_layers(net, phase):
         builder.add(node.param)
     if not builder.graph.vertices:
@@ -98,8 +111,11 @@ def build_graph(
 class _Builder:
     """Adds layers one by one; maps each blob's name to its current vertex."""
 
-    def __init__(self, graph: Graph, rankdir: str, display_lrm: bool) -> None:
+    def __init__(
+        self, graph: Graph, rankdir: str, display_lrm: bool, shapes: Mapping[str, str]
+    ) -> None:
         self.graph = graph
+        self._shapes = shapes
         self._upright = rankdir in ("TB", "BT")
         self._display_lrm = display_lrm
         self._blobs: dict[str, int] = {}
@@ -126,7 +142,8 @@ class _Builder:
     def _blob(self, name: str) -> int:
         if name not in self._blobs:
             color = labels.BLOB_STYLE["fillcolor"]
-            self._blobs[name] = self._add_vertex(Part(name, (name,), color, is_blob=True))
+            lines = (name, self._shapes[name]) if name in self._shapes else (name,)
+            self._blobs[name] = self._add_vertex(Part(name, lines, color, is_blob=True))
         return self._blobs[name]
 
     def _add_vertex(self, part: Part) -> int:

@@ -88,6 +88,10 @@ def read_state_hdf5(path: str | os.PathLike[str]) -> caffe_pb2.SolverState:
         state.iter = _integer(file, "iter")
         if "current_step" in file:
             state.current_step = _integer(file, "current_step")
+        if "iter_last_event" in file:
+            state.iter_last_event = _integer(file, "iter_last_event")
+        if "minimum_loss" in file:
+            state.minimum_loss = _real(file, "minimum_loss")
         if "learned_net" in file:
             name = np.ravel(_array(file, "learned_net", text=True)).astype("S")
             state.learned_net = os.fsdecode(name[0]) if name.size else ""
@@ -112,6 +116,9 @@ def write_state_hdf5(
         # Caffe reads a C string: one more byte, for the terminating zero
         file.create_dataset("learned_net", data=np.array(name, f"S{len(name) + 1}"))
         file["current_step"] = np.array([state.current_step], np.int32)
+        if state.HasField("minimum_loss"):
+            file["iter_last_event"] = np.array([state.iter_last_event], np.int32)
+            file["minimum_loss"] = np.array([state.minimum_loss], np.float32)
         history = file.create_group("history")
         for index, blob in enumerate(state.history):
             history[str(index)] = blob_to_array(blob)
@@ -160,3 +167,10 @@ def _integer(file: Any, name: str) -> int:
     if not values.size or not -(2**31) <= values[0] < 2**31:
         raise InvalidFileError(f"/{name} is not an integer")
     return int(values[0])
+
+
+def _real(file: Any, name: str) -> float:
+    values = np.ravel(_array(file, name))
+    if not values.size or values.dtype.kind != "f":
+        raise InvalidFileError(f"/{name} is not a number")
+    return float(values[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from caffe_lite.solver.monitor import Monitor
+from caffe_lite.solver.observer import Observer
 from caffe_lite.solver.solver import (
     AdaDeltaSolver,
     AdaGradSolver,
@@ -18,7 +20,9 @@ __all__ = [
     "AdaDeltaSolver",
     "AdaGradSolver",
     "AdamSolver",
+    "Monitor",
     "NesterovSolver",
+    "Observer",
     "RMSPropSolver",
     "SGDSolver",
     "Solver",

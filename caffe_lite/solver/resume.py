@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +30,7 @@ from caffe_lite.errors import CaffeError, DataError, SolverError
 from caffe_lite.layers.base import Layer
 from caffe_lite.net.net import Net
 from caffe_lite.proto import files
+from caffe_lite.solver.monitor import Progress
 from caffe_lite.states import State
 
 FORMAT = "caffe_lite.resume"
@@ -56,7 +57,8 @@ class Run:
 
     digests: of the snapshot's other files, "weights" and "state".  losses: the last ones of the
     training net, of which the log shows the mean.  was_not_finite: whether the last of them was
-    not finite, which is told once.  nets: the training net, then the test nets.
+    not finite, which is told once.  nets: the training net, then the test nets.  monitor: where
+    its monitor is, if it has one.
     """
 
     iteration: int
@@ -64,6 +66,7 @@ class Run:
     losses: list[float]
     was_not_finite: bool
     nets: list[list[LayerState]]
+    monitor: Progress | None = None
 
 
 def resume_file(state_file: str | os.PathLike[str]) -> str:
@@ -191,6 +194,7 @@ def encode(run: Run) -> str:
             "losses": states.encode(run.losses),
             "was_not_finite": run.was_not_finite,
             "nets": nets,
+            "monitor": states.encode(run.monitor and asdict(run.monitor)),
         }
     )
     head = {"format": FORMAT, "version": VERSION, "sha256": _text_digest(text)}
@@ -278,7 +282,14 @@ def _decode(run: State) -> Run:
         losses=[float(loss) for loss in losses],
         was_not_finite=_typed(run, "was_not_finite", bool),
         nets=nets,
+        monitor=_decode_monitor(run),
     )
+
+
+def _decode_monitor(run: State) -> Progress | None:
+    if states.take(run, "monitor") is None:
+        return None
+    return Progress.from_state(states.decode(states.part(run, "monitor")))
 
 
 def _typed(state: State, key: str, kind: type) -> Any:

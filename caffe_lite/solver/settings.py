@@ -97,7 +97,10 @@ class Settings:
 
     def unread(self) -> Iterator[Unread]:
         """The fields that only forks of Caffe have and that nothing reads."""
-        return unread_fields(self.param, True, lambda name, path: name in HEEDED)
+        heeded = {*HEEDED}
+        if self.param.lr_policy == lr_policy.PLATEAU:
+            heeded.add("plateau_winsize")
+        return unread_fields(self.param, True, lambda name, path: name in heeded)
 
     def _check_train_net(self) -> None:
         fields = [field for field in TRAIN_NETS if self.param.HasField(field)]

@@ -21,7 +21,7 @@ from caffe_lite.blob import Array
 from caffe_lite.errors import CaffeError, SolverError
 from caffe_lite.proto import caffe_pb2, files, temporary
 from caffe_lite.solver import resume
-from caffe_lite.solver.lr_policy import Refuse
+from caffe_lite.solver.lr_policy import Plateau, Refuse
 
 _KINDS = r"(?P<kind>caffemodel|solverstate|resume)(?:\.h5)?"
 
@@ -63,15 +63,25 @@ def check_prefix(prefix: str, refuse: Refuse) -> None:
 
 
 def state_parts(
-    iteration: int, weights: str, current_step: int, history: Sequence[Array]
+    iteration: int,
+    weights: str,
+    current_step: int,
+    history: Sequence[Array],
+    plateau: Plateau | None = None,
 ) -> Iterator[caffe_pb2.SolverState]:
-    """A SolverState with Caffe's fields, in parts, as the history is as large as the weights."""
+    """A SolverState, in parts, as the history is as large as the weights.
+
+    It has Caffe's fields, and with `plateau` those of the SSD fork for that policy.
+    """
     yield caffe_pb2.SolverState(iter=iteration, learned_net=weights)
     for array in history:
         part = caffe_pb2.SolverState()
         files.put_array(part.history.add(), array)
         yield part
-    yield caffe_pb2.SolverState(current_step=current_step)
+    last = caffe_pb2.SolverState(current_step=current_step)
+    if plateau is not None:
+        last.minimum_loss, last.iter_last_event = plateau.minimum_loss, plateau.last_event
+    yield last
 
 
 def write_state(

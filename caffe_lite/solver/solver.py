@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from caffe_lite.net import log as net_log
 from caffe_lite.net.net import Net
 from caffe_lite.net.weights import warn_of_unshared
 from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
+from caffe_lite.solver.monitor import Monitor, Progress
+from caffe_lite.solver.observer import Observer
 from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
 from caffe_lite.solver.snapshot import Saved
@@ -33,6 +35,13 @@ _log = glog.logger("caffe_lite.solver")
 Callback = Callable[[], object]
 
 
+class _BeforeTests(NamedTuple):
+    """Where the test nets and the monitor were before the tests that go on."""
+
+    states: list[list[resume.LayerState]]
+    monitored: Progress | None
+
+
 class Solver:
     """Trains the net of a solver prototxt, and tests it at intervals.
 
@@ -41,8 +50,9 @@ class Solver:
     it returns whether to stop or to write a snapshot.  A loss that is not finite ends the run with
     a SolverError, unless `continue_on_nan` is set.  `keep_snapshots` is how many snapshots are
     left when one has been written, that one included; None: all.  `strict` refuses weights to
-    fine-tune that do not match the net's layers: see `Net.copy_from`.  `python_layers`,
-    `any_output` and `allow_unknown_fields` are those of `Net`.
+    fine-tune that do not match the net's layers: see `Net.copy_from`.  `monitor` stops the run, or
+    lowers its learning rate, when the tests no longer improve.  `python_layers`, `any_output` and
+    `allow_unknown_fields` are those of `Net`.
 
     `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
     and every error of building the nets.
@@ -61,6 +71,7 @@ class Solver:
         continue_on_nan: bool = False,
         keep_snapshots: int | None = None,
         strict: bool = False,
+        monitor: Monitor | None = None,
         allow_unknown_fields: bool = False,
     ) -> None:
         if not isinstance(solver_file, Settings):
@@ -76,18 +87,23 @@ class Solver:
         self.activity = "the construction of the nets"
         """What it is doing, in words, for a person who waits for its end."""
         self._current_step = 0
+        self._plateau = lr_policy.Plateau()
+        self._rate = math.nan
+        self.monitor = monitor
+        self._observers: list[Observer] = []
         self._callbacks: list[tuple[Callback, Callback]] = []
         self._stopped = False
         self._was_not_finite = False
         self._smoothed = report.SmoothedLoss(1)
         self._restored = False
-        self._before_tests: list[list[resume.LayerState]] | None = None
+        self._before_tests: _BeforeTests | None = None
         self.test_nets: list[Net] = []
         self._settings.check()
         self.rule.check(self.param, self._settings.refuse)
         if self.param.snapshot:
             self._check_prefix()
         self._build(dtype, python_layers, any_output, strict)
+        self._find_monitored()
         self._ask_for_memory()
         self._rule = self.rule(self.param, self.net.learnable)
         _log.info("Solver scaffolding done.")
@@ -118,6 +134,14 @@ class Solver:
         except BaseException:
             self.close()
             raise
+
+    def _find_monitored(self) -> None:
+        if self.monitor is not None:
+            try:
+                self.monitor.find(self.test_nets)
+            except SolverError as error:
+                self.close()
+                raise error.at(None, self._settings.file) from None
 
     def _ask_for_memory(self) -> None:
         """Ask for the history and the weights' gradients, and for all nets together.
@@ -185,9 +209,12 @@ class Solver:
                 self.activity = f"iteration {self.iter}"
             for on_start, _ in self._callbacks:
                 on_start()
+            for observer in self._observers:
+                observer.iteration_started(self.iter)
             display = _due(self.iter, param.display)
             self.net.debug_info = display and param.debug_info
-            smoothed = self._smoothed.add(self._forward_backward())
+            loss = self._forward_backward()
+            smoothed = self._smoothed.add(loss)
             if display:
                 now = time.perf_counter()
                 self._show(smoothed, self.iter - shown, now - since)
@@ -195,6 +222,8 @@ class Solver:
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
             self.apply_update()
+            for observer in self._observers:
+                observer.iteration_ended(self.iter - 1, loss, self._rate)
             action = self.action()
             if action is Action.SNAPSHOT or _due(self.iter, param.snapshot):
                 self.snapshot()
@@ -226,8 +255,8 @@ class Solver:
     def apply_update(self) -> None:
         """Clip, normalise and regularise the gradients, update the weights, increment `iter`."""
         param = self.param
-        rate = self.lr
         self._note_step()
+        self._rate = rate = self.lr
         if _due(self.iter, param.display):
             _log.info("Iteration %d, lr = %g", self.iter, rate)
         scale = self._clipping() / param.iter_size
@@ -247,13 +276,29 @@ class Solver:
     @property
     def lr(self) -> float:
         """The learning rate of the next update, without the parameters' lr_mult."""
-        return lr_policy.learning_rate(self.param, self.iter)
+        rate = lr_policy.learning_rate(self.param, self.iter, self._plateau.step)
+        return rate if self.monitor is None else rate * self.monitor.factor
 
     def _note_step(self) -> None:
+        if self.param.lr_policy == lr_policy.PLATEAU:
+            self._note_plateau()
+            return
         step = lr_policy.current_step(self.param, self.iter)
         if step != self._current_step and self.param.lr_policy == "multistep":
             _log.info("MultiStep Status: Iteration %d, step = %d", self.iter, step)
         self._current_step = step
+
+    def _note_plateau(self) -> None:
+        plateau, display = self._plateau, self.param.display
+        if plateau.note(self.param.plateau_winsize, self.iter, self._smoothed.mean):
+            _log.info("Plateau Status: Iteration %d, step = %d", self.iter, plateau.step)
+        if _due(self.iter, display) and plateau.last_event > self.iter - display:
+            _log.info(
+                "Plateau Status: Iteration %d, current minimum_loss = %g",
+                self.iter,
+                plateau.minimum_loss,
+            )
+        self._current_step = plateau.step
 
     def _clipping(self) -> float:
         """The factor that reduces the norm of all gradients to at most `clip_gradients`."""
@@ -277,6 +322,14 @@ class Solver:
         """Call `on_start` before each forward, `on_gradients_ready` before each update."""
         self._callbacks.append((on_start, on_gradients_ready))
 
+    def add_observer(self, observer: Observer) -> None:
+        """Tell `observer` of each iteration and test from now on."""
+        self._observers.append(observer)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Tell `observer` no more."""
+        self._observers.remove(observer)
+
     # -- losses that are not finite --------------------------------------------------------
 
     def _check_finite(self, loss: float) -> None:
@@ -299,32 +352,50 @@ class Solver:
     def test_all(self) -> None:
         """Run all test nets with the current weights."""
         # a run that continues from a snapshot written meanwhile runs all tests again
-        self._before_tests = [resume.collect(net, self.net) for net in self.test_nets]
+        monitored = None if self.monitor is None else self.monitor.progress
+        self._before_tests = _BeforeTests(self._test_states(), monitored)
         for index in range(len(self.test_nets)):
-            if not self._stopped:
-                self.test(index)
+            if self._stopped:
+                return
+            outputs, loss = self._test(index)
+            if self.monitor is not None and index == 0 and not self._stopped:
+                self._stopped = self.monitor.judge(self.iter, outputs, loss)
         if not self._stopped:
             self._before_tests = None
 
+    def _test_states(self) -> list[list[resume.LayerState]]:
+        return [resume.collect(net, self.net) for net in self.test_nets]
+
     def test(self, index: int = 0) -> list[report.Output]:
         """Run a test net for its `test_iter` batches; logs and returns its mean outputs."""
+        return self._test(index)[0]
+
+    def _test(self, index: int) -> tuple[list[report.Output], float]:
+        """The mean outputs of a test net and the mean of its loss."""
         _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net, batches = self.test_nets[index], self.param.test_iter[index]
         net.share_with(self.net)
         means, loss = report.measure(self.param), 0.0
+        for observer in self._observers:
+            observer.test_started(self.iter, index, batches)
         for batch in range(batches):
             self.activity = f"batch {batch + 1} of {batches} of test net #{index}"
             if self._interrupted():
                 _log.info("Test interrupted.")
-                return means.means()
+                return means.means(), math.nan
             loss += net.compute_loss()
             means.add(net)
+            for observer in self._observers:
+                observer.batch_tested(index, net)
+        loss = loss / batches if batches else math.nan
         if self.param.test_compute_loss:
-            _log.info("Test loss: %g", loss / batches if batches else math.nan)
+            _log.info("Test loss: %g", loss)
         results = means.means()
         for number, output in enumerate(results):
             _log.info("    Test net output #%d: %s", number, output)
-        return results
+        for observer in self._observers:
+            observer.test_ended(self.iter, index, results, loss)
+        return results, loss
 
     def _interrupted(self) -> bool:
         """Whether to stop, after handling all pending actions."""
@@ -353,20 +424,23 @@ class Solver:
         state = snapshot.state_file(prefix, self.iter, hdf5)
         _log.info("Snapshotting solver state to %s file %s", kind, state)
         history = self._rule.history
-        parts = snapshot.state_parts(self.iter, weights, self._current_step, history)
+        plateau = self._plateau if self.param.lr_policy == lr_policy.PLATEAU else None
+        parts = snapshot.state_parts(self.iter, weights, self._current_step, history, plateau)
         snapshot.write_state(state, parts, hdf5, weights, self._run())
         if self.keep_snapshots is not None:
             snapshot.prune(prefix, self.iter, self.keep_snapshots)
 
     def _run(self) -> resume.Run:
         """Where the run is now."""
-        tests = self._before_tests or [resume.collect(net, self.net) for net in self.test_nets]
+        monitored = None if self.monitor is None else self.monitor.progress
+        tests, monitored = self._before_tests or (self._test_states(), monitored)
         return resume.Run(
             iteration=self.iter,
             digests={},
             losses=self._smoothed.losses,
             was_not_finite=self._was_not_finite,
             nets=[resume.collect(self.net, self.net), *tests],
+            monitor=monitored,
         )
 
     def restore(self, state_file: str | os.PathLike[str]) -> None:
@@ -407,6 +481,7 @@ class Solver:
             )
             self._restore_weights(saved)
             self._smoothed, self._was_not_finite = report.SmoothedLoss(1), False
+            self._continue_monitor(None)
         else:
             nets = [self.net, *self.test_nets]
             resume.check_nets(nets, run, file)
@@ -414,11 +489,23 @@ class Solver:
                 self._restore_weights(saved)
             self._smoothed = report.SmoothedLoss(self.param.average_loss, run.losses)
             self._was_not_finite = run.was_not_finite
+            self._continue_monitor(run.monitor)
         _log.info("%sSolver: restoring history", self._rule.type)
         self._rule.restore(history)
         self.iter = int(saved.state.iter)
         self._current_step = int(saved.state.current_step)
+        self._plateau = lr_policy.Plateau(saved.state)
         self._restored, self._before_tests = run is not None, None
+
+    def _continue_monitor(self, before: Progress | None) -> None:
+        if self.monitor is not None:
+            self.monitor.continue_from(before)
+        elif before is not None and before.reductions:
+            _log.warning(
+                "the snapshot's run had its learning rate lowered %d times by reduce_on_plateau, "
+                "which is not set now",
+                before.reductions,
+            )
 
     def _restore_weights(self, saved: Saved) -> None:
         if saved.weights is not None:

@@ -14,11 +14,44 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "start"), [("net.svg", b"<svg"), ("net.png", b"\x89PNG")])
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("net.svg", b"<svg"), ("net.png", b"\x89PNG"), ("net.html", b"<!DOCTYPE html>")],
+)
 def test_pictures(tmp_path, capsys, name, start):
-    assert cli.main(["draw_net", LENET, name]) == 0
+    assert cli.main(["draw_net", LENET, name, "-input-shape", "64,1,28,28"]) == 0
     assert (tmp_path / name).read_bytes().startswith(start)
     assert capsys.readouterr().out == f"{name}: drawn\n"
+
+
+def test_shapes(tmp_path, capsys):
+    assert ">64x20x24x24<" in svg(tmp_path, "-input-shape", "64,1,28,28")
+    known = svg(tmp_path, "-input-shape", "data=64,1,28,28", "-phase", "TRAIN")
+    assert ">64x50x8x8<" in known
+    without = svg(tmp_path, "-input-shape", "64,1,28,28", "-noshapes")
+    assert "x24" not in without
+    capsys.readouterr()
+    assert svg(tmp_path) == without
+    assert "without the shapes of its blobs" in capsys.readouterr().out
+    assert cli.main(["draw_net", LENET, "net.svg", "-shapes"]) == 1
+    assert "mnist" in capsys.readouterr().err
+    (tmp_path / "empty.prototxt").write_text(
+        'layer { name: "x" type: "ReLU" bottom: "a" top: "b" }'
+    )
+    assert cli.main(["draw_net", "empty.prototxt", "a.svg", "-input-shape", "1,2"]) == 2
+    assert "has no inputs; remove -input-shape" in capsys.readouterr().err
+
+
+def test_a_deep_net_goes_down_unless_a_direction_is_given(tmp_path):
+    layer = 'layer {{ name: "r{0}" type: "ReLU" bottom: "{0}" top: "{1}" }}\n'
+    (tmp_path / "n.prototxt").write_text("".join(layer.format(i, i + 1) for i in range(40)))
+
+    def drawn(*words):
+        assert cli.main(["draw_net", "n.prototxt", "n.svg", *words]) == 0
+        return (tmp_path / "n.svg").read_text()
+
+    assert drawn() == drawn("-rankdir", "TB") != drawn("-rankdir", "LR")
+    assert svg(tmp_path, "-rankdir", "LR") == svg(tmp_path)
 
 
 def svg(tmp_path, *words):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import html
+import importlib.util
 import os
 import re
 import signal
@@ -115,6 +117,84 @@ def test_weights_that_do_not_match_are_told_once_or_refused(folder, capsys):
         )
     assert list(folder.glob("run_iter_*")) == []
     assert train("-strict") == 0  # from scratch there is nothing to match
+
+
+def test_a_report_and_curves_change_no_number(folder, capsys):
+    def weights():
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("run_iter_*"))}
+
+    text = Path("solver.prototxt").read_text() + "random_seed: 3"
+    Path("solver.prototxt").write_text(text)
+    assert train() == 0
+    without = weights()
+    for path in folder.glob("run_iter_*"):
+        path.unlink()
+    words = ["-report", "run.html"]
+    if importlib.util.find_spec("tensorboardX"):
+        words += ["-tensorboard", "logs"]
+    assert train(*words) == 0
+    assert weights() == without
+    page = Path("run.html").read_text(encoding="utf-8")
+    assert "iteration 4 of 4" in page
+    assert "data-reload" not in page
+    assert len(words) == 2 or len(list(Path("logs").glob("events.*"))) == 1
+
+
+def test_a_report_that_cannot_be_written_ends_the_command_at_once(folder, capsys):
+    assert train("-report", "absent/run.html") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("absent/run.html: cannot be")
+    assert list(folder.glob("run_iter_*")) == []
+
+
+def test_a_report_of_a_continued_run(folder, capsys):
+    assert train() == 0
+    assert train("-snapshot", "run_iter_2.solverstate", "-report", "run.html") == 0
+    assert "iteration 4 of 4" in Path("run.html").read_text(encoding="utf-8")
+    assert train("-snapshot", "absent.solverstate", "-report", "run.html") == 1
+    page = Path("run.html").read_text(encoding="utf-8")
+    assert "absent.solverstate: no such file" in page
+    assert "data-reload" not in page
+
+
+def test_a_report_says_that_the_loss_was_not_finite(folder, capsys):
+    text = Path("solver.prototxt").read_text().replace("base_lr: 0.05", "base_lr: 1e38")
+    Path("solver.prototxt").write_text(text)
+    assert train("-report", "run.html") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the loss is" in error
+    assert html.escape(error) in Path("run.html").read_text(encoding="utf-8")
+
+
+def test_early_stop_and_reduction(folder, capsys):
+    text = Path("solver.prototxt").read_text().replace("test_interval: 2", "test_interval: 1")
+    Path("solver.prototxt").write_text(text)
+    watch = ["-monitor", "loss", "-monitor_mode", "max"]  # the loss falls: it never improves
+    assert train("-early_stop", "2", *watch) == 0
+    err = capsys.readouterr().err
+    assert "Early stop: Iteration 2, loss has not improved for 2 tests; the best was" in err
+    assert "Optimization stopped early." in err
+    assert Path("run_iter_2.solverstate").exists()
+    assert not Path("run_iter_4.solverstate").exists()
+    assert train("-reduce_on_plateau", "0.1,1", *watch) == 0
+    rates = [float(match[1]) for match in RATE.finditer(capsys.readouterr().err)]
+    assert rates == pytest.approx([0.05, 0.0005])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["-early_stop", "0"], 2, "'0' is not an integer of at least 1"),
+        (["-reduce_on_plateau", "2,3"], 2, "is not a factor between 0 and 1"),
+        (["-reduce_on_plateau", "0.1"], 2, "such as 0.1,5"),
+        (["-monitor", "loss"], 2, "-monitor needs -early_stop or -reduce_on_plateau"),
+        (["-early_stop", "1", "-monitor_mode", "mid"], 2, "invalid choice: 'mid'"),
+        (["-early_stop", "1", "-monitor", "los"], 1, "solver.prototxt: the test net has no outp"),
+    ],
+)
+def test_wrong_monitors(folder, capsys, words, code, says):
+    assert train(*words) == code
+    assert says in capsys.readouterr().err
+    assert list(folder.glob("run_iter_*")) == []
 
 
 def test_gpu_is_answered(folder, capsys):

@@ -217,6 +217,16 @@ CONFIGS = {
         "stepvalue: 3 stepvalue: 40 stepvalue: 60 clip_gradients: 1 weight_decay: 0.01 "
         'regularization_type: "L1" snapshot_diff: true',
     ),
+    "plateau": Config(
+        _RECORDS + _TWICE,
+        'momentum: 0.9 average_loss: 3 lr_policy: "plateau" gamma: 0.5 plateau_winsize: 1 '
+        "plateau_winsize: 2 plateau_winsize: 1",
+    ),
+    "plateau in HDF5": Config(
+        _noise() + _TWICE,
+        'type: "Adam" momentum: 0.9 lr_policy: "plateau" gamma: 0.5 plateau_winsize: 1 '
+        "plateau_winsize: 1 plateau_winsize: 2 snapshot_format: HDF5",
+    ),
     "margins": Config(
         _noise() + _MARGINS + _LOSS, 'type: "AdaDelta" momentum: 0.9 delta: 1e-3 average_loss: 4'
     ),

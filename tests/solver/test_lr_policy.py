@@ -80,6 +80,56 @@ def test_current_step_of_step_policy():
     assert [lr_policy.current_step(param, i) for i in (3, 4, 9)] == [0, 1, 2]
 
 
+def plateau_steps(windows, losses):
+    """The definition: in each iteration, the number of times that the rate was lowered."""
+    steps, event = [], 0
+    for now in range(len(losses)):
+        step = steps[-1] if steps else 0
+        if now == 0 or losses[now] < min(losses[:now]):
+            event = now
+        if step < len(windows) and now - event >= windows[step]:
+            step, event = step + 1, now
+        steps.append(step)
+    return steps
+
+
+PLATEAU = [4.0, 3.0, 3.0, 3.5, 2.0, 2.5, 2.25, 2.125, 2.0, 1.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("windows", [[2], [3, 1], [1, 4, 2], [20]])
+def test_plateau(windows):
+    expected = plateau_steps(windows, PLATEAU)
+    plateau = lr_policy.Plateau()
+    found = []
+    for iteration, loss in enumerate(PLATEAU):
+        before = plateau.step
+        assert plateau.note(windows, iteration, loss) == (expected[iteration] > before)
+        found.append(plateau.step)
+    assert found == expected
+    assert found[-1] == (0 if windows == [20] else len(windows))
+    param = solver(lr_policy="plateau", gamma=0.25, plateau_winsize=windows)
+    assert [lr_policy.learning_rate(param, 7, step) for step in (0, 1, 2)] == [
+        0.5,
+        0.125,
+        0.03125,
+    ]
+
+
+def test_plateau_heeds_losses_that_are_not_finite_or_beyond_float32():
+    plateau = lr_policy.Plateau()
+    for iteration, loss in enumerate((math.nan, math.inf, 1e300, 2.0, -math.inf)):
+        plateau.note([9], iteration, loss)
+        assert plateau.last_event == (iteration if iteration >= 3 else 0)
+
+
+def test_plateau_begins_where_a_state_is():
+    state = caffe_pb2.SolverState(current_step=1, minimum_loss=2.5, iter_last_event=40)
+    plateau = lr_policy.Plateau(state)
+    assert not plateau.note([9, 3], 42, 2.75)
+    assert plateau.note([9, 3], 43, 2.75)
+    assert (plateau.step, plateau.minimum_loss, plateau.last_event) == (2, 2.5, 43)
+
+
 def test_overflow_and_negative_base_are_c_s():
     assert rates(solver(lr_policy="exp", gamma=10.0), 1000) == [math.inf]
     assert math.isnan(rates(solver(lr_policy="inv", gamma=-1.0, power=0.5), 3)[0])
@@ -98,6 +148,8 @@ def test_overflow_and_negative_base_are_c_s():
             "needs a stepsize of at least 1, not -2",
         ),
         (solver(lr_policy="poly"), "lr_policy", "needs a max_iter of at least 1, not 0"),
+        (solver(lr_policy="plateau"), "lr_policy", "at least 1, not none"),
+        (solver(lr_policy="plateau", plateau_winsize=[4, 0]), "plateau_winsize", r"\[4, 0\]"),
     ],
 )
 def test_refused(param, field, says):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite.errors import SolverError
 from caffe_lite.proto import temporary
-from caffe_lite.solver import get_solver, resume
+from caffe_lite.solver import Monitor, get_solver, resume
+from caffe_lite.solver.monitor import Progress
 from caffe_lite.solver.signals import Action
 from tests.solver.resuming import CONFIGS, HAS_LEVELDB, Config, write_data, write_solver
 
@@ -46,10 +48,17 @@ def folder(sources, monkeypatch):
         path.unlink()
 
 
-def start(config: Config, folder: Path, share: bool = False, **settings: object):
+def start(
+    config: Config,
+    folder: Path,
+    share: bool = False,
+    monitor: Monitor | None = None,
+    **settings: object,
+):
     """A solver that takes snapshots in each iteration, its nets fed."""
     settings = {"max_iter": END, "snapshot": 1, **settings}
-    solver = get_solver(str(write_solver(config, folder, "run", **settings)), python_layers=True)
+    file = str(write_solver(config, folder, "run", **settings))
+    solver = get_solver(file, python_layers=True, monitor=monitor)
     if config.by_program:
         for size, net in zip((8, 6, 4), [solver.net, *solver.test_nets], strict=True):
             values = np.random.default_rng(size).standard_normal((size, 1, 2, 3))
@@ -108,6 +117,82 @@ def test_a_continued_run_equals_the_whole_one(name, share, folder, caplog):
         lines = [line for line in told(caplog, stop) if line]
         assert lines == wholes_lines[stop]
         assert any(line.startswith("Iteration") for line in lines)
+
+
+MONITORS = {
+    "stops": {"early_stop": 2},
+    "lowers": {"reduce_on_plateau": (0.5, 1), "output": "loss"},
+    "both": {"early_stop": 3, "reduce_on_plateau": (0.25, 2), "mode": "max"},
+}
+
+
+@pytest.mark.parametrize("name", MONITORS)
+def test_a_continued_run_is_monitored_as_the_whole_one(name, folder, caplog):
+    """With a test in each iteration; a run that has stopped early is told to stop again."""
+    caplog.set_level(logging.INFO, "caffe_lite.solver")
+
+    def run(state=None):
+        monitor = Monitor(**MONITORS[name])
+        with start(CONFIGS["lmdb"], folder, test_interval=1, monitor=monitor) as solver:
+            solver.solve(state)
+        files = sorted(folder.glob(f"run_iter_{solver.iter}.*"))
+        return solver.iter, monitor.progress, {path.name: path.read_bytes() for path in files}
+
+    whole = run()
+    end, progress, _ = whole
+    assert (end < END) == (name != "lowers")
+    assert name == "stops" or progress.reductions > 0
+    for stop in range(1, end + 1):
+        caplog.clear()
+        assert run(f"run_iter_{stop}.solverstate") == whole, f"continued from {stop}"
+        early = any("Early stop" in line for line in caplog.messages)
+        assert early == (name != "lowers")
+
+
+def test_a_run_that_has_stopped_early_stops_again(folder):
+    """Its snapshot is from after the test that stopped it: that is run, and judged, once more."""
+
+    def run(state=None):
+        monitor = Monitor(early_stop=2, mode="max")
+        with start(
+            CONFIGS["lmdb"], folder, snapshot=0, test_interval=2, monitor=monitor
+        ) as solver:
+            solver.solve(state)
+        files = sorted(folder.glob(f"run_iter_{solver.iter}.*"))
+        return solver.iter, monitor.progress, {path.name: path.read_bytes() for path in files}
+
+    end, progress, files = run()
+    assert (end < END, progress.waited, len(files)) == (True, 2, 3)
+    assert run(f"run_iter_{end}.solverstate") == (end, progress, files)
+
+
+def test_a_monitor_begins_anew_where_the_snapshot_has_none(folder):
+    monitor = Monitor(early_stop=3)
+    with start(CONFIGS["lmdb"], folder, test_interval=1, monitor=monitor) as solver:
+        solver.step(2)
+        assert monitor.progress.best > 0
+        Path("run_iter_1.resume").unlink()
+        solver.restore("run_iter_1.solverstate")
+    assert math.isnan(monitor.progress.best)
+
+
+def test_a_monitor_that_is_not_there_any_more_is_told(folder, caplog):
+    monitor = Monitor(reduce_on_plateau=(0.5, 1), mode="max")
+    with start(CONFIGS["lmdb"], folder, test_interval=1, monitor=monitor) as solver:
+        solver.solve()
+        lowered = solver.lr
+    assert lowered < 0.01
+    with start(CONFIGS["lmdb"], folder, test_interval=1) as solver:
+        solver.restore(f"run_iter_{END}.solverstate")
+        assert solver.lr == pytest.approx(0.02)
+    assert "times by reduce_on_plateau, which is not set now" in caplog.text
+    other = Monitor(reduce_on_plateau=(0.5, 1), output="loss", mode="max")
+    with start(CONFIGS["lmdb"], folder, test_interval=1, monitor=other) as solver:
+        solver.restore(f"run_iter_{END}.solverstate")
+        # a test at the end is after the snapshot, which has one reduction less
+        assert solver.lr in (lowered, 2 * lowered)
+        assert other.progress.waited == 0
+    assert "watched another score" in caplog.text
 
 
 # -- stopped by a signal -------------------------------------------------------------------
@@ -185,6 +270,7 @@ def add_layer(run: dict[str, Any]) -> None:
 
 
 BIG = 10**40
+MONITORED = asdict(Progress(best=0.5))
 DEEP: list[Any] = []
 for _ in range(300):
     DEEP = [DEEP]
@@ -197,6 +283,16 @@ HOSTILE = {
     "huge iteration": (put("", "iteration", value=BIG), '"iteration" is 1000'),
     "other digest": (put("", "digests", value={"weights": "0", "state": "0"}), "is not the file"),
     "digest of another type": (put("", "digests", value={"weights": 1}), '"weights" is 1'),
+    "monitor of text": (put("", "monitor", value="much"), '"monitor" is'),
+    "monitor without counts": (put("", "monitor", value={}), 'no "output"'),
+    "monitor that waited for long": (
+        put("", "monitor", value={**MONITORED, "waited": -1}),
+        '"waited" is -1',
+    ),
+    "monitor whose best is text": (
+        put("", "monitor", value={**MONITORED, "best": "1"}),
+        "\"best\" is '1'",
+    ),
     "losses of text": (put("", "losses", value=["much"]), '"losses" is'),
     "no losses": (put("", "losses", value=None), '"losses" is None'),
     "no nets": (put("", "nets", value=[]), "-1 test nets, this one has 2"),
