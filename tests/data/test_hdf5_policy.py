@@ -16,7 +16,7 @@ import pytest
 
 from caffe_lite.data.hdf5 import is_marked, read_datasets, write_datasets
 from caffe_lite.errors import CaffeError, DataError, WeightsError
-from caffe_lite.proto import caffe_pb2, files, hdf5_trial
+from caffe_lite.proto import caffe_pb2, files, hdf5_policy, hdf5_trial
 from caffe_lite.proto.hdf5_policy import MOST_GROUPS
 from caffe_lite.proto.hdf5_writing import new_hdf5
 
@@ -172,6 +172,25 @@ def test_a_file_on_which_the_library_ends_its_process(
         read_datasets(path, ["x"], np.float32)
     monkeypatch.undo()
     assert read_datasets(path, ["x"], np.float32)[0].all()
+
+
+@pytest.mark.parametrize(("names", "read"), [(["x", "none", "z"], "xz"), (None, "xyz")])
+def test_the_other_process_reads_what_this_one_will(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str] | None, read: str
+) -> None:
+    path = str(tmp_path / "a.h5")
+    write_datasets(path, {name: np.ones(4) for name in "xyz"})
+    found = []
+    asked = hdf5_policy.array_in
+
+    def noted(group: h5py.Group, name: str, text: bool = False) -> np.ndarray:
+        values: np.ndarray = asked(group, name, text)
+        found.append(name)
+        return values
+
+    monkeypatch.setattr(hdf5_policy, "array_in", noted)
+    hdf5_trial._read(path, names)
+    assert "".join(found) == read
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="this system limits no process's work")

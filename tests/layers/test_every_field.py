@@ -13,7 +13,7 @@ from caffe_lite.layers.registry import layer_class, layer_types
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.proto.schema import if_unread, own_fork
 from caffe_lite.testing import Rig
-from tests.every_case import CASES
+from tests.every_case import CASES, SOME
 
 IGNORED = {
     "engine": "chooses between Caffe's own kernels and cuDNN's; there is one kind here",
@@ -132,6 +132,7 @@ def heeded(config_field: str) -> set[str]:
     return found
 
 
+@pytest.mark.skipif(SOME, reason="some families are left out")
 @pytest.mark.parametrize("name", list(filter(configured, layer_types())))
 def test_every_field_is_read(name: str, seen: dict[str, set[str]]) -> None:
     config_field = str(layer_class(name).config_field)

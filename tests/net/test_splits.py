@@ -5,7 +5,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite.errors import NetError
 from caffe_lite.net.passes.rules import left_out, select
-from caffe_lite.net.passes.splits import insert_splits
+from caffe_lite.net.passes.splits import check_bottoms, insert_splits
 from caffe_lite.proto import caffe_pb2
 from tests.net import source
 
@@ -68,6 +68,15 @@ def test_a_loss_weight_is_a_reader_and_moves_to_the_first_copy() -> None:
     assert list(nodes[1].param.loss_weight) == [0]
     assert list(nodes[2].param.loss_weight) == [3, 0]
     assert list(nodes[3].param.bottom) == ["l_l_0_split_1"]
+
+
+def test_bottoms_are_checked_without_splits() -> None:
+    net = """layer { name: "in" type: "Input" top: "x" }
+layer { name: "a" type: "Power" bottom: "%s" top: "a" }
+"""
+    check_bottoms(source(net % "x").nodes)
+    with pytest.raises(NetError, match=r'^net:2:41: layer "a" \(Power\): unknown bottom "y"'):
+        check_bottoms(source(net % "y").nodes)
 
 
 def test_the_nodes_given_are_not_changed() -> None:

@@ -20,6 +20,7 @@ class Tests(NamedTuple):
 
 BATTERY = ("tests/layers/test_every_layer.py", "tests/layers/test_values.py")
 SHARED = {
+    "__init__": ("neuron",),
     "base": ("neuron", "linear", "shape", "batch_norm", "loss"),
     "class_loss": ("softmax_loss", "loss", "focal_loss"),
     "elementwise": ("neuron", "piecewise", "selu"),
@@ -30,9 +31,22 @@ SHARED = {
     "declarations": ("neuron", "batch_norm"),
     "description": ("neuron",),
     "_gate": ("neuron", "linear"),
+    "prefetching": ("data",),
     "python": ("neuron",),
 }
 """The families that show what the modules without cases of their own do."""
+CASES_OF_DATA = {
+    "annotated": ("annotated_data",),
+    "annotation": ("annotated_data",),
+    "batch_sampler": ("annotated_data",),
+    "detections": ("detection", "evaluate"),
+    "distortion": ("annotated_data",),
+    "image_pairs": ("image_pairs",),
+    "label_map": ("detection", "annotated_data"),
+    "resizing": ("annotated_data",),
+    "video": ("video",),
+}
+"""The families, beside that of the data layers, which show what a reader does."""
 ALSO = {
     "layers/base": ("tests/net/test_net.py", "tests/net/test_chains.py"),
     "layers/_gate": ("tests/net/test_gate.py", "tests/net/test_net.py"),
@@ -66,6 +80,12 @@ ALSO = {
     "data/db_leveldb": ("tests/data/test_db.py",),
     "data/png": ("tests/data/test_images.py",),
     "proto/text": ("tests/proto/test_unknown.py", "tests/test_registration.py"),
+    "proto/layout": ("tests/test_registration.py", "tests/proto/test_unknown.py"),
+    "proto/private_fields": ("tests/test_registration.py",),
+    "proto/private_messages": ("tests/test_registration.py",),
+    "proto/tokens": ("tests/proto/test_text.py", "tests/proto/test_unknown.py"),
+    "proto/tree": ("tests/test_registration.py", "tests/proto/test_unknown.py"),
+    "proto/unknown": ("tests/proto/test_unknown.py", "tests/test_registration.py"),
     "proto/upgrade_v0": ("tests/proto/test_upgrade.py",),
     "proto/where": ("tests/proto/test_text.py", "tests/proto/test_nodes.py"),
     "proto/fields": ("tests/proto/test_text.py",),
@@ -79,14 +99,18 @@ ALSO = {
     "proto/hdf5_trial": ("tests/data/test_hdf5_policy.py",),
     "proto/hdf5_writing": ("tests/data/test_hdf5_policy.py", "tests/proto/test_files.py",
                            "tests/solver/test_snapshot.py"),
+    "data/annoset": ("tests/cli/test_create_annoset.py",),
+    "data/annotation": ("tests/cli/test_create_annoset.py", "tests/data/test_annotated.py"),
+    "data/image_sizes": ("tests/cli/test_create_annoset.py",),
     "data/lmdb_tree": ("tests/data/test_lmdb_tree.py", "tests/data/test_db.py"),
+    "data/npy": ("tests/data/test_mean.py", "tests/pycaffe/test_io.py"),
+    "data/outputs": ("tests/layers/test_outputs.py",),
     "solver/resume": ("tests/solver/test_resume.py",),
     "solver/states": ("tests/solver/test_resume.py",),
 }  # fmt: skip
 """More tests of a module's own."""
 WIDER = {
-    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py",
-               "tests/layers/test_every_field.py"),
+    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py"),
     "net": ("tests/net/test_chains.py", "tests/net/test_fuse.py", "tests/net/test_learnable.py",
             "tests/net/test_memory.py", "tests/net/test_net.py", "tests/net/test_plan.py",
             "tests/net/test_rules.py", "tests/net/test_splits.py", "tests/net/test_unread.py",
@@ -108,7 +132,7 @@ def tests_of(module: Path) -> Iterator[Tests]:
     if folder == "net":
         families = ("neuron", "pooling")  # whose cases test_memory.py runs
     if folder == "data":
-        families = ("data",)
+        families = ("data", *CASES_OF_DATA.get(name, ()))
     if folder == "layers":
         families = SHARED.get(name, (name,))
         own += BATTERY
@@ -119,5 +143,7 @@ def tests_of(module: Path) -> Iterator[Tests]:
         yield Tests(tuple(own), families)
     wider = tuple(path for path in WIDER[folder] if path not in own)
     yield Tests(wider, families)
+    if folder == "layers":
+        yield Tests(("tests/layers/test_every_field.py",))
     if folder == "net":
         yield Tests(("tests/net/test_random_nets.py",), compiled=True)
