@@ -62,8 +62,10 @@ class Prefetching(Source):
         if item is None:
             return None
         image = (batch_size, *item)
-        labels = cls._label_shapes(param, image)
-        return None if labels is None else [image, *labels[: len(param.top) - 1]]
+        labels, count = cls._label_shapes(param, image), len(param.top) - 1
+        if labels is None or len(labels) < count:  # a layer that is opened says what it takes
+            return None
+        return [image, *labels[:count]]
 
     @classmethod
     def _label_shapes(cls, param: caffe_pb2.LayerParameter, image: Shape) -> list[Shape] | None:

@@ -76,14 +76,23 @@ class ROIPooling(_RegionPooling):
     network's input, both ends included; times `spatial_scale` and rounded they are pixels of the
     bottom.  top[0]: (R, C, pooled_h, pooled_w).  A bin outside of the bottom is 0.  The regions
     get the gradient 0.
+
+    MS-CNN's `pad_ratio` first makes a region so many times its size larger, on each side.
     """
 
     config_field = "roi_pooling_param"
+    heeds = frozenset({"pad_ratio"})
 
     def check(self, *bottom: Shape) -> None:
         """A grid of bins."""
         super().check(*bottom)
         self.positive("pooled_h", "pooled_w")
+        ratio = self.config.pad_ratio
+        self.require(
+            0 <= ratio < math.inf,
+            "pad_ratio",
+            f"pad_ratio must be finite and not below 0, not {ratio:g}",
+        )
 
     def grid(self, x: Shape) -> tuple[int, int, int]:
         """See the class."""
@@ -98,7 +107,9 @@ class ROIPooling(_RegionPooling):
         """See the class."""
         x, rois, buf = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf
         self.read_items(rois, len(x))
-        _, x1, y1, x2, y2 = rois.T * self.dtype.type(self.config.spatial_scale)
+        around = (rois[:, 3:] - rois[:, 1:3] + 1) * self.dtype.type(self.config.pad_ratio)
+        ends = np.hstack([rois[:, 1:3] - around, rois[:, 3:] + around])
+        x1, y1, x2, y2 = ends.T * self.dtype.type(self.config.spatial_scale)
         kernels.roi_bins(y1, y2, self.config.pooled_h, x.shape[2], buf.rows)
         kernels.roi_bins(x1, x2, self.config.pooled_w, x.shape[3], buf.columns)
         kernels.roi_pool_forward(x, buf.items, buf.rows, buf.columns, top[0].data, buf.argmax)

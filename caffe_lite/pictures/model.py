@@ -188,7 +188,7 @@ class Model:
 
         For nets that end in a DetectionOutput, or in one of YOLO's.  `labels` has the names of all
         classes, with or without one for the background; or is SSD's label map.  Scores below
-        `threshold` are left out.  For other nets, see `settings` at `detector`.
+        `threshold` are left out.  For other nets: `settings` are the keywords of `detector`.
         """
         return self._answers(pictures, self.detector(labels, threshold, **settings))
 

@@ -41,6 +41,13 @@ CASES = [
         oracle.regions(0.5, 2, 3),
         draw={0: distinct, 1: regions},
     ),
+    Case(
+        "ROIPooling",
+        [(2, 3, 6, 7), (5, 5)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 pad_ratio: 0.25 }",
+        oracle.regions(0.5, 2, 3, 0.25),
+        draw={0: distinct, 1: regions},
+    ),
     sensitive("spatial_scale: 0.5 output_dim: 3 group_size: 2", oracle.means(0.5, 3, 2)),
     sensitive(
         "spatial_scale: 0.1875 output_dim: 2 group_size: 3",
@@ -51,6 +58,13 @@ CASES = [
 ]
 
 REFUSALS = [
+    Refusal(
+        "ROIPooling",
+        [X, (5, 5)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 pad_ratio: -0.5 }",
+        "pad_ratio",
+        "finite and not below 0, not -0.5",
+    ),
     Refusal(
         "ROIPooling",
         [X, (5, 4)],

@@ -389,3 +389,17 @@ def test_counts(count, said):
 def test_shapes():
     assert shape_text((2, 3, 4)) == "2x3x4"
     assert shape_text(()) == "scalar"
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "tops"),
+    [("AnnotatedData", "data_param", 3), ("DenseImageData", "dense_image_data_param", 4)],
+)
+def test_a_source_with_more_tops_than_it_takes_is_an_error(kind, field, tops):
+    """Forks have such layers: with a label for each pixel beside the boxes."""
+    names = " ".join(f'top: "t{index}"' for index in range(tops))
+    content = f"""layer {{ name: "data" type: "{kind}" {names}
+        {field} {{ source: "x" batch_size: 2 }}
+        transform_param {{ crop_size: 8 mean_value: [1, 2, 3] }} }}"""
+    with pytest.raises(LayerError, match=f"data.* takes .* top blobs?, not {tops}"):
+        summarize(source_of(content), caffe_pb2.TRAIN)

@@ -12,8 +12,11 @@ def nearest(v):
     return math.floor(v + 0.5) if v >= 0 else -math.floor(-v + 0.5)
 
 
-def regions(scale, out_h, out_w):
-    """Fast R-CNN's region pooling: the maximum of each bin, 0 for an empty one."""
+def regions(scale, out_h, out_w, around=0):
+    """Fast R-CNN's region pooling: the maximum of each bin, 0 for an empty one.
+
+    around: how much larger a region becomes on each side, as a part of its size.
+    """
 
     def bounds(first, last, bins, size):
         length = max(last - first + 1, 1)
@@ -25,6 +28,9 @@ def regions(scale, out_h, out_w):
     def pool(x, rois):
         y = np.zeros((len(rois), x.shape[1], out_h, out_w))
         for r, (item, *corners) in enumerate(rois):
+            left, top, right, bottom = corners
+            wide, tall = around * (right - left + 1), around * (bottom - top + 1)
+            corners = left - wide, top - tall, right + wide, bottom + tall
             left, top, right, bottom = (nearest(v * scale) for v in corners)
             for i, (h0, h1) in enumerate(bounds(top, bottom, out_h, x.shape[2])):
                 for j, (w0, w1) in enumerate(bounds(left, right, out_w, x.shape[3])):
