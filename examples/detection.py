@@ -37,7 +37,6 @@ SOLVER = caffe_pb2.SolverParameter(
     test_initialization=False, eval_type="detection", ap_version="Integral", random_seed=1,
 )  # fmt: skip
 
-
 target, home = folder().resolve() / "detections.png", os.getcwd()
 with tempfile.TemporaryDirectory() as place:
     os.chdir(place)

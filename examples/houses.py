@@ -57,5 +57,5 @@ def make_pictures(part: str, count: int, seed: int) -> np.ndarray:
 
 
 def draw(picture: str, labels: np.ndarray) -> Image.Image:
-    """A picture, enlarged, under the colours of its labels."""
+    """The picture in a file, enlarged, under the colours of its labels' classes."""
     return draw_labels(picture, COLORS[labels], opacity=0.6).resize((3 * WIDTH, 3 * HEIGHT))

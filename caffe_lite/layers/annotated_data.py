@@ -70,13 +70,11 @@ class AnnotatedData(Prefetching):
 
     def _transform_param(self) -> caffe_pb2.TransformationParameter:
         """With one resize_param: the largest, for which memory is asked before the first batch."""
-        transform = super()._transform_param()
-        if len(transform.resize_param) > 1:
-            largest = max(transform.resize_param, key=lambda each: each.height * each.width)
-            kept = caffe_pb2.ResizeParameter()
-            kept.CopyFrom(largest)
+        transform, given = super()._transform_param(), self.param.transform_param.resize_param
+        if len(given) > 1:
             del transform.resize_param[:]
-            transform.resize_param.append(kept)
+            largest = max(given, key=lambda each: each.height * each.width)
+            transform.resize_param.add().CopyFrom(largest)
         return transform
 
     def _open(self) -> AnnotatedReader:

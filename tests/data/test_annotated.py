@@ -195,7 +195,7 @@ def test_a_policy_is_for_ten_batches(make: Make) -> None:
     write([painted()])
     layer = make(DB % 1 + STEPS["policies"])
     sizes = []
-    for _ in range(60):
+    for _ in range(25):
         sizes += [run(layer)[0].shape[2:] for _ in range(10)]
         assert len(set(sizes[-10:])) == 1, "a policy ended early"
     assert set(sizes) == {(60, 80), (90, 70)}
