@@ -363,6 +363,21 @@ def test_an_input_of_unknown_shape_is_a_note_and_a_shape_can_be_given():
     assert given.forecast is not None
 
 
+def test_images_that_are_not_here_are_taken_for_coloured_ones():
+    crop = "transform_param { crop_size: 9 }"
+    net = NET.replace("transform_param { mean_value: 3 scale: 0.5 }", crop)
+    data = 'data_param { source: "gone" batch_size: 6 }'
+    net = changed(
+        net, 'image_data_param { source: "train.txt" batch_size: 6 is_color: false }', data
+    )
+    write(net=changed(net, '"ImageData"', '"Data"'))
+    report = check("net.prototxt", phase=0)
+    assert found(report) == ["missing-file"]
+    assert report.forecast is not None
+    links = report.forecast.view.links or []
+    assert links[0].top[0].shape == (6, 3, 9, 9)
+
+
 def test_the_shape_of_what_is_no_input_is_refused():
     write()
     with pytest.raises(ArgumentError, match="the inputs are: data, label"):

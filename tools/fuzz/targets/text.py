@@ -26,6 +26,7 @@ from caffe_lite.proto.unknown import unknown_of
 from caffe_lite.solver import get_solver
 from caffe_lite.testing import Case
 from caffe_lite.training_log.parse import parse_log, to_csv
+from tests.checking.files import BROKEN
 from tools.fuzz.mutate import text_mutation
 from tools.fuzz.targets import GOLDEN, ROOT, Files, Target
 
@@ -179,8 +180,7 @@ def _build_solver() -> None:
 
 def _checked() -> list[Files]:
     """Nets and solvers, whole and with something wrong."""
-    broken = ROOT / "tests" / "checking" / "broken"
-    texts = [path.read_bytes() for path in sorted(broken.glob("*.prototxt"))]
+    texts = [path.read_bytes() for path in BROKEN]
     texts += [seed["net.prototxt"] for seed in (*_nets(), *_built_nets()[::7])]
     texts += [seed["solver.prototxt"] for seed in _solvers()]
     return [{"checked.prototxt": text} for text in texts]
