@@ -10,6 +10,7 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import norm as kernels
 from caffe_lite.kernels.epilogue import typed
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogueBack, then
@@ -60,7 +61,7 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only a batch's own statistics have a gradient that reads the bottom."""
-        self._global = self.uses_stored()
+        self._global = self.repeatable = self.uses_stored()
         self.backward_reads = Reads.NONE if self._global else Reads.BOTTOM
         self.takes_back = not self._global
 
@@ -109,11 +110,11 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
             self._normalize(bottom[0].data, top[0].data, epilogue)
             return
         x, y = self._as_rows(bottom[0].data), self._as_rows(top[0].data)
-        copy = np.empty((0, 0, 0), self.dtype)
+        kept = np.empty((0, 0, 0), self.dtype)
         if self.bottom_copy is not None and top[0].shares_data_with(bottom[0]):
-            copy = self._as_rows(self.bottom_copy)
+            kept = self._as_rows(self.bottom_copy)
         kernels.batch_norm_forward(
-            x, self.epsilon, self._typed(epilogue), self._statistics, copy, y
+            x, self.epsilon, self._typed(epilogue), self._statistics, kept, y
         )
         self.update_statistics(x.size // x.shape[1])
 
@@ -233,7 +234,7 @@ class WithScale(BatchNorm):
         both = then(self._own, epilogue)
         assert both is not None  # its own has no activation, after which nothing could be joined
         if self._global and self.bottom_copy is not None:
-            np.copyto(self.bottom_copy, bottom[0].data)
+            copy(bottom[0].data, self.bottom_copy)
         super().forward_with(bottom, top, both)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

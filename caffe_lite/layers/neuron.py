@@ -8,6 +8,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
+from caffe_lite.kernels.parallel import unrecorded
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Neuron
 from caffe_lite.layers.declarations import Param, Reads
 from caffe_lite.layers.elementwise import Elementwise
@@ -201,6 +203,7 @@ class Power(Elementwise):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         if self._constant:
+            unrecorded()
             top[0].data.fill(np.power(self.config.shift, self.config.power))
         else:
             super().forward(bottom, top)
@@ -357,6 +360,7 @@ class Dropout(Neuron, IsEpilogue):
             self._factor = math.sqrt(max(rest, 0)) if config.sqrt_scale else 1.0
         elif not self._drops and not config.scale_train:
             self._factor = rest
+        self.repeatable = not self._drops
         if not self._drops and self._factor == 1:
             self.in_place_keeps = Reads.TOP | Reads.TOP_SIGN | Reads.BOTTOM
 
@@ -381,9 +385,10 @@ class Dropout(Neuron, IsEpilogue):
             kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
             x = y
         if self._factor != 1:
+            unrecorded()
             np.multiply(x, x.dtype.type(self._factor), out=y)
         elif x is not y:
-            np.copyto(y, x)
+            copy(x, y)
 
     def _draw(self, count: int) -> Array:
         """Random numbers of 32 bits, two from each step of the layer's generator."""

@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import pool
 from caffe_lite.kernels.parallel.atomic import WORD
-from caffe_lite.kernels.parallel.recording import CURRENT, RECORD
+from caffe_lite.kernels.parallel.recording import CURRENT, RECORD, unrecorded
 
 GRAIN = 1 << 13
 """Elements below which a second thread costs more than it saves: some microseconds of work."""
@@ -62,6 +62,7 @@ def launch(kernel: Callable[..., None], tasks: int, elements: float, *args: Any)
     if tasks == 0:
         return
     if config.DISABLE_JIT:
+        unrecorded()
         kernel(0, tasks, *args)
     else:
         _run(kernel, tasks, elements, args)
@@ -96,6 +97,7 @@ def elementwise(function: Callable[..., None]) -> Callable[..., None]:
                 size = each.size
             flat.append(each)
         if kernel is None:
+            unrecorded()
             function(*flat)
         else:
             _run(kernel, size, size, flat)
