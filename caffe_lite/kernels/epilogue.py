@@ -63,7 +63,7 @@ def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
 
 @parallel
 def _compose(first, last, scale, shift, factor, summand, new_scale, new_shift):
-    """new_scale x + new_shift = factor (scale x + shift) + summand; arrays of size 0 are absent."""
+    """new_scale x + new_shift = factor (scale x + shift) + summand; those of size 0 are absent."""
     one, zero = factor.dtype.type(1), factor.dtype.type(0)
     for o in range(new_scale.size):
         a = factor[o % factor.size] if factor.size else one
