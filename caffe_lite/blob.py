@@ -56,6 +56,7 @@ class Storage:
             grown = np.zeros(count, self.array.dtype)
             grown[: self.array.size] = self.array
             self.array = grown
+            CHANGES.note()
         return self.array
 
 

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.parallel import launch, parallel, unrecorded
 
-__all__ = ["NO_EPILOGUE", "Epilogue", "complete", "completion"]
+__all__ = ["NO_EPILOGUE", "Epilogue", "complete", "completion", "then", "typed"]
 
 
 class Epilogue(NamedTuple):
@@ -31,23 +32,89 @@ class Epilogue(NamedTuple):
 NO_EPILOGUE = Epilogue(np.empty(0), np.empty(0), None)
 
 
+def typed(epilogue: Epilogue, dtype: Any) -> Epilogue:
+    """The epilogue with scale and shift of a type."""
+    return epilogue._replace(scale=_of(epilogue.scale, dtype), shift=_of(epilogue.shift, dtype))
+
+
+def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
+    """`first`, then `second`, as one; None if an activation would have something after it.
+
+    a (s x + t) + b = (a s) x + (a t + b).
+    """
+    scale, shift, slope, limit = first
+    if slope is not None or limit is not None:
+        changed = second.scale.size or second.shift.size or second.slope is not None
+        return None if changed or second.limit is not None else first
+    if not (second.scale.size or second.shift.size):
+        return first._replace(slope=second.slope, limit=second.limit)
+    if not (scale.size or shift.size):
+        return second
+    dtype = (scale if scale.size else shift).dtype
+    arrays = [_of(values, dtype) for values in (scale, shift, *second[:2])]
+    outputs = max(values.size for values in arrays)
+    new = [
+        np.empty(outputs if one.size or other.size else 0, dtype)
+        for one, other in (arrays[::2], arrays[1::2])
+    ]
+    launch(_compose, 1, outputs, *arrays, *new)
+    return Epilogue(*new, second.slope, second.limit)
+
+
+@parallel
+def _compose(first, last, scale, shift, factor, summand, new_scale, new_shift):
+    """new_scale x + new_shift = factor (scale x + shift) + summand; those of size 0 are absent."""
+    one, zero = factor.dtype.type(1), factor.dtype.type(0)
+    for o in range(new_scale.size):
+        a = factor[o % factor.size] if factor.size else one
+        new_scale[o] = (scale[o % scale.size] if scale.size else one) * a
+    for o in range(new_shift.size):
+        a = factor[o % factor.size] if factor.size else one
+        moved = shift[o % shift.size] * a if shift.size else zero
+        if shift.size and summand.size:
+            moved += summand[o % summand.size]
+        elif summand.size:
+            moved = summand[o % summand.size]
+        new_shift[o] = moved
+
+
 def completion(b, epilogue, outputs, dtype):
     """A bias and an epilogue in one array: min(act(factor[o] y + summand[o]), limit).
 
     It has `outputs` factors, as many summands, 1 if these change anything, 1 if there is a ReLU,
     the ReLU's slope, and the limit.
     """
-    scale, shift, slope, limit = epilogue
+    scale, shift, slope, limit = typed(epilogue, dtype)
     extra = np.empty(2 * outputs + 4, dtype)
-    extra[:outputs] = scale if scale.size else 1
-    extra[outputs:-4] = b if b.size else 0
-    if scale.size:
-        extra[outputs:-4] *= scale
-    if shift.size:
-        extra[outputs:-4] += shift
-    extra[-4:-1] = b.size + scale.size + shift.size > 0, slope is not None, slope or 0
-    extra[-1] = np.inf if limit is None else limit
+    affine = b.size + scale.size + shift.size > 0
+    ending = float(affine), float(slope is not None), float(slope or 0)
+    most = np.inf if limit is None else float(limit)
+    launch(_complete_factors, 1, outputs, _of(b, dtype), scale, shift, (*ending, most), extra)
     return extra
+
+
+@parallel
+def _complete_factors(first, last, b, scale, shift, ending, extra):
+    outputs, one, zero = (extra.size - 4) // 2, extra.dtype.type(1), extra.dtype.type(0)
+    for o in range(outputs):
+        factor = scale[o % scale.size] if scale.size else one
+        summand = b[o] if b.size else zero
+        if scale.size:
+            summand *= factor
+        if shift.size:
+            summand += shift[o % shift.size]
+        extra[o], extra[outputs + o] = factor, summand
+    for i in range(4):
+        extra[2 * outputs + i] = ending[i]
+
+
+def _of(values, dtype):
+    """The values in an array of a type."""
+    if values.dtype == dtype:
+        return values
+    if values.size:
+        unrecorded()
+    return values.astype(dtype)
 
 
 @jit

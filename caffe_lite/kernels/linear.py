@@ -14,7 +14,7 @@ import numpy as np
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
 from caffe_lite.kernels.gemm import CROSS, CROSS_ROWS, cross, gemm
 from caffe_lite.kernels.jit import jit
-from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.parallel import launch, parallel, unrecorded
 from caffe_lite.kernels.simd import BUNDLE, VECTOR_BYTES, Matrix, dot, weighted_sum
 
 COLUMNS = 1024
@@ -53,6 +53,7 @@ def inner_product_backward_params(x: Any, dy: Any, transpose: bool, dw: Any, db:
 
 def normalize_weight(w: Any) -> None:
     """Divide each row of w, (O, K), by sqrt(0.000001 + the sum of its squares)."""
+    unrecorded()
     w /= np.sqrt(np.square(w).sum(axis=1, keepdims=True) + 1e-6)
 
 
@@ -62,6 +63,7 @@ def _product(x: Any, w: Any, across: bool, y: Any) -> None:
     if across and CROSS_ROWS < items <= min(MANY, w.shape[0]):
         transposed = np.empty(y.shape[::-1], y.dtype)  # so that the rows of W are not packed
         gemm(w, x, transposed, transpose_b=True)
+        unrecorded()
         y[...] = transposed.T
     elif w.size == 0 or items == 0 or items > (CROSS_ROWS if across else 1):
         gemm(x, w, y, transpose_b=across)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels.parallel import elementwise
+from caffe_lite.kernels.parallel import elementwise, unrecorded
 
 
 def selu_forward(x, scale, alpha, y):
     """y = scale * x where x > 0, scale * alpha * (exp(x) - 1) elsewhere."""
+    unrecorded()
     negative = x.dtype.type(alpha) * np.expm1(np.minimum(x, 0))
     np.multiply(np.where(x > 0, x, negative), x.dtype.type(scale), out=y)
 

@@ -7,11 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.parallel import elementwise, launch, parallel
 from caffe_lite.kernels.plan import pack, unpack
-
-FEW = 1 << 18
-"""Elements that NumPy has copied before a second thread would be of any use."""
 
 
 class Copy(NamedTuple):
@@ -22,6 +19,13 @@ class Copy(NamedTuple):
     source_pitch: int
     target: int
     target_pitch: int
+
+
+@elementwise
+def copy(x, y):
+    """y = x, in y's type.  x, y: of one shape."""
+    for i in range(x.size):
+        y[i] = x[i]
 
 
 @parallel
@@ -43,11 +47,6 @@ def _copy(x, x_start, y, y_start, axis, length):
     """The `length` elements of y from `y_start` along an axis become those of x from `x_start`."""
     rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
     count = length * inner
-    if rows * count <= FEW:
-        before = (slice(None),) * axis
-        given = x[(*before, slice(x_start, x_start + length))]
-        y[(*before, slice(y_start, y_start + length))] = given
-        return
     pitches = x.shape[axis] * inner, y.shape[axis] * inner
     copy = Copy(count, x_start * inner, pitches[0], y_start * inner, pitches[1])
     elements = rows * count

@@ -25,6 +25,7 @@ class Axpy(TakesEpilogue):
     """
 
     bottoms = 3
+    repeatable = True
 
     def check(self, a: Shape, x: Shape, y: Shape) -> None:
         """One factor for each channel, and y like x."""
@@ -85,6 +86,7 @@ class Eltwise(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only a product looks at its blobs again."""
+        self.repeatable = self.config.operation != self.config.MAX
         if self.config.operation != self.config.PROD:
             self.backward_reads = Reads.NONE
         elif not self.config.stable_prod_grad:

@@ -63,6 +63,12 @@ class Layer:
     """The loss weight of top 0 when the prototxt gives none."""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on data, so that each forward may change them?"""
+    repeatable: bool = False
+    """Is all of forward's work done by launches, with arguments that depend on shapes alone?
+
+    A net then runs the same launches again without calling forward (`kernels.parallel.recording`).
+    A forward that does something else now and then says so with `unrecorded`.
+    """
     takes_empty: ClassVar[bool] = False
     """May a bottom have an axis of size 0?  Only one of a layer that a user wrote."""
     overrules_lr_mult: ClassVar[bool] = False

@@ -9,6 +9,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import norm as kernels
+from caffe_lite.kernels.epilogue import typed
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogueBack, then
@@ -59,7 +61,7 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only a batch's own statistics have a gradient that reads the bottom."""
-        self._global = self.uses_stored()
+        self._global = self.repeatable = self.uses_stored()
         self.backward_reads = Reads.NONE if self._global else Reads.BOTTOM
         self.takes_back = not self._global
 
@@ -108,11 +110,11 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
             self._normalize(bottom[0].data, top[0].data, epilogue)
             return
         x, y = self._as_rows(bottom[0].data), self._as_rows(top[0].data)
-        copy = np.empty((0, 0, 0), self.dtype)
+        kept = np.empty((0, 0, 0), self.dtype)
         if self.bottom_copy is not None and top[0].shares_data_with(bottom[0]):
-            copy = self._as_rows(self.bottom_copy)
+            kept = self._as_rows(self.bottom_copy)
         kernels.batch_norm_forward(
-            x, self.epsilon, self._typed(epilogue), self._statistics, copy, y
+            x, self.epsilon, self._typed(epilogue), self._statistics, kept, y
         )
         self.update_statistics(x.size // x.shape[1])
 
@@ -125,9 +127,7 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         kernels.batch_normalize(x, self._statistics, self._typed(epilogue), y)
 
     def _typed(self, epilogue: Epilogue) -> Epilogue:
-        """The epilogue in this layer's precision."""
-        scale, shift = (values.astype(self.dtype, copy=False) for values in epilogue[:2])
-        return epilogue._replace(scale=scale, shift=shift)
+        return typed(epilogue, self.dtype)
 
     @property
     def _statistics(self) -> kernels.Statistics:
@@ -139,12 +139,8 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
 
     def read_statistics(self) -> None:
         """Put the stored mean, variance and deviation into the buffers."""
-        factor = float(self.factor.data[0])
-        weight = 1 / factor if factor != 0 else 0.0
-        with np.errstate(all="ignore"):  # a net that is built asks for them, too
-            np.multiply(self.mean.data, weight, out=self.buf.mean)
-            np.multiply(self.variance.data, weight, out=self.buf.variance)
-            np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
+        stored = self.mean.data, self.variance.data, self.factor.data
+        kernels.read_statistics(*stored, self.epsilon, self._statistics)
 
     def update_statistics(self, m: int) -> None:
         """Add those of the batch, of m numbers per channel, to the stored ones."""
@@ -192,9 +188,7 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         if not self._global:
             return None
         self.read_statistics()
-        with np.errstate(all="ignore"):
-            scale = 1 / self.buf.deviation
-            return Epilogue(scale, -self.buf.mean * scale, None)
+        return kernels.as_epilogue(self._statistics)
 
 
 class WithScale(BatchNorm):
@@ -222,10 +216,9 @@ class WithScale(BatchNorm):
 
     def read_statistics(self) -> None:
         """Those that are stored, as they are."""
-        np.copyto(self.buf.mean, self.mean.data.reshape(-1))
-        np.copyto(self.buf.variance, self.variance.data.reshape(-1))
-        with np.errstate(all="ignore"):
-            np.sqrt(self.buf.variance + self.epsilon, out=self.buf.deviation)
+        stored = self.mean.data.reshape(-1), self.variance.data.reshape(-1)
+        one = np.ones(1, self.dtype)
+        kernels.read_statistics(*stored, one, self.epsilon, self._statistics)
 
     def move_statistics(self, fraction: float, variance: Array) -> None:
         """Take `fraction` of the stored ones and the rest of the batch's, with this variance."""
@@ -241,7 +234,7 @@ class WithScale(BatchNorm):
         both = then(self._own, epilogue)
         assert both is not None  # its own has no activation, after which nothing could be joined
         if self._global and self.bottom_copy is not None:
-            np.copyto(self.bottom_copy, bottom[0].data)
+            copy(bottom[0].data, self.bottom_copy)
         super().forward_with(bottom, top, both)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -163,6 +163,7 @@ class Softmax(Layer):
 
     config_field = "softmax_param"
     in_place = True
+    repeatable = True
     backward_reads = Reads.TOP
 
     def check(self, x: Shape) -> None:

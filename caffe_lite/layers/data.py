@@ -431,6 +431,7 @@ class Input(Source):
 
     config_field = "input_param"
     tops: ClassVar[Count] = (1, None)
+    repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Shape the tops, this once: a shape that the caller gives them stays."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-import numpy as np
-
 from caffe_lite.blob import Array, Blob
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import KeepsBottom, Neuron
 from caffe_lite.layers.declarations import Reads
 
@@ -19,6 +18,7 @@ class Elementwise(Neuron, KeepsBottom):
     """
 
     backward_reads = Reads.BOTTOM
+    repeatable = True
     kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
 
     def settings(self) -> tuple[float | Array, ...]:
@@ -28,7 +28,7 @@ class Elementwise(Neuron, KeepsBottom):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         if self.bottom_copy is not None:
-            np.copyto(self.bottom_copy, bottom[0].data)
+            copy(bottom[0].data, self.bottom_copy)
         self.kernels[0](bottom[0].data, *self.settings(), top[0].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

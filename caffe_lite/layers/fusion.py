@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from caffe_lite.blob import Blob, Shape
-from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, then
 from caffe_lite.layers.base import KeepsBottom, Layer
 
 __all__ = [
@@ -149,20 +149,3 @@ def joined(layers: Iterable[IsEpilogue]) -> Epilogue | None:
             return None
         found = then(found, epilogue)
     return found
-
-
-def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
-    """`first`, then `second`, as one; None if an activation would have something after it.
-
-    a (s x + t) + b = (a s) x + (a t + b).
-    """
-    scale, shift, slope, limit = first
-    if slope is not None or limit is not None:
-        changed = second.scale.size or second.shift.size or second.slope is not None
-        return None if changed or second.limit is not None else first
-    if second.scale.size:
-        scale = scale * second.scale if scale.size else second.scale
-        shift = shift * second.scale if shift.size else shift
-    if second.shift.size:
-        shift = shift + second.shift if shift.size else second.shift
-    return Epilogue(scale, shift, second.slope, second.limit)

@@ -52,6 +52,7 @@ class InnerProduct(_WithBias, TakesEpilogue):
     """
 
     config_field = "inner_product_param"
+    repeatable = True
     heeds = frozenset({"normalize"})
 
     @classmethod
@@ -198,6 +199,7 @@ class _Broadcast(Layer):
     bottoms = (1, 2)
     in_place = True
     keeps_coordinates = True
+    repeatable = True
 
     def check(self, *bottom: Shape) -> None:
         """The operand's shape is found in the bottom's, from `axis` on."""

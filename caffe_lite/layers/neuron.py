@@ -8,6 +8,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
+from caffe_lite.kernels.parallel import unrecorded
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Neuron
 from caffe_lite.layers.declarations import Param, Reads
 from caffe_lite.layers.elementwise import Elementwise
@@ -201,6 +203,7 @@ class Power(Elementwise):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         if self._constant:
+            unrecorded()
             top[0].data.fill(np.power(self.config.shift, self.config.power))
         else:
             super().forward(bottom, top)
@@ -362,6 +365,7 @@ class Dropout(Neuron, IsEpilogue):
             self.factor = math.sqrt(max(rest, 0)) if config.sqrt_scale else 1.0
         elif not self.drops and not config.scale_train:
             self.factor = rest
+        self.repeatable = not self.drops
         if not self.drops and self.factor == 1:
             self.in_place_keeps = Reads.TOP | Reads.TOP_SIGN | Reads.BOTTOM
 
@@ -386,9 +390,10 @@ class Dropout(Neuron, IsEpilogue):
             kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
             x = y
         if self.factor != 1:
+            unrecorded()
             np.multiply(x, x.dtype.type(self.factor), out=y)
         elif x is not y:
-            np.copyto(y, x)
+            copy(x, y)
 
     def _draw(self, count: int) -> Array:
         """Random numbers of 32 bits, two from each step of the layer's generator."""

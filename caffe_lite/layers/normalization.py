@@ -30,6 +30,7 @@ class LRN(Layer):
 
     config_field = "lrn_param"
     keeps_coordinates = True
+    repeatable = True
     backward_reads = Reads.BOTTOM
 
     def check(self, *bottom: Shape) -> None:
@@ -134,6 +135,7 @@ class Normalize(Layer):
 
     config_field = "norm_param"
     backward_reads = Reads.BOTTOM
+    repeatable = True
 
     scale: Blob
 

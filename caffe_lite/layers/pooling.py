@@ -11,6 +11,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.errors import NotDifferentiable
 from caffe_lite.kernels import pool as kernels
 from caffe_lite.kernels.geometry import Window
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Reads
 from caffe_lite.layers.description import Drawing, SlidingWindow
@@ -226,6 +227,7 @@ class Pooling(_Pooling):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only MAX has places to tell."""
         self._top_count = len(top)
+        self.repeatable = self.config.pool != STOCHASTIC or not self.training
         self.require(
             len(top) == 1 or self.config.pool == MAX,
             ".top[1]",
@@ -246,7 +248,7 @@ class Pooling(_Pooling):
         window = self.window(bottom[0].shape)
         self.pool(self.method, bottom[0].data, window, "", top[0].data)
         if len(top) == 2:
-            np.copyto(top[1].data, self.buf.argmax)
+            copy(self.buf.argmax, top[1].data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """MAX and STOCHASTIC send dy to where y came from, AVE spreads it evenly."""

@@ -210,6 +210,7 @@ class Split(Layer):
     tops: ClassVar[Count] = (1, None)
     backward_reads = Reads.NONE
     keeps_coordinates = True
+    repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Remember the number of tops."""

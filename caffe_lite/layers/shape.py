@@ -63,6 +63,8 @@ class Mover(Layer):
 class View(Mover):
     """One bottom and one top that hold the same numbers in the same order."""
 
+    repeatable = True
+
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """One memory for both."""
         share(bottom[0], top[0])
@@ -85,6 +87,7 @@ class Concat(Mover):
 
     bottoms: ClassVar[Count] = (1, None)
     config_field = "concat_param"
+    repeatable = True
 
     def check(self, *bottom: Shape) -> None:
         """All axes but one are equal."""
@@ -388,6 +391,7 @@ class Slice(Mover):
 
     tops: ClassVar[Count] = (1, None)
     config_field = "slice_param"
+    repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Remember the number of pieces."""

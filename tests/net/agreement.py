@@ -8,6 +8,7 @@ parameters.  `disagreements` compares them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import numpy as np
@@ -89,31 +90,47 @@ def single(net: caffe.Net) -> None:
         add(lambda index: None)
 
 
-def reshape_and_back(drawn: Drawn, net: caffe.Net) -> None:
-    """Run with one item more, where the layers take that, then with as many as before."""
-    if drawn.feeds:
-        return  # a MemoryData would go on to its next batch
-    shapes = {name: net.blobs[name].shape for name in net.inputs}
+@contextmanager
+def restored(net: caffe.Net) -> Iterator[None]:
+    """A block after which parameters and states of layers are as before."""
     before = [one.blob.data.copy() for one in net.learnable]
     # a source's batches are drawn ahead, so its random stream alone does not take it back
     states = [deepcopy(layer.get_state()) for layer in net.layers]
-    for name, shape in shapes.items():
-        if shape:
-            net.blobs[name].reshape(shape[0] + 1, *shape[1:])
-    try:
-        net.reshape()
-        drawn.fill(net, 7)
-        whole(net)
-    except (CaffeError, ValueError):  # a draw may have one shape only
-        pass
-    for name, shape in shapes.items():
-        net.blobs[name].reshape(*shape)
-    net.reshape()
+    yield
     net.clear_param_diffs()
     for one, data in zip(net.learnable, before, strict=True):
         one.blob.data[...] = data
     for layer, state in zip(net.layers, states, strict=True):
         layer.set_state(state)
+
+
+def reshape_and_back(drawn: Drawn, net: caffe.Net) -> None:
+    """Run with one item more, where the layers take that, then with as many as before."""
+    if drawn.feeds:
+        return  # a MemoryData would go on to its next batch
+    shapes = {name: net.blobs[name].shape for name in net.inputs}
+    with restored(net):
+        for name, shape in shapes.items():
+            if shape:
+                net.blobs[name].reshape(shape[0] + 1, *shape[1:])
+        try:
+            net.reshape()
+            drawn.fill(net, 7)
+            whole(net)
+        except (CaffeError, ValueError):  # a draw may have one shape only
+            pass
+        for name, shape in shapes.items():
+            net.blobs[name].reshape(*shape)
+        net.reshape()
+
+
+def run_before(drawn: Drawn, net: caffe.Net) -> None:
+    """Run forward twice, on other values: the next one repeats the launches of the second."""
+    if not drawn.feeds:
+        with restored(net):
+            drawn.fill(net, 7)
+            ahead(net)
+            ahead(net)
 
 
 def with_one_thread(drawn: Drawn) -> Record:
@@ -170,6 +187,9 @@ def disagreements(drawn: Drawn) -> Iterator[str]:
         net.share_memory()
         reshape_and_back(drawn, net)
 
+    def repeat(net: caffe.Net) -> None:
+        run_before(drawn, net)
+
     bits, rounding = 0.0, tolerance(drawn)
     fusing = rounding if seen else bits
     yield from differ("fused, one by one", by_layer, fused, fusing)
@@ -185,6 +205,7 @@ def disagreements(drawn: Drawn) -> Iterator[str]:
     yield from differ("backward in pieces", fused, run(drawn, backward_pieces, keep=keep), fusing)
     yield from differ("reshaped and back", fused, run(drawn, prepare=reshape), bits)
     yield from differ("shared, reshaped", fused, run(drawn, prepare=share_and_reshape), bits)
+    yield from differ("first run, repeated", fused, run(drawn, prepare=repeat, keep=keep), bits)
     if NUMBA_NUM_THREADS > 1:
         yield from differ("two threads, one", fused, with_one_thread(drawn), bits)
 

@@ -24,7 +24,7 @@ from caffe_lite.kernels.conv import (
 from caffe_lite.kernels.conv.algorithms import Algorithm, algorithm, gradient_is_convolution
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
 from caffe_lite.kernels.geometry import Sizes, Window
-from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.parallel import launch, parallel, unrecorded
 from caffe_lite.kernels.simd import dot
 
 __all__ = [
@@ -85,6 +85,7 @@ def convolution_forward(
         return
     chosen, window = _choose(window, group, x.shape, y.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
+        unrecorded()
         explicit_gemm.forward(x, w, b, group, window, y)
         explicit_gemm.apply_epilogue(y, epilogue)
         return
@@ -122,6 +123,7 @@ def convolution_backward(
         return
     chosen, window = _choose(window, group, dx.shape, dy.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
+        unrecorded()
         explicit_gemm.backward(dy, w, b, group, window, dx)
         explicit_gemm.apply_epilogue(dx, epilogue)
         return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from caffe_lite.kernels.norm.batch_norm import (
     Statistics,
+    as_epilogue,
     batch_norm_backward,
     batch_norm_forward,
     batch_normalize,
+    read_statistics,
     stored_backward_params,
 )
 from caffe_lite.kernels.norm.lrn import (
@@ -26,6 +28,7 @@ from caffe_lite.kernels.norm.normalize import (
 
 __all__ = [
     "Statistics",
+    "as_epilogue",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_normalize",
@@ -40,5 +43,6 @@ __all__ = [
     "normalize_forward",
     "normalize_sum_backward",
     "normalize_sum_forward",
+    "read_statistics",
     "stored_backward_params",
 ]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels.epilogue import Epilogue
+from caffe_lite.kernels.epilogue import Epilogue, typed
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.norm.batch_norm_rows import (
     Affine,
@@ -25,9 +25,11 @@ from caffe_lite.kernels.simd import VECTOR_BYTES
 
 __all__ = [
     "Statistics",
+    "as_epilogue",
     "batch_norm_backward",
     "batch_norm_forward",
     "batch_normalize",
+    "read_statistics",
     "stored_backward_params",
 ]
 
@@ -45,17 +47,62 @@ class Statistics(NamedTuple):
     deviation: Any
 
 
-def _affine_of(x: Any, epilogue: Epilogue, statistics: Statistics | None = None) -> np.ndarray:
+def read_statistics(
+    mean: Any, variance: Any, factor: Any, eps: float, statistics: Statistics
+) -> None:
+    """The statistics that are stored as sums of a weight; all 0 if the weight is.
+
+    mean, variance: (C,).  factor: (1,), the weight.  statistics: assigned.
+    """
+    launch(_read_statistics, 1, mean.size, mean, variance, factor, float(eps), statistics)
+
+
+@parallel
+def _read_statistics(first, last, mean, variance, factor, eps, statistics):
+    least, total = mean.dtype.type(eps), np.float64(factor[0])
+    weight = mean.dtype.type(1 / total if total != 0 else 0.0)
+    for c in range(mean.size):
+        statistics.mean[c] = mean[c] * weight
+        statistics.variance[c] = variance[c] * weight
+        statistics.deviation[c] = np.sqrt(statistics.variance[c] + least)
+
+
+def as_epilogue(statistics: Statistics) -> Epilogue:
+    """(x - mean) / deviation as a scale and a shift."""
+    scale, shift = np.empty_like(statistics.mean), np.empty_like(statistics.mean)
+    launch(_scale_and_shift, 1, scale.size, statistics.mean, statistics.deviation, scale, shift)
+    return Epilogue(scale, shift, None)
+
+
+@parallel
+def _scale_and_shift(first, last, mean, deviation, scale, shift):
+    one = mean.dtype.type(1)
+    for c in range(mean.size):
+        scale[c] = one / deviation[c]
+        shift[c] = -mean[c] * scale[c]
+
+
+def _affine_of(x: Any, epilogue: Epilogue, statistics: Statistics | None = None) -> Any:
     """`Affine` of each channel: (C, 6)."""
     affine = np.empty((x.shape[1], len(Affine._fields)), x.dtype)
-    if statistics is not None:
-        affine[:, 0] = statistics.mean
-        np.divide(1, statistics.deviation, out=affine[:, 1])
-    affine[:, 2] = epilogue.scale if epilogue.scale.size else 1
-    affine[:, 3] = epilogue.shift if epilogue.shift.size else 0
-    affine[:, 4] = 1 if epilogue.slope is None else epilogue.slope
-    affine[:, 5] = np.inf if epilogue.limit is None else epilogue.limit
+    none = np.empty(0, x.dtype)
+    mean, deviation = (none, none) if statistics is None else statistics[::2]
+    slope = 1.0 if epilogue.slope is None else float(epilogue.slope)
+    limit = np.inf if epilogue.limit is None else float(epilogue.limit)
+    arrays = mean, deviation, *typed(epilogue, x.dtype)[:2]
+    launch(_set_affine, 1, affine.size, *arrays, slope, limit, affine)
     return affine
+
+
+@parallel
+def _set_affine(first, last, mean, deviation, scale, shift, slope, limit, affine):
+    one, zero = affine.dtype.type(1), affine.dtype.type(0)
+    for c in range(len(affine)):
+        if mean.size:
+            affine[c, 0], affine[c, 1] = mean[c], one / deviation[c]
+        affine[c, 2] = scale[c % scale.size] if scale.size else one
+        affine[c, 3] = shift[c % shift.size] if shift.size else zero
+        affine[c, 4], affine[c, 5] = slope, limit
 
 
 def batch_norm_forward(

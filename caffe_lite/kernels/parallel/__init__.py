@@ -20,12 +20,17 @@ from __future__ import annotations
 
 from caffe_lite.kernels.parallel.launcher import elementwise, launch, parallel, pieces_of
 from caffe_lite.kernels.parallel.pool import get_num_threads, set_num_threads
+from caffe_lite.kernels.parallel.recording import Recording, clock, record, unrecorded
 
 __all__ = [
+    "Recording",
+    "clock",
     "elementwise",
     "get_num_threads",
     "launch",
     "parallel",
     "pieces_of",
+    "record",
     "set_num_threads",
+    "unrecorded",
 ]

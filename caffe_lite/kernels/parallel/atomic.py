@@ -1,6 +1,7 @@
 """Words of memory that several threads read and write: an int64 array, and an index into it.
 
-Each operation is sequentially consistent.  `call` calls a C function by its address.
+Each operation is sequentially consistent.  `call` and `call_with_five` call a C function by its
+address.
 """
 
 from __future__ import annotations
@@ -84,15 +85,22 @@ def pause(typingctx):
     return types.none(), generate
 
 
+def _call(context, builder, signature, args):
+    """Call the C function at the address that is the first argument, with the others."""
+    kind = ir.FunctionType(WORD, [WORD] * (len(args) - 1))
+    return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+
 @intrinsic
 def call(typingctx, address, a, b, c):
     """Call the C function at an address with three words; returns the word it returns."""
+    return types.int64(*[types.int64] * 4), _call
 
-    def generate(context, builder, signature, args):
-        kind = ir.FunctionType(WORD, [WORD] * 3)
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
 
-    return types.int64(*[types.int64] * 4), generate
+@intrinsic
+def call_with_five(typingctx, address, a, b, c, d, e):
+    """Call the C function at an address with five words; returns the word it returns."""
+    return types.int64(*[types.int64] * 6), _call
 
 
 @intrinsic

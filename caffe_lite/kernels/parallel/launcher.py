@@ -2,13 +2,14 @@
 
 What Numba compiles for a kernel is one function of (state of the pool, tasks, pieces, *arguments).
 It puts the arguments on its stack and hands the pool their address, with that of a C function
-which calls the kernel with them and with a range of tasks.
+which calls the kernel with them and with a range of tasks.  Where a recording is made it writes
+the same down instead.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -23,6 +24,7 @@ from numba.extending import intrinsic
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import pool
 from caffe_lite.kernels.parallel.atomic import WORD
+from caffe_lite.kernels.parallel.recording import CURRENT, RECORD, unrecorded
 
 GRAIN = 1 << 13
 """Elements below which a second thread costs more than it saves: some microseconds of work."""
@@ -60,9 +62,18 @@ def launch(kernel: Callable[..., None], tasks: int, elements: float, *args: Any)
     if tasks == 0:
         return
     if config.DISABLE_JIT:
+        unrecorded()
         kernel(0, tasks, *args)
     else:
-        kernel(pool.state(), tasks, pieces_of(tasks, elements), *args)
+        _run(kernel, tasks, elements, args)
+
+
+def _run(kernel: Callable[..., None], tasks: int, elements: float, args: Sequence[Any]) -> None:
+    """Run a compiled kernel, and note that where a recording is made."""
+    pieces = pieces_of(tasks, elements)
+    kernel(pool.state(), tasks, pieces, *args)
+    if CURRENT.recording is not None:
+        CURRENT.recording.add(kernel, tasks, pieces, elements, args)
 
 
 def elementwise(function: Callable[..., None]) -> Callable[..., None]:
@@ -86,9 +97,10 @@ def elementwise(function: Callable[..., None]) -> Callable[..., None]:
                 size = each.size
             flat.append(each)
         if kernel is None:
+            unrecorded()
             function(*flat)
         else:
-            kernel(pool.state(), size, pieces_of(size, size), *flat)
+            _run(kernel, size, size, flat)
 
     return run
 
@@ -111,34 +123,60 @@ def _entry(state, tasks, pieces, *args):
 
 
 def _start(function: Callable[..., None], arguments: Callable[..., Any]) -> Any:
-    """The intrinsic that runs a kernel on `tasks` tasks; its answer is 0 if none failed."""
+    """The intrinsic that runs a kernel on `tasks` tasks; its answer is 0 if none failed.
+
+    With RECORD for `pieces`, `tasks` is the address of a request of `recording`, which it answers.
+    """
 
     @intrinsic
     def start(typingctx, state, tasks, pieces, args):
         def generate(context, builder, signature, values):
             state, tasks, pieces, values = values
             own_state = context.make_array(signature.args[0])(context, builder, state).data
+            values = _borrowed(context, builder, signature.args[3], values)
             box = cgutils.alloca_once_value(builder, values)
             code = _task_code(context, builder, function, arguments, signature.args[3])
-            answer = cgutils.alloca_once(builder, WORD)
-            alone = builder.icmp_signed("<=", pieces, WORD(1))
-            with builder.if_else(alone) as (then, otherwise):
+            answer = cgutils.alloca_once_value(builder, WORD(0))
+            recorded = builder.icmp_signed("==", pieces, WORD(RECORD))
+            with builder.if_else(recorded) as (then, otherwise):
                 with then:
-                    inside = builder.ptrtoint(box, WORD)
-                    builder.store(builder.call(code, [inside, WORD(0), tasks]), answer)
+                    _answer_request(context, builder, tasks, code, values)
                 with otherwise:
-                    share = builder.load(builder.gep(own_state, [WORD(pool.SHARE)]))
-                    kind = ir.FunctionType(WORD, [WORD] * 5).as_pointer()
-                    addresses = [builder.ptrtoint(each, WORD) for each in (own_state, code, box)]
-                    found = builder.call(
-                        builder.inttoptr(share, kind), [*addresses, tasks, pieces]
-                    )
+                    found = _run_tasks(builder, own_state, code, box, tasks, pieces)
                     builder.store(found, answer)
             return builder.load(answer)
 
         return types.int64(state, tasks, pieces, args), generate
 
     return start
+
+
+def _run_tasks(builder, state, code, box, tasks, pieces):
+    """Do all tasks on this thread, or with the pool's; the answer is 0 if none failed."""
+    answer = cgutils.alloca_once(builder, WORD)
+    alone = builder.icmp_signed("<=", pieces, WORD(1))
+    with builder.if_else(alone) as (then, otherwise):
+        with then:
+            inside = builder.ptrtoint(box, WORD)
+            builder.store(builder.call(code, [inside, WORD(0), tasks]), answer)
+        with otherwise:
+            share = builder.load(builder.gep(state, [WORD(pool.SHARE)]))
+            kind = ir.FunctionType(WORD, [WORD] * 5).as_pointer()
+            addresses = [builder.ptrtoint(each, WORD) for each in (state, code, box)]
+            found = builder.call(builder.inttoptr(share, kind), [*addresses, tasks, pieces])
+            builder.store(found, answer)
+    return builder.load(answer)
+
+
+def _answer_request(context, builder, address, code, values):
+    """Write the kernel's address, the size of its arguments and, if asked for, these."""
+    request = builder.inttoptr(address, WORD.as_pointer())
+    size = context.get_abi_sizeof(values.type)
+    for word, value in enumerate((builder.ptrtoint(code, WORD), WORD(size))):
+        builder.store(value, builder.gep(request, [WORD(word)]))
+    target = builder.load(builder.gep(request, [WORD(2)]))
+    with builder.if_then(builder.icmp_signed("!=", target, WORD(0))):
+        builder.store(values, builder.inttoptr(target, values.type.as_pointer()))
 
 
 def _task_code(context, builder, function, arguments, args):
@@ -166,8 +204,7 @@ def _task_code(context, builder, function, arguments, args):
 
 def _with_range(context, builder, kinds, values, first, last):
     """A kernel of tasks gets the range and all arguments."""
-    borrowed = [_borrowed(context, builder, kind, value) for kind, value in zip(kinds, values)]
-    return [types.intp, types.intp, *kinds], [first, last, *borrowed]
+    return [types.intp, types.intp, *kinds], [first, last, *values]
 
 
 def _with_stretches(context, builder, kinds, values, first, last):
@@ -181,10 +218,14 @@ def _with_stretches(context, builder, kinds, values, first, last):
 
 
 def _borrowed(context, builder, kind, value):
-    """An argument without its counter of references, for which threads would compete.
+    """Arguments without their arrays' counters of references, for which threads would compete.
 
-    The caller of `launch` has a reference for as long as the kernel runs.
+    The caller of `launch`, or a recording, has a reference for as long as the kernel runs.
     """
+    if isinstance(kind, types.BaseTuple):
+        parts = zip(kind, cgutils.unpack_tuple(builder, value), strict=True)
+        borrowed = [_borrowed(context, builder, *part) for part in parts]
+        return context.make_tuple(builder, kind, borrowed)
     if not isinstance(kind, types.Array):
         return value
     array = context.make_array(kind)(context, builder, value)
@@ -194,7 +235,6 @@ def _borrowed(context, builder, kind, value):
 
 def _stretch(context, builder, kind, value, first, last):
     """array[first:last] of a C-contiguous array of one axis."""
-    value = _borrowed(context, builder, kind, value)
     array = context.make_array(kind)(context, builder, value)
     count = builder.sub(last, first)
     array.data = builder.gep(array.data, [first])

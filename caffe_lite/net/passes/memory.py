@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite.blob import Array, Blob, Storage
+from caffe_lite.blob import CHANGES, Array, Blob, Storage
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Reads
 from caffe_lite.limits import Budget
@@ -265,6 +265,7 @@ def share(
     arena = np.zeros(found.size, found.dtype)
     for memory, life in found.shared.items():
         memory.array = arena[life.offset : life.offset + life.count]
+    CHANGES.note()
     for layer, name, array, life in found.buffers:
         part = arena[life.offset : life.offset + life.count].view(np.uint8)[: array.nbytes]
         setattr(layer.buf, name, part.view(array.dtype).reshape(array.shape))

@@ -20,6 +20,7 @@ from caffe_lite.net.passes import fuse
 from caffe_lite.net.passes.plan import Plan
 from caffe_lite.net.passes.wiring import Wires
 from caffe_lite.net.running import steps
+from caffe_lite.net.running.stretches import Stretch, join_steps
 from caffe_lite.proto.nodes import Node
 
 Hook = Callable[[int], None]
@@ -66,7 +67,8 @@ class Runner:
             (index for index, link in enumerate(links) if link.bottom), len(links)
         )  # how many layers come before the first that has bottoms
         self._layer = 0  # that runs
-        self.nanoseconds = [0] * len(links)
+        self._spent = [0] * len(links)  # nanoseconds
+        self._stretched = False  # whether the last forward ran the parts
         self._in_use = compiling.Use(self._running_layer)
         self._single = steps.single_steps(links, plan.bottoms)
         self._losses = [
@@ -78,6 +80,7 @@ class Runner:
     def _fuse(self) -> None:
         self.fusions = fuse.find_fusions(self._wires, self._links)
         self.steps = steps.fused_steps(self._links, self.fusions, self._single)
+        self._parts = join_steps(self.steps.forward, self._links, self._losses)
 
     def forbid_backward(self) -> None:
         """Refuse backward from now on: no layer keeps anything for it, and more are fused."""
@@ -102,33 +105,65 @@ class Runner:
                 f"forward cannot start at layer {start}: this net's blobs share memory "
                 "(share_memory), so what is before it was overwritten; run all layers"
             )
-        before, after = self.hooks.before_forward, self.hooks.after_forward
+        hooks = self.hooks
         whole = start == 0 and end == len(self._links) - 1
-        fused = whole and not (before or after or debug)
+        fused = whole and not (hooks.before_forward or hooks.after_forward or debug)
         loss = 0.0
         self._ready = False
         with self._running, self._in_use, np.errstate(all="ignore"):  # as in Caffe, no warnings
-            self.nanoseconds = [0] * len(self._links)
-            if not fused:
+            self._spent = [0] * len(self._links)
+            self._stretched = fused
+            if fused:
+                for part in self._parts:
+                    if isinstance(part, Stretch):
+                        part.run(self._run_step)
+                    else:
+                        self._run_step(part)
+                        loss += self._loss_of(part.layers[-1])
+            else:
                 self._unfold()
-            for step in self.steps.forward if fused else self._single.forward[start : end + 1]:
-                index = self._layer = step.layers[-1]
-                for hook in before:
-                    hook(index)
-                began = time.perf_counter_ns()
-                try:
-                    step.run()
-                except (CaffeError, MemoryError) as error:
-                    self._refuse(step, error)
-                self.nanoseconds[step.layers[0]] = time.perf_counter_ns() - began
-                for blob in self._losses[index]:
-                    loss += float(np.vdot(blob.data, blob.diff))
-                if debug:
-                    log.debug_forward(self._links[index], self._wires.top_names(index))
-                for hook in after:
-                    hook(index)
+                for index in range(start, end + 1):
+                    loss += self._run_single(index, debug)
         self._ready = start <= self._sources and end == len(self._links) - 1
         return loss
+
+    def _run_single(self, index: int, debug: bool) -> float:
+        """Run a layer with its hooks; the loss that it adds."""
+        for hook in self.hooks.before_forward:
+            hook(index)
+        self._run_step(self._single.forward[index])
+        loss = self._loss_of(index)
+        if debug:
+            log.debug_forward(self._links[index], self._wires.top_names(index))
+        for hook in self.hooks.after_forward:
+            hook(index)
+        return loss
+
+    def _run_step(self, step: steps.Step) -> int:
+        """Run a step; how many nanoseconds it took.  Raises the located error of its layer."""
+        self._layer = step.layers[-1]
+        began = time.perf_counter_ns()
+        try:
+            step.run()
+        except (CaffeError, MemoryError) as error:
+            self._refuse(step, error)
+        spent = time.perf_counter_ns() - began
+        self._spent[step.layers[0]] = spent
+        return spent
+
+    def _loss_of(self, index: int) -> float:
+        """The weighted loss of a layer that has just run."""
+        return sum(float(np.vdot(blob.data, blob.diff)) for blob in self._losses[index])
+
+    @property
+    def nanoseconds(self) -> list[int]:
+        """How long each layer took in the last forward; see the class."""
+        spent = list(self._spent)
+        for part in self._parts if self._stretched else ():
+            if isinstance(part, Stretch):
+                for index, its_own in part.nanoseconds():
+                    spent[index] = its_own
+        return spent
 
     def _running_layer(self) -> str:
         """The layer that runs, for whoever waits for its kernels to be compiled."""
