@@ -87,6 +87,7 @@ _MESSAGE_OF_ANOTHER = {
     "LSTM": "recurrent",
     "MultiLabelImageData": "image_data",
     "NegReLU": "relu",
+    "PriorBoxClustered": "prior_box",
     "RNN": "recurrent",
     "ReLU6": "relu6",
     "SmoothL1Loss": "smoothl1",
