@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from caffe_lite.checking import check
-from caffe_lite.checking.forecast import machine
+from caffe_lite.checking.dry import look
+from caffe_lite.checking.forecast import machine, time
 from caffe_lite.checking.forecast.machine import Machine
+from caffe_lite.proto import caffe_pb2
 from caffe_lite.solver import get_solver
 from tests.checking.files import SOLVER, write
+from tests.net import source
 from tools.bench import nets
+from tools.bench.report import RESULTS
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +109,41 @@ def test_the_machine_is_measured(monkeypatch):
     found = machine.this_machine.__wrapped__()
     assert 1e8 < found.flops < 1e14
     assert 1e8 < found.bandwidth < 1e13
+
+
+def test_the_factors_are_those_of_recorded_layers():
+    """For each kind of product and each way, the sum of 16 to 78 times that were measured."""
+    recorded = json.loads((RESULTS / "products.json").read_text(encoding="utf-8"))
+    speed = recorded["environment"]
+    fast = Machine(1e9 * speed["matmul_gflops"], 1e9 * speed["copy_gb_per_second"])
+    state = caffe_pb2.NetState(phase=caffe_pb2.TEST)
+    links = {}
+    for net in ("alexnet", "vgg16", "resnet50", "googlenet"):
+        for batch in (1, 32):
+            view = look(source(nets.prototxt(net, batch, train=False)), state)
+            for link in view.links or []:
+                links[f"{net} {link.layer.name}", batch] = link
+    ways = {"forward": 0, "dX": 1, "dW": 2}
+    sums: dict[tuple[str, str], list[float]] = {}
+    for name, batch, way, ours, _ in recorded["products"]:
+        kind = time._kind(links[name, batch])
+        foreseen = time._product(time.PRODUCTS[kind][ways[way]], links[name, batch], fast)
+        both = sums.setdefault((kind, way), [0.0, 0.0])
+        both[0] += 1e3 * foreseen
+        both[1] += ours
+    assert len(sums) == 12
+    for key, (foreseen, measured) in sums.items():
+        assert foreseen == pytest.approx(measured, rel=0.3), key
+
+
+def test_the_factors_of_bytes_are_those_of_recorded_kernels():
+    page = (RESULTS / "kernels.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
+    rows = {row[1].removesuffix(" 3/2"): (row[4], row[7]) for row in cells if len(row) == 9}
+    compared = rows.keys() & time.BYTES.keys()
+    assert compared == time.BYTES.keys() - {"SoftmaxWithLoss", "TanH"}
+    for name in compared:
+        recorded = [float(number) for number in rows[name]]
+        assert time.BYTES[name] == pytest.approx(recorded, rel=0.1), name
+    assert time.BYTES["TanH"] == time.BYTES["Sigmoid"]
+    assert time.BYTES["SoftmaxWithLoss"] == time.BYTES["Softmax"]
