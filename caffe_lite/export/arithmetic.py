@@ -13,8 +13,7 @@ from caffe_lite.layers import arithmetic
 
 def per_channel(write: Writer, factors: Value, x: Value) -> Value:
     """Factors (N, C) or (N, C, 1, 1) with as many axes as `x`."""
-    shape = x.sizes
-    return write.reshape(factors, (*factors.sizes[:2], *[1] * (len(shape) - 2)))
+    return write.reshape(factors, (*factors.sizes[:2], *[1] * (len(x.sizes) - 2)))
 
 
 @exports("Axpy")
@@ -44,9 +43,8 @@ def reduction(write: Writer, layer: arithmetic.Reduction) -> Value:
     shape = x.sizes
     first = write.axis(config.axis, x)
     axes = list(range(first, len(shape)))
-    if not axes:
-        columns = [*shape, 1]
-        x, axes = write.reshape(x, tuple(columns)), [len(shape)]
+    if not axes:  # a scalar is its own sum
+        x, axes = write.reshape(x, (*shape, 1)), [len(shape)]
     if config.operation == config.SUM:
         y = write.node("ReduceSum", x, write.integers(axes, "axes"), keepdims=0)
     else:

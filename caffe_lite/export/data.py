@@ -27,7 +27,8 @@ def dummy_data(write: Writer, layer: data.DummyData) -> list[Value]:
     given = list(layer.config.data_filler)
     for index, filler in enumerate(given):
         if filler.type != "constant":
-            write.refuse(f"draws {filler.type} numbers anew", f"data_filler[{index}].type")
+            what = f"draws {filler.type} numbers anew in each forward; use an Input layer"
+            write.refuse(what, f"data_filler[{index}].type")
     fillers = given * len(write.tops) if len(given) == 1 else given
     values = [filler.value for filler in fillers] or [0.0] * len(write.tops)
     shapes = map(write.fixed, write.tops)

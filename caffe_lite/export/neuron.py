@@ -112,5 +112,8 @@ def dropout(write: Writer, layer: neuron.Dropout) -> Value:
     It draws no numbers: `sample_weights_test` is refused.
     """
     if layer.drops:
-        write.refuse("sample_weights_test draws random numbers", "sample_weights_test")
+        what = (
+            "sample_weights_test draws random numbers, which ONNX cannot repeat; set it to false"
+        )
+        write.refuse(what, "sample_weights_test")
     return write.scaled(write.bottoms[0], layer.factor)

@@ -24,7 +24,7 @@ def lstm(write: Writer, layer: recurrent.LSTM) -> list[Value]:
     """Scan of Gemm, Sigmoid, Tanh and arithmetic, with an input for each state."""
     sums, going = _inputs(write, layer)
     h, c = _states(write, layer)
-    body, (h0, c0), (gates, cont) = _body(write, layer, 2, 2)
+    body, (h0, c0), (gates, cont) = _body(write, layer)
     step = write.inside(body)
     product = step.node("Gemm", step.node("Mul", h0, cont), write.param("w_h"), gates, transB=1)
     c1, h1 = _cell(step, c0, product, cont)
@@ -38,7 +38,7 @@ def rnn(write: Writer, layer: recurrent.RNN) -> list[Value]:
     """Scan of Gemm and Tanh, with an input for the state."""
     sums, going = _inputs(write, layer)
     (h,) = _states(write, layer)
-    body, (h0,), (own, cont) = _body(write, layer, 1, 2)
+    body, (h0,), (own, cont) = _body(write, layer)
     step = write.inside(body)
     product = step.node("Gemm", step.node("Mul", h0, cont), write.param("w_h"), own, transB=1)
     h1 = step.node("Tanh", product)
@@ -104,12 +104,11 @@ def _last(
 
 
 def _body(
-    write: Writer, layer: recurrent.LSTM | recurrent.RNN, states: int, scanned: int
+    write: Writer, layer: recurrent.LSTM | recurrent.RNN
 ) -> tuple[Graph, list[Value], list[Value]]:
-    """A body of Scan, its states and what it gets of each step."""
+    """A body of Scan, the states that it begins with, and the sums and the cont of its step."""
     streams, size = write.bottoms[0].sizes[1], int(layer.config.num_output)
-    before = [Value(f"{layer.name}/{name}", (streams, size)) for name in layer.states[:states]]
-    rows = (streams, layer.b.count)
-    own = [Value(f"{layer.name}/{n}", s) for n, s in (("sums", rows), ("cont", (streams, 1)))]
-    body = Graph(inputs=[*before, *own[:scanned]])
-    return body, before, own
+    before = [Value(f"{layer.name}/{name}", (streams, size)) for name in layer.states]
+    sums = Value(f"{layer.name}/sums", (streams, layer.b.count))
+    cont = Value(f"{layer.name}/cont", (streams, 1))
+    return Graph(inputs=[*before, sums, cont]), before, [sums, cont]
