@@ -23,7 +23,7 @@ REPEATED = {
     "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise",
     "Flatten", "HardSigmoid", "InnerProduct", "Input", "LRN", "Log", "NegReLU", "Normalize",
     "PReLU", "Pooling", "Power", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice",
-    "Softmax", "Split", "Swish", "TanH",
+    "Softmax", "Split", "Squeeze", "Swish", "TanH",
 }  # fmt: skip
 """The types that have a case whose whole forward is launches."""
 
