@@ -333,8 +333,8 @@ def test_a_solver_allows_them_in_its_nets_and_reports_them_once(caplog):
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
 def test_the_commands_that_read_a_prototxt_have_the_flag(command):
     reads = {
-        "classify", "compile", "detect", "draw_net", "export_onnx", "extract_features", "merge_bn",
-        "segment", "summarize", "test", "time", "train", "upgrade_net_proto_text",
+        "check", "classify", "compile", "detect", "draw_net", "export_onnx", "extract_features",
+        "merge_bn", "segment", "summarize", "test", "time", "train", "upgrade_net_proto_text",
         "upgrade_solver_proto_text",
     }  # fmt: skip
     parser, _ = cli.parser_of(command)

@@ -61,7 +61,7 @@ class AnnotatedData(Prefetching):
         labels: Shape = (1, 1, 1, annotated.ROW)
         if param.annotated_data_param.yolo_data_type == 1:
             labels = (image[0], 1, annotated.YOLO_ROWS, annotated.YOLO_ROW)
-        return [labels] * (len(param.top) - 1)
+        return [labels]
 
     @classmethod
     def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:

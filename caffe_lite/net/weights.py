@@ -93,10 +93,15 @@ def compare(
     names: what the sources are called in messages.
     """
     found = Comparison(Report(), [], {}, [], "")
-    report, origins = found.report, names or list(map(_name_of, sources))
+    report, origins = found.report, []
     named = {layer.name: layer for layer in net.layers}
-    for source, origin in zip(sources, origins, strict=True):
-        message = source if isinstance(source, caffe_pb2.NetParameter) else read_weights(source)
+    for number, source in enumerate(sources):
+        if isinstance(source, caffe_pb2.NetParameter):
+            message, origin = source, "the given message"
+        else:
+            message, origin = read_weights(source), os.fspath(source)
+        origin = names[number] if names else origin
+        origins.append(origin)
         for given in message.layer:
             if not given.blobs:
                 continue
@@ -116,12 +121,6 @@ def compare(
     found.unknown = [name for name in report.skipped if name not in net.left_out]
     found.origin = ", ".join(origins)
     return found
-
-
-def _name_of(source: Source) -> str:
-    if isinstance(source, caffe_pb2.NetParameter):
-        return "the given message"
-    return os.fspath(source)
 
 
 def copy_from(

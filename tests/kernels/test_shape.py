@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffe_lite.kernels import shape as kernels
+from caffe_lite.kernels.parallel import launcher
 from caffe_lite.kernels.shape import (
     crop_backward,
     crop_forward,
@@ -40,8 +40,8 @@ def test_join_and_cut(axis):
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((4, 7, 9, 11), 1), ((1, 5, 60), 2), ((3, 8), 0)])
-def test_large_arrays_are_moved_by_all_threads(shape, axis, monkeypatch):
-    monkeypatch.setattr(kernels, "FEW", 0)
+def test_arrays_are_moved_by_all_threads(shape, axis, monkeypatch):
+    monkeypatch.setattr(launcher, "GRAIN", 1)
     lengths = (1, shape[axis] - 3, 2)
     xs = [np.random.default_rng(n).random((*shape[:axis], n, *shape[axis + 1 :])) for n in lengths]
     y = np.full(shape, np.nan)

@@ -54,8 +54,8 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "Dropout", "DummyData", "ImageLabelmapData", "ImageSegData",
-        "Pooling", "SeLuDropout",
+        "AnnotatedData", "Data", "DenseImageData", "Dropout", "DummyData", "ImageLabelmapData",
+        "ImageSegData", "Pooling", "SeLuDropout",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",

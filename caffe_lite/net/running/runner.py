@@ -129,6 +129,7 @@ class Runner:
 
     def _run_single(self, index: int, debug: bool) -> float:
         """Run a layer with its hooks; the loss that it adds."""
+        self._layer = index
         for hook in self.hooks.before_forward:
             hook(index)
         self._run_step(self._single.forward[index])
