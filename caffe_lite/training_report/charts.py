@@ -12,7 +12,7 @@ from caffe_lite.training_report.series import Point
 
 WIDTH, HEIGHT = 400.0, 220.0
 """Units of a chart: about the pixels that it has on a telephone and on a desk."""
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 18.0, 10.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 68.0, 18.0, 10.0, 34.0
 TICKS = 5
 LOGARITHMIC_FROM = 30.0
 """An axis is logarithmic from this ratio of the largest to the smallest value on."""

@@ -79,6 +79,15 @@ def test_numbers(value, text):
     assert number_text(value) == text
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.009978, 0.01), (-123450, -123000), (1e-9, 1.5e-9)])
+def test_the_longest_values_fit_beside_the_axis(low, high):
+    figure = drawn(Line("rate", points((0, low), (9, high))))
+    texts = [each for each in figure.iter("text") if each.get("text-anchor") == "end"]
+    assert texts
+    for each in texts:
+        assert 6.8 * len(each.text) <= float(each.get("x"))  # the width of a digit at 11 px
+
+
 def test_a_band_lies_within_the_chart():
     figure = drawn(Line("a", [Point(0, 1.0, -50.0, 90.0), Point(1, 2.0, 1.5, 2.5)]))
     (band,) = (each for each in figure.iter("polygon"))
