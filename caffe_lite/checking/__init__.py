@@ -19,8 +19,9 @@ from caffe_lite import arguments
 from caffe_lite.arguments import ArgumentError
 from caffe_lite.blob import Shape
 from caffe_lite.checking import rules
-from caffe_lite.checking.findings import RULES, Finding, Severity
+from caffe_lite.checking.findings import Finding, Severity
 from caffe_lite.checking.forecast import Forecast, forecast_of
+from caffe_lite.checking.rules.registry import RULES
 from caffe_lite.checking.subjects import Request, gather
 from caffe_lite.phases import TEST, TRAIN
 

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from caffe_lite.checking import Report
-from caffe_lite.checking.findings import RULES, Finding, Severity
+from caffe_lite.checking.findings import Finding, Severity
+from caffe_lite.checking.rules.registry import RULES
 from caffe_lite.errors import one_line
 from caffe_lite.net.summary import bytes_text
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caffe_lite.checking.findings import Problem, Severity, at, of_error, rule
+from caffe_lite.checking.findings import Problem, Severity, at, of_error
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 
 

@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 
 from caffe_lite import fillers
 from caffe_lite.checking.dry import View
-from caffe_lite.checking.findings import Problem, Severity, at, rule
+from caffe_lite.checking.findings import Problem, Severity, at
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.errors import LayerError
 from caffe_lite.layers.base import Loss, Source

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from caffe_lite.checking.dry import View
-from caffe_lite.checking.findings import Problem, Severity, at, rule
+from caffe_lite.checking.findings import Problem, Severity, at
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.layers import registry
 from caffe_lite.proto.nodes import Node

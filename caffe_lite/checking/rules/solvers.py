@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from caffe_lite.checking.findings import Problem, Severity, of_error, rule
+from caffe_lite.checking.findings import Problem, Severity, of_error
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto import caffe_pb2

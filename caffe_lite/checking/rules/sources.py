@@ -10,7 +10,8 @@ from itertools import islice
 from google.protobuf.message import Message
 
 from caffe_lite.checking.dry import View
-from caffe_lite.checking.findings import Problem, Severity, at, rule
+from caffe_lite.checking.findings import Problem, Severity, at
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.data import datum, db, images
 from caffe_lite.errors import CaffeError

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caffe_lite.checking.findings import Problem, Severity, at, of_error, rule
+from caffe_lite.checking.findings import Problem, Severity, at, of_error
 from caffe_lite.checking.rules.multipliers import feeds_only_losses
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto.blobs import blob_to_array

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from caffe_lite.checking.dry import View
-from caffe_lite.checking.findings import Problem, Severity, at, rule
+from caffe_lite.checking.findings import Problem, Severity, at
+from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.layers.base import Layer
 from caffe_lite.net.dry import UnknownType
