@@ -16,6 +16,7 @@ from caffe_lite.export.writer import Constants, NeedsFixedSize, Writer
 from caffe_lite.layers.base import Layer
 from caffe_lite.net.errors import located
 from caffe_lite.net.net import Net
+from caffe_lite.net.summary import bytes_text
 from caffe_lite.phases import TEST
 
 
@@ -38,7 +39,8 @@ class Exported:
     """The layer because of which no size is open, if there is one."""
 
     def __str__(self) -> str:
-        parts = [f"{self.nodes} nodes", f"{self.weights:,} weights", f"{self.size / 1e6:.1f} MB"]
+        size = bytes_text(self.size)
+        parts = [f"{self.nodes} nodes", f"{self.weights:,} weights", size]
         if self.fixed_by is not None:
             parts.append(f'fixed batch, as layer "{self.fixed_by}" needs its size')
         return ", ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_lite import Net, cli
+from caffe_lite.net.summary import bytes_text
 from caffe_lite.phases import TEST
 
 pytest.importorskip("onnx")
@@ -31,10 +32,22 @@ def here(tmp_path, monkeypatch):
 
 def test_it_writes_the_file_and_says_what_it_has(here, capsys):
     assert cli.main(["export_onnx", "-until", "flat", *FILES]) == 0
+    size = bytes_text((here / "net.onnx").stat().st_size)
     assert capsys.readouterr().out == (
-        "net.onnx: 2 nodes, 112 weights, 0.0 MB\ninput x: N x 3 x 7 x 5\noutput f: N x 60\n"
+        f"net.onnx: 2 nodes, 112 weights, {size}\ninput x: N x 3 x 7 x 5\noutput f: N x 60\n"
     )
     assert (here / "net.onnx").stat().st_size > 4 * 112
+
+
+def test_another_height_and_width(here, capsys):
+    assert cli.main(["export_onnx", "-until", "flat", "-input-shape", "1,3,9,4", *FILES]) == 0
+    assert "input x: N x 3 x 9 x 4\noutput f: N x 56\n" in capsys.readouterr().out
+
+
+def test_the_shape_of_what_is_no_input(here, capsys):
+    assert cli.main(["export_onnx", "-input-shape", "c=1,3,9,4", *FILES]) == 2
+    assert '"c" is no input of net.prototxt (x)' in capsys.readouterr().err
+    assert not (here / "net.onnx").exists()
 
 
 def test_a_layer_that_cannot_be_exported_is_one_line_and_no_file(here, capsys):
