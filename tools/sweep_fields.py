@@ -29,8 +29,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
+
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from caffe_lite.proto.fields import is_repeated
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 256 << 20
@@ -51,7 +55,7 @@ def changes(message: Any, depth: int = 0) -> Iterator[tuple[tuple[Any, ...], Any
     for field in message.DESCRIPTOR.fields:
         if field.message_type is not None:
             given = getattr(message, field.name)
-            if field.is_repeated:
+            if is_repeated(field):
                 for index, each in enumerate(given):
                     if index < 2:
                         for path, value in changes(each, depth + 1):
@@ -61,7 +65,7 @@ def changes(message: Any, depth: int = 0) -> Iterator[tuple[tuple[Any, ...], Any
                     yield (field.name, *path), value
             continue
         for value in _values(field):
-            if not field.is_repeated:
+            if not is_repeated(field):
                 yield (field.name,), value
                 continue
             count = len(getattr(message, field.name))
@@ -72,12 +76,13 @@ def changes(message: Any, depth: int = 0) -> Iterator[tuple[tuple[Any, ...], Any
 
 
 def _values(field: Any) -> Sequence[Any]:
-    if field.enum_type is not None or field.cpp_type in (field.CPPTYPE_BOOL, field.CPPTYPE_STRING):
+    kind, kinds = field.cpp_type, FieldDescriptor
+    if field.enum_type is not None or kind in (kinds.CPPTYPE_BOOL, kinds.CPPTYPE_STRING):
         return ()
-    if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+    if kind in (kinds.CPPTYPE_FLOAT, kinds.CPPTYPE_DOUBLE):
         return REAL
-    signed = field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_INT64)
-    wide = field.cpp_type in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64)
+    signed = kind in (kinds.CPPTYPE_INT32, kinds.CPPTYPE_INT64)
+    wide = kind in (kinds.CPPTYPE_INT64, kinds.CPPTYPE_UINT64)
     bound = 1 << (64 if wide else 32) - signed
     values = (*WHOLE, *(SIGNED if signed else ()), *(WIDE if wide else ()))
     return [value for value in values if value < bound]

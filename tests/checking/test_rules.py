@@ -628,6 +628,12 @@ def test_a_layer_that_the_weights_lack_and_one_that_the_net_lacks(weights):
     assert set(found(report)) == {"untrained-weights", "unused-weights"}
 
 
+def test_a_classifier_that_no_solver_trains_needs_weights(weights):
+    next(layer for layer in weights.layer if layer.name == "ip2").name = "ip2_old"
+    report = check("net.prototxt", save(weights))
+    assert of(report, "untrained-weights").severity == Severity.WARNING
+
+
 def test_weights_that_are_not_numbers(weights):
     conv1 = next(layer for layer in weights.layer if layer.name == "conv1")
     values = files.blob_to_array(conv1.blobs[0]).copy()

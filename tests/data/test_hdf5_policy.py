@@ -216,6 +216,38 @@ def test_a_process_that_works_on_a_file_for_too_long_ends(tmp_path: Path) -> Non
     assert done.stdout == b""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="this system limits no process's work")
+def test_a_larger_file_may_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    path = tmp_path / "a.h5"
+    with open(path, "wb") as file:
+        file.truncate(300_000_000)  # of which the disk stores nothing
+    limits = []
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append(limit))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hdf5_trial._limit_work(str(path))
+    ((soft, _),) = limits
+    assert 0 <= soft - (used.ru_utime + used.ru_stime) - hdf5_trial._WORK * 7 < 3
+
+
+def test_a_process_that_never_answers_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "a.h5")
+    write_datasets(path, {"x": np.ones(4)})
+    silent = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    monkeypatch.setattr(hdf5_trial, "_PATIENCE", 0.2)
+    monkeypatch.setattr(hdf5_trial, "_running", lambda: silent)
+    assert not hdf5_trial.survives(path, None)
+    assert silent.wait(30) != 0
+    silent.communicate()
+
+
 def test_the_other_process_finds_a_package_that_is_not_on_the_path(tmp_path: Path) -> None:
     """An editable install has a finder of its own for it."""
     write_datasets(tmp_path / "a.h5", {"x": np.ones(4)})

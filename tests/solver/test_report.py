@@ -37,8 +37,8 @@ def test_means():
 
 
 def judged(*rows):
-    """An output of DetectionEvaluate for two classes, of which each has two truths."""
-    return np.array([[-1, 1, 2, -1, -1], [-1, 2, 2, -1, -1], *rows], float).reshape(1, 1, -1, 5)
+    """An output of DetectionEvaluate for two classes, of two and of three truths."""
+    return np.array([[-1, 1, 2, -1, -1], [-1, 2, 3, -1, -1], *rows], float).reshape(1, 1, -1, 5)
 
 
 def test_average_precisions(caplog):
@@ -50,7 +50,7 @@ def test_average_precisions(caplog):
     precisions.add(net(eval=(judged([0, 1, 0.2, 1, 0]), 0)))
     (mean,) = precisions.means()
     assert mean.name == "eval"
-    # each batch has 2 truths of each class: precision 1 and 2/3 at recall 1/4 and 1/2
+    # each batch has 2 truths of the class: precision 1 and 2/3 at recall 1/4 and 1/2
     assert mean.value == pytest.approx((1 / 4 + 2 / 3 / 4) / 2)
     assert [record.getMessage() for record in caplog.records] == [
         f"class1: {1 / 4 + 2 / 3 / 4:g}",

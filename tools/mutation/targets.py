@@ -56,6 +56,7 @@ ALSO = {
     "layers/registry": ("tests/net/test_net.py",),
     "layers/description": ("tests/layers/test_description.py",),
     "layers/python": ("tests/layers/test_python.py",),
+    "layers/prefetching": ("tests/layers/test_data.py", "tests/data/test_golden.py"),
     "layers/data": ("tests/layers/test_data.py", "tests/data/test_readers.py"),
     "layers/detection": ("tests/layers/test_detection.py",),
     "net/passes/unread": ("tests/proto/test_unread.py",),
