@@ -61,6 +61,13 @@ class Checked:
                 return view
         return None
 
+    def trained_layers(self) -> Iterator[tuple[View, int, nodes.Node]]:
+        """The net as it is trained, with each layer's index and node; nothing without one."""
+        view = self.train
+        if view is not None:
+            for index, node in enumerate(view.nodes):
+                yield view, index, node
+
     @property
     def tests(self) -> list[View]:
         """The nets in TEST."""

@@ -40,7 +40,7 @@ def typed(epilogue: Epilogue, dtype: Any) -> Epilogue:
 def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
     """`first`, then `second`, as one; None if an activation would have something after it.
 
-    a (s x + t) + b = (a s) x + (a t + b).
+    a (s x + t) + b = (a s) x + (a t + b).  The arrays of the result are (O,), (1,) or of size 0.
     """
     scale, shift, slope, limit = first
     if slope is not None or limit is not None:

@@ -44,10 +44,7 @@ def doubled_activation(checked: Checked) -> Iterator[Problem]:
 @rule("clipped-scores", Severity.WARNING)
 def clipped_scores(checked: Checked) -> Iterator[Problem]:
     """A ReLU or a Dropout right before a loss with a softmax or a sigmoid."""
-    view = checked.train
-    if view is None:
-        return
-    for index, node in enumerate(view.nodes):
+    for view, index, node in checked.trained_layers():
         below = _producer(view, index, 0)
         if node.type in INSIDE and below is not None:
             layer = view.nodes[below]
@@ -64,10 +61,7 @@ def clipped_scores(checked: Checked) -> Iterator[Problem]:
 @rule("zero-loss-weight", Severity.NOTE)
 def zero_loss_weight(checked: Checked) -> Iterator[Problem]:
     """A loss whose loss_weight is 0: it is computed and shown, but nothing learns from it."""
-    view = checked.train
-    if view is None:
-        return
-    for index, node in enumerate(view.nodes):
+    for view, index, node in checked.trained_layers():
         if view.cls(index).default_loss_weight and not any(view.loss_weights(index)):
             yield at(node, "loss_weight", "loss_weight is 0, so nothing learns from this loss")
 

@@ -42,10 +42,7 @@ def bias_not_frozen(checked: Checked) -> Iterator[Problem]:
 
     Most often its second `param` was forgotten: then the bias has lr_mult 1.
     """
-    view = checked.train
-    if view is None:
-        return
-    for index, node in enumerate(view.nodes):
+    for view, index, node in checked.trained_layers():
         specs = node.param.param
         if not _weight_and_bias(view, index) or not specs or specs[0].lr_mult:
             continue
@@ -68,10 +65,7 @@ def bias_not_frozen(checked: Checked) -> Iterator[Problem]:
 @rule("one-param", Severity.NOTE)
 def one_param(checked: Checked) -> Iterator[Problem]:
     """One `param` for a weight and a bias: the bias has lr_mult 1 and decay_mult 1."""
-    view = checked.train
-    if view is None:
-        return
-    for index, node in enumerate(view.nodes):
+    for view, index, node in checked.trained_layers():
         specs = node.param.param
         if len(specs) == 1 and _weight_and_bias(view, index) and specs[0].lr_mult:
             values = specs[0]
@@ -87,10 +81,7 @@ def one_param(checked: Checked) -> Iterator[Problem]:
 @rule("swapped-params", Severity.WARNING)
 def swapped_params(checked: Checked) -> Iterator[Problem]:
     """A weight with the multipliers of a bias, and a bias with those of a weight."""
-    view = checked.train
-    if view is None:
-        return
-    for index, node in enumerate(view.nodes):
+    for view, index, node in checked.trained_layers():
         specs = node.param.param
         if len(specs) == 2 and _weight_and_bias(view, index):
             weight, bias = specs

@@ -129,10 +129,7 @@ def unused_outputs(checked: Checked) -> Iterator[Problem]:
 
     Nothing is told of a database with more than 5,000 records.
     """
-    view = checked.train
-    if view is None:
-        return
-    for index, node in enumerate(view.nodes):
+    for view, index, node in checked.trained_layers():
         labels, are_all = _labels(checked, view, index)
         for loss, outputs, _ in _classifiers(view, index) if labels and are_all else ():
             if max(labels) + 1 < outputs:

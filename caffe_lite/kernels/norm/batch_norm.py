@@ -68,7 +68,7 @@ def _read_statistics(first, last, mean, variance, factor, eps, statistics):
 
 
 def as_epilogue(statistics: Statistics) -> Epilogue:
-    """(x - mean) / deviation as a scale and a shift."""
+    """(x - mean) / deviation as a scale and a shift, each (C,)."""
     scale, shift = np.empty_like(statistics.mean), np.empty_like(statistics.mean)
     launch(_scale_and_shift, 1, scale.size, statistics.mean, statistics.deviation, scale, shift)
     return Epilogue(scale, shift, None)

@@ -80,14 +80,14 @@ class Recording:
         """
         if self._packed is None:
             self._packed = np.array(self._entries, np.int64).reshape(-1, 5)
-        state = pool.state()
-        if _repeat(state, state.ctypes.data, self._packed, _CLOCK, _NAME, times.ctypes.data):
+        if _repeat(pool.state(), self._packed, _CLOCK, _NAME, times):
             raise MemoryError
 
 
 @jit
-def _repeat(state, address, entries, clock, clock_name, times):
+def _repeat(state, entries, clock, clock_name, times):
     """Run the launches; whether one failed."""
+    address = np.int64(state.ctypes.data)
     for number in range(len(entries)):
         entry = entries[number]
         function, context = entry[_FUNCTION], entry[_CONTEXT]
@@ -99,7 +99,7 @@ def _repeat(state, address, entries, clock, clock_name, times):
         if failed != 0:
             return True
         if entry[_MARK] >= 0 and clock != 0:
-            call(clock, clock_name, times + 16 * entry[_MARK], 0)
+            call(clock, clock_name, np.int64(times[entry[_MARK] :].ctypes.data), 0)
     return False
 
 
