@@ -16,6 +16,8 @@ from caffe_lite.cli import UsageError, flags, interrupt
 if TYPE_CHECKING:
     from caffe_lite.cli.log import GlogHandler
     from caffe_lite.solver import Monitor, Solver
+    from caffe_lite.tensorboard import TensorBoard
+    from caffe_lite.training_report import Report
 
 EFFECTS = ("snapshot", "stop", "none")
 MODES = ("min", "max")
@@ -128,8 +130,6 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.proto import files
     from caffe_lite.solver import get_solver
     from caffe_lite.solver.signals import Action, SignalHandler
-    from caffe_lite.tensorboard import TensorBoard
-    from caffe_lite.training_report import Report
 
     source = files.read_solver(args.solver)
     param = source.param
@@ -158,8 +158,7 @@ def run(args: argparse.Namespace) -> int:
         ) as signals,
         interrupt.current().answering(signals.answer),
     ):
-        report = Report(solver, args.report) if args.report else None
-        curves = TensorBoard(solver, args.tensorboard) if args.tensorboard else None
+        report, curves = _report(args, solver), _curves(args, solver)
         solver.net.share_memory()
         for index, net in enumerate(solver.test_nets):
             kept = report.keep if report is not None and index == 0 else ()
@@ -174,6 +173,24 @@ def run(args: argparse.Namespace) -> int:
             with curves or nullcontext():
                 _solve(solver, handler)
     return 0
+
+
+def _report(args: argparse.Namespace, solver: Solver) -> Report | None:
+    """The page of -report; imported only for it, as for `_curves`."""
+    if not args.report:
+        return None
+    from caffe_lite.training_report import Report
+
+    return Report(solver, args.report)
+
+
+def _curves(args: argparse.Namespace, solver: Solver) -> TensorBoard | None:
+    """The writer of -tensorboard."""
+    if not args.tensorboard:
+        return None
+    from caffe_lite.tensorboard import TensorBoard
+
+    return TensorBoard(solver, args.tensorboard)
 
 
 def _solve(solver: Solver, handler: GlogHandler) -> None:
