@@ -29,7 +29,7 @@ def truths(rng, shape):
 
 def found(rng, shape):
     """Boxes near the truths' for every item and class, one row that found nothing."""
-    rows = np.empty(shape)
+    rows = np.zeros(shape)
     count = shape[2]
     rows[0, 0, :, 0] = rng.permutation(np.arange(count) % ITEMS)
     rows[0, 0, :, 1] = 1 + rng.integers(CLASSES - 1, size=count)

@@ -22,7 +22,7 @@ def near_half(rng, shape):
 
 def annotated(rng, shape, items=N, classes=CLASSES, background=0):
     """Truths like those boxes: none in item 1, one row of no item, two difficult ones."""
-    rows = np.empty(shape)
+    rows = np.zeros(shape)
     rows[..., 3:7] = near_half(rng, (1, 2, shape[2] * 4))[0, 0].reshape(1, 1, -1, 4)
     rows[0, 0, :, 0] = [-1, *rng.permutation(np.arange(shape[2] - 1) % (items - 1) * 2)]
     labels = [label for label in range(classes) if label != background]
