@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from caffe_lite.kernels.jit import jit
-from caffe_lite.kernels.parallel import launch, parallel, unrecorded
+from caffe_lite.kernels.parallel import parallel, prepare, unrecorded
 
 __all__ = ["NO_EPILOGUE", "Epilogue", "complete", "completion", "then", "typed"]
 
@@ -57,7 +57,7 @@ def then(first: Epilogue, second: Epilogue) -> Epilogue | None:
         np.empty(outputs if one.size or other.size else 0, dtype)
         for one, other in (arrays[::2], arrays[1::2])
     ]
-    launch(_compose, 1, outputs, *arrays, *new)
+    prepare(_compose, 1, outputs, *arrays, *new)
     return Epilogue(*new, second.slope, second.limit)
 
 
@@ -89,7 +89,7 @@ def completion(b, epilogue, outputs, dtype):
     affine = b.size + scale.size + shift.size > 0
     ending = float(affine), float(slope is not None), float(slope or 0)
     most = np.inf if limit is None else float(limit)
-    launch(_complete_factors, 1, outputs, _of(b, dtype), scale, shift, (*ending, most), extra)
+    prepare(_complete_factors, 1, outputs, _of(b, dtype), scale, shift, (*ending, most), extra)
     return extra
 
 

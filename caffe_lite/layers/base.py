@@ -170,6 +170,10 @@ class Layer:
         """Bytes that its kernels take while they run, where that grows with a setting."""
         return 0
 
+    def prepared(self) -> int:
+        """Bytes that kernels keep of its weights at most, in a net whose weights stay."""
+        return 0
+
     def shapes_for(self, *bottom: Shape) -> Sequence[Shape] | None:
         """The tops' shapes for bottoms of other shapes; the layer, which is built, stays as it is.
 

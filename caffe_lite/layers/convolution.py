@@ -211,6 +211,10 @@ class _Convolving(_Sliding, TakesEpilogue):
         elements = kernel.matrix_size(self.window(bottom[0]), self.group, image, output)
         return elements * self.dtype.itemsize
 
+    def prepared(self) -> int:
+        """Packed panels or transformed filters."""
+        return kernel.prepared_size(self.weight.shape, self.group) * self.dtype.itemsize
+
     def _image_and_output_of(self, *bottom: Shape) -> tuple[Shape, Shape]:
         top = self.top_shapes(*bottom)[0]
         return self.image_and_output(self.items_shape(bottom[0]), self.items_shape(top))

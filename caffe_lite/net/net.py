@@ -195,6 +195,19 @@ class Net:
         shown = self.blobs.items()
         self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
 
+    def freeze(self) -> None:
+        """Promise that weights stay as they are, so that what depends on them is computed once.
+
+        Filters transformed for Winograd's method, weights in the order in which kernels read them,
+        BatchNorm and Scale as one factor: the third forward of a shape, and those after it, find
+        them ready.  They take memory: about that of the weights, four times for 3x3 kernels.
+
+        From then on the net refuses to go backward, and what a program writes to weights may show
+        or not.  Weights that are loaded (`copy_from`) or shared (`share_with`) do show.  Call it
+        before `share_memory`.
+        """
+        self.runner.freeze()
+
     # -- running ---------------------------------------------------------------------------
 
     def compute_loss(self) -> float:
@@ -370,7 +383,9 @@ class Net:
         self, weights_files: Sequence[weights.Source], strict: bool = False
     ) -> weights.Report:
         """Copy weights from several files, which together may have what the net needs."""
-        return weights.copy_from(self.receiver, weights_files, strict)
+        report = weights.copy_from(self.receiver, weights_files, strict)
+        self.runner.weights_changed()
+        return report
 
     @property
     def receiver(self) -> weights.Receiver:

@@ -129,8 +129,8 @@ def test_parts_are_no_more_than_threads_or_tiles_and_no_strips() -> None:
 
 
 @jit
-def tiles(rows, vectors, a, b, depth, c, accumulate):
-    micro_kernels.tile(rows, vectors, a, b, depth, c, accumulate)
+def tiles(rows, vectors, a, b, depth, c, accumulate, ahead):
+    micro_kernels.tile(rows, vectors, a, b, depth, c, accumulate, ahead)
 
 
 @jit
@@ -155,7 +155,8 @@ def test_tiles_of_every_size(dtype, packed, tile) -> None:
             left = Matrix(a[:, 3 : 3 + depth].T.reshape(-1), np.int64(0))
         c = np.full((MR + 2, 40), 1.0 if accumulate else np.nan, dtype)
         before = c.copy()
-        tile(rows, vectors, left, b.reshape(-1), depth, Matrix(c.reshape(-1)[2:], 40), accumulate)
+        target = Matrix(c.reshape(-1)[2:], 40)
+        tile(rows, vectors, left, b.reshape(-1), depth, target, accumulate, 10**6)
         width = vectors * lanes
         wanted = a[:rows, 3 : 3 + depth] @ b[:, :width] + accumulate
         np.testing.assert_allclose(c[:rows, 2 : 2 + width], wanted, rtol=0, atol=1e-5)

@@ -19,6 +19,7 @@ from caffe_lite.kernels.conv.convolution import (
     convolution_backward_params,
     convolution_forward,
     matrix_size,
+    prepared_size,
     work_size,
 )
 from caffe_lite.kernels.conv.explicit_gemm import col2im, im2col
@@ -34,5 +35,6 @@ __all__ = [
     "gradient_is_convolution",
     "im2col",
     "matrix_size",
+    "prepared_size",
     "work_size",
 ]

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from caffe_lite.kernels.geometry import Sizes, Window
 
-__all__ = ["Algorithm", "algorithm", "gradient_is_convolution"]
+__all__ = ["TILE_SIDES", "Algorithm", "algorithm", "gradient_is_convolution"]
 
 
 class Algorithm(Enum):

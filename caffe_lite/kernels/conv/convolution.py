@@ -21,7 +21,13 @@ from caffe_lite.kernels.conv import (
     weight_gradient,
     winograd,
 )
-from caffe_lite.kernels.conv.algorithms import Algorithm, algorithm, gradient_is_convolution
+from caffe_lite.kernels.conv.algorithms import (
+    TILE_SIDES,
+    Algorithm,
+    algorithm,
+    gradient_is_convolution,
+)
+from caffe_lite.kernels.conv.packed_weight import packed_size
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
 from caffe_lite.kernels.geometry import Sizes, Window
 from caffe_lite.kernels.parallel import launch, parallel, unrecorded
@@ -33,6 +39,7 @@ __all__ = [
     "convolution_backward_params",
     "convolution_forward",
     "matrix_size",
+    "prepared_size",
     "work_size",
 ]
 
@@ -54,6 +61,14 @@ def work_size(window: Window, group: int, x: Sizes, w: Sizes, y: Sizes) -> int:
         return 0
     sizes = winograd.winograd_work_size, winograd.winograd_gradient_work_size
     return max(size(x, w, y, group, itemsize) for size in sizes for itemsize in (4, 8))
+
+
+def prepared_size(w: Sizes, group: int) -> int:
+    """How many elements `convolution_forward` keeps at most of weights that stay, of shape `w`."""
+    panels = packed_size(w, group)
+    if w[2:] not in TILE_SIDES:
+        return panels
+    return max(panels, winograd.winograd_filters_size(w, group))
 
 
 def matrix_size(window: Window, group: int, x: Sizes, y: Sizes) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from caffe_lite.kernels.conv.add_lanes import add_lanes
-from caffe_lite.kernels.conv.implicit_gemm import SLACK, parts_for
+from caffe_lite.kernels.conv.patches import SLACK, parts_for
 from caffe_lite.kernels.epilogue import complete
 from caffe_lite.kernels.gemm import (
     KC,

@@ -2,7 +2,7 @@
 
 For a stride s a stripe holds the columns x, x + s, x + 2 s, ... next to each other, its *phases*:
 one tap of the kernel then reads contiguous memory, whatever the padding, stride and dilation.
-p: a `Plan` of `implicit_gemm`.
+p: a `Plan` of `patches`.
 """
 
 from __future__ import annotations

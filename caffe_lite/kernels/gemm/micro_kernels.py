@@ -34,7 +34,7 @@ CROSS, CROSS_ROWS = 4, 7
 """Rows of a matrix that `cross` multiplies with others at once, and how many of those at most."""
 
 
-def _plain_tile(rows, vectors, a, b, depth, c, accumulate):
+def _plain_tile(rows, vectors, a, b, depth, c, accumulate, ahead):
     """`tile` as one NumPy product, where nothing is compiled: by vectors it would be too slow."""
     height, width = next(each for each in HEIGHTS if rows <= each), VECTOR_BYTES // b.itemsize * 2
     if a.stride == 0:
@@ -62,15 +62,21 @@ def tile(
     depth: Int,
     c: Matrix,
     accumulate: Bool,
+    ahead: Int,
 ) -> None:
     """C (rows, 1 or 2 vectors) = or += A (rows, depth) times a packed panel of B.
 
     A of stride 0 is a packed panel.  If the rows are odd, one more is written.
+
+    ahead: the offset, from the first element of A, of what is read next.  With a packed panel,
+    `depth` vectors of that are fetched: packed weights come from memory, and the processor would
+    fetch too little of them by itself.
     """
 
     def of_panel(height: int) -> Any:
         def column(p: Int) -> list[Pointer]:
             start = a.data + p * MR
+            e.prefetch(a.data + ahead + p * e.lanes)
             return [start + i for i in range(height)]
 
         return column

@@ -71,13 +71,15 @@ def block_times_panel(a, panels, depth, c, accumulate, spare):
         vectors = (here + lanes - 1) // lanes
         b = panels.data[j // nr * panels.stride :]
         if fits and here == vectors * lanes:
-            tile(c.rows, vectors, a, b, depth, Matrix(c.data[j:], c.stride), accumulate)
+            tile(
+                c.rows, vectors, a, b, depth, Matrix(c.data[j:], c.stride), accumulate, depth * MR
+            )
             continue
         if accumulate:
             for i in range(c.rows):
                 for t in range(here):
                     spare[i * nr + t] = c.data[i * c.stride + j + t]
-        tile(c.rows, vectors, a, b, depth, Matrix(spare, nr), accumulate)
+        tile(c.rows, vectors, a, b, depth, Matrix(spare, nr), accumulate, depth * MR)
         for i in range(c.rows):
             for t in range(here):
                 c.data[i * c.stride + j + t] = spare[i * nr + t]

@@ -20,7 +20,7 @@ from caffe_lite.kernels.norm.batch_norm_rows import (
     gradient,
     normalize,
 )
-from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.parallel import launch, parallel, prepare
 from caffe_lite.kernels.simd import VECTOR_BYTES
 
 __all__ = [
@@ -70,7 +70,7 @@ def _read_statistics(first, last, mean, variance, factor, eps, statistics):
 def as_epilogue(statistics: Statistics) -> Epilogue:
     """(x - mean) / deviation as a scale and a shift, each (C,)."""
     scale, shift = np.empty_like(statistics.mean), np.empty_like(statistics.mean)
-    launch(_scale_and_shift, 1, scale.size, statistics.mean, statistics.deviation, scale, shift)
+    prepare(_scale_and_shift, 1, scale.size, statistics.mean, statistics.deviation, scale, shift)
     return Epilogue(scale, shift, None)
 
 

@@ -18,9 +18,21 @@ under a program's control, and which layer Numba finds depends on the machine.
 
 from __future__ import annotations
 
-from caffe_lite.kernels.parallel.launcher import elementwise, launch, parallel, pieces_of
+from caffe_lite.kernels.parallel.launcher import (
+    elementwise,
+    launch,
+    parallel,
+    pieces_of,
+    prepare,
+)
 from caffe_lite.kernels.parallel.pool import get_num_threads, set_num_threads
-from caffe_lite.kernels.parallel.recording import Recording, clock, record, unrecorded
+from caffe_lite.kernels.parallel.recording import (
+    Recording,
+    clock,
+    record,
+    unrecorded,
+    weights_stay,
+)
 
 __all__ = [
     "Recording",
@@ -30,7 +42,9 @@ __all__ = [
     "launch",
     "parallel",
     "pieces_of",
+    "prepare",
     "record",
     "set_num_threads",
     "unrecorded",
+    "weights_stay",
 ]

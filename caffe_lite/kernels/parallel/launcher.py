@@ -24,7 +24,12 @@ from numba.extending import intrinsic
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import pool
 from caffe_lite.kernels.parallel.atomic import WORD
-from caffe_lite.kernels.parallel.recording import CURRENT, RECORD, unrecorded
+from caffe_lite.kernels.parallel.recording import (
+    CURRENT,
+    RECORD,
+    unrecorded,
+    weights_stay,
+)
 
 GRAIN = 1 << 13
 """Elements below which a second thread costs more than it saves: some microseconds of work."""
@@ -65,14 +70,28 @@ def launch(kernel: Callable[..., None], tasks: int, elements: float, *args: Any)
         unrecorded()
         kernel(0, tasks, *args)
     else:
-        _run(kernel, tasks, elements, args)
+        _run(kernel, tasks, elements, args, noted=True)
 
 
-def _run(kernel: Callable[..., None], tasks: int, elements: float, args: Sequence[Any]) -> None:
-    """Run a compiled kernel, and note that where a recording is made."""
+def prepare(kernel: Callable[..., None], tasks: int, elements: float, *args: Any) -> None:
+    """`launch` a kernel that reads nothing but weights, and what was prepared of them.
+
+    A recording of a net whose weights stay does not repeat it.  So nothing else may write to its
+    outputs, not even another layer that shares a workspace with this one.
+    """
+    if weights_stay() and tasks and not config.DISABLE_JIT:
+        _run(kernel, tasks, elements, args, noted=False)
+    else:
+        launch(kernel, tasks, elements, *args)
+
+
+def _run(
+    kernel: Callable[..., None], tasks: int, elements: float, args: Sequence[Any], noted: bool
+) -> None:
+    """Run a compiled kernel; where a recording is made, note that if it is to be `noted`."""
     pieces = pieces_of(tasks, elements)
     kernel(pool.state(), tasks, pieces, *args)
-    if CURRENT.recording is not None:
+    if noted and CURRENT.recording is not None:
         CURRENT.recording.add(kernel, tasks, pieces, elements, args)
 
 
@@ -100,7 +119,7 @@ def elementwise(function: Callable[..., None]) -> Callable[..., None]:
             unrecorded()
             function(*flat)
         else:
-            _run(kernel, size, size, flat)
+            _run(kernel, size, size, flat, noted=True)
 
     return run
 

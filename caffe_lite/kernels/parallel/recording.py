@@ -9,6 +9,10 @@ the arrays are and what shapes they have, but no values.  Whatever the arrays ho
 repeated is what the kernels compute with.
 
 Work that is not a launch is not recorded.  Code that does such work says so with `unrecorded`.
+
+Of a net whose weights stay as they are, what is computed from them alone is computed once: a
+launch by `prepare` is not repeated.  Its outputs are arrays that nothing else writes to, and that
+the recording keeps.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import pool
 from caffe_lite.kernels.parallel.atomic import call, call_with_five
 
-__all__ = ["CURRENT", "RECORD", "Recording", "clock", "record", "unrecorded"]
+__all__ = ["CURRENT", "RECORD", "Recording", "clock", "record", "unrecorded", "weights_stay"]
 
 RECORD = -1
 """The number of pieces that makes a kernel write down its arguments instead of running."""
@@ -40,7 +44,9 @@ _FUNCTION, _CONTEXT, _TASKS, _PIECES, _MARK = range(5)
 class Recording:
     """Launches in the order in which they ran."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights_stay: bool = False) -> None:
+        self.weights_stay = weights_stay
+        """Whether what is computed from the weights alone is not computed again."""
         self.complete = True
         """False if something was done that repeating would leave out."""
         self.elements = 0.0
@@ -132,14 +138,22 @@ CURRENT = _Current()
 
 
 @contextmanager
-def record() -> Iterator[Recording]:
+def record(weights_stay: bool = False) -> Iterator[Recording]:
     """A block whose launches, on this thread, are run and noted."""
-    recording, outer = Recording(), CURRENT.recording
+    recording, outer = Recording(weights_stay), CURRENT.recording
     CURRENT.recording = recording
     try:
         yield recording
     finally:
         CURRENT.recording = outer
+
+
+def weights_stay() -> bool:
+    """Whether a recording is made, on this thread, that will not heed what is written to weights.
+
+    It is worth the memory then to keep the weights in the order in which kernels read them.
+    """
+    return CURRENT.recording is not None and CURRENT.recording.weights_stay
 
 
 def unrecorded() -> None:

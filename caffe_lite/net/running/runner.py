@@ -61,6 +61,7 @@ class Runner:
         self._wires = wires
         self._plan = plan
         self._forward_only = False
+        self._weights_stay = False
         self._shares_memory = False
         self._ready = False  # a forward has run to the end, and no backward after it
         self._sources = next(
@@ -80,7 +81,11 @@ class Runner:
     def _fuse(self) -> None:
         self.fusions = fuse.find_fusions(self._wires, self._links)
         self.steps = steps.fused_steps(self._links, self.fusions, self._single)
-        self._parts = join_steps(self.steps.forward, self._links, self._losses)
+        self._join()
+
+    def _join(self) -> None:
+        steps = self.steps.forward
+        self._parts = join_steps(steps, self._links, self._losses, self._weights_stay)
 
     def forbid_backward(self) -> None:
         """Refuse backward from now on: no layer keeps anything for it, and more are fused."""
@@ -88,6 +93,25 @@ class Runner:
         for link in self._links:
             link.layer.goes_backward = False
         self._fuse()
+
+    def freeze(self) -> None:
+        """Compute what depends on the weights alone once: these stay as they are from now on."""
+        if self._shares_memory and not self._forward_only:
+            raise NetError("freeze the net before its blobs share memory (share_memory)")
+        what = "its weights in the order in which they are read"
+        for index, link in enumerate(self._links):
+            try:
+                self._budget.ask((link.layer, "prepared"), link.layer.prepared(), what)
+            except (CaffeError, MemoryError) as error:
+                raise self._located(error, index) from None
+        self._weights_stay = True
+        self.forbid_backward()
+
+    def weights_changed(self) -> None:
+        """Compute anew what depends on weights that were to stay."""
+        with self._running:
+            if self._weights_stay:
+                self._join()
 
     def share_memory(self) -> None:
         """Refuse from now on to go on from values that a run has overwritten."""
@@ -206,7 +230,9 @@ class Runner:
         `share_memory` unless all layers run, after a whole forward of its own.
         """
         if self._forward_only:
-            raise NetError("this net was set to run forward only: share_memory(backward=False)")
+            raise NetError(
+                "this net was set to run forward only: freeze() or share_memory(backward=False)"
+            )
         before, after = self.hooks.before_backward, self.hooks.after_backward
         whole = start == len(self._links) - 1 and end == 0
         fused = whole and not (before or after or debug)

@@ -4,6 +4,7 @@ At batch 1 the Python between two kernels takes as long as some kernels.  So onc
 twice with the same shapes and the same memory its launches are recorded, and repeated from then
 on.  A recording has addresses and shapes but no values: what a program writes to inputs and
 weights is heeded as ever.  Any change of a shape, of memory or of the number of threads ends it.
+Where weights stay as they are, what is computed from them alone is left out of the recording.
 
 Only layers that say so take part (`Layer.repeatable`).  Hooks, `debug_info` and partial runs go by
 the single steps, as before.
@@ -32,8 +33,11 @@ _RunStep = Callable[[Step], int]
 class Stretch:
     """Steps in a row, run one by one or by their recording."""
 
-    def __init__(self, steps: Sequence[Step], links: Sequence[Link]) -> None:
+    def __init__(
+        self, steps: Sequence[Step], links: Sequence[Link], weights_stay: bool = False
+    ) -> None:
         self.steps = tuple(steps)
+        self._weights_stay = weights_stay
         self.layers = tuple(index for step in steps for index in step.layers)
         self._links = [links[index] for index in self.layers]
         self._seen: object = None  # the last change after which all was as in `_found`
@@ -71,7 +75,7 @@ class Stretch:
 
     def _record(self, run_step: _RunStep) -> None:
         for number, step in enumerate(self.steps):
-            with record() as recording:
+            with record(self._weights_stay) as recording:
                 self._spent[number] = run_step(step)
             if not recording.complete:
                 self._parts.append(_Part([number], None))
@@ -151,6 +155,8 @@ class _Part:
         """Fill in how long each step took the last time; all at the first without a clock."""
         if self._times is None or not self._spent:
             return
+        for number in self.numbers:
+            spent[number] = 0
         if self._began is None:
             spent[self.numbers[0]] = self._spent
             return
@@ -161,11 +167,15 @@ class _Part:
 
 
 def join_steps(
-    steps: Sequence[Step], links: Sequence[Link], losses: Sequence[Sequence[object]]
+    steps: Sequence[Step],
+    links: Sequence[Link],
+    losses: Sequence[Sequence[object]],
+    weights_stay: bool,
 ) -> list[Step | Stretch]:
     """The steps, with those in a row that can be repeated joined to stretches.
 
     losses: for each layer its tops that are losses; these are read right after its step.
+    weights_stay: whether a recording need not heed what is written to weights.
     """
     found: list[Step | Stretch] = []
     row: list[Step] = []
@@ -177,9 +187,9 @@ def join_steps(
             row.append(step)
             continue
         if row:
-            found.append(Stretch(row, links))
+            found.append(Stretch(row, links, weights_stay))
             row = []
         found.append(step)
     if row:
-        found.append(Stretch(row, links))
+        found.append(Stretch(row, links, weights_stay))
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from caffe_lite.kernels.conv.winograd.convolution import (
     winograd_backward,
+    winograd_filters_size,
     winograd_forward,
     winograd_work_size,
 )
@@ -21,6 +22,7 @@ from caffe_lite.kernels.conv.winograd.weight_gradient import (
 __all__ = [
     "winograd_backward",
     "winograd_backward_params",
+    "winograd_filters_size",
     "winograd_forward",
     "winograd_gradient_work_size",
     "winograd_work_size",

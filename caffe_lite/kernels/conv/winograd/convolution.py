@@ -35,7 +35,13 @@ from caffe_lite.kernels.conv.winograd.transforms import (
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, completion
 from caffe_lite.kernels.gemm import MR, pack_across, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
-from caffe_lite.kernels.parallel import get_num_threads, launch, parallel
+from caffe_lite.kernels.parallel import (
+    get_num_threads,
+    launch,
+    parallel,
+    prepare,
+    weights_stay,
+)
 from caffe_lite.kernels.plan import pack, unpack
 from caffe_lite.kernels.simd import VECTOR_BYTES, Matrix, transpose_square
 
@@ -70,6 +76,7 @@ class Plan(NamedTuple):
     panels: int  # of MR outputs in a group
     parts: int  # into which they are cut
     shared: int  # 1: all filters are transformed first.  0: each task transforms its own
+    filters: int  # elements of the shared filters
     workspaces: int  # where those of the workers begin in `work`, after the shared filters
     workspace: int  # elements of each
     workers: int
@@ -84,13 +91,16 @@ BLOCK_BYTES = 1 << 18
 
 
 @lru_cache(maxsize=1024)
-def _plan(x, w, y, group, flipped, pad, itemsize, threads):
+def _plan(x, w, y, group, flipped, pad, stays, itemsize, threads):
     """The plan for arrays of such shapes, and the packed plan.
 
     A task needs the transformed input of all channels: 36 vectors each, for 16 tiles.  With
     vectors of 64 bytes that is 2.4 MB for a pair of them and 512 channels, 10.6 MB for FEW pairs
     with a panel of filters, or 21 MB on two threads.  Cutting the channels instead would save
     nothing: products of a part of them would have to be kept for all outputs.
+
+    stays: whether the weights stay as they are; then all filters have been transformed, to an
+    array of their own.
     """
     side, channels, outputs = PATCH + 1 - w[2], x[1] // group, y[1] // group
     width, panels = 2 * VECTOR_BYTES // itemsize, -(-outputs // MR)
@@ -98,7 +108,7 @@ def _plan(x, w, y, group, flipped, pad, itemsize, threads):
     all_filters = group * panels * filters
     pairs = -(-x[0] * -(-y[2] // side) * -(-y[3] // side) // width)
     pair = PRODUCTS * (channels * width + SLACK)
-    shared = pairs > FEW * threads and all_filters * itemsize <= SHARED_BYTES
+    shared = stays or (pairs > FEW * threads and all_filters * itemsize <= SHARED_BYTES)
     blocks = -(-pairs // (max(1, BLOCK_BYTES // (pair * itemsize)) if shared else FEW))
     if shared and blocks < 8 * threads:
         blocks = min(pairs, -(-blocks // threads) * threads)
@@ -106,7 +116,8 @@ def _plan(x, w, y, group, flipped, pad, itemsize, threads):
     parts = 1 if tasks % threads == 0 or tasks >= 8 * threads else min(panels, threads)
     workspace = -(-pairs // blocks) * pair + (0 if shared else filters)
     workspace += PRODUCTS * MR * width + LINES * (SIDE * width + SLACK)
-    cut = pairs, blocks, panels, parts, shared, shared * round_up(all_filters)
+    cut = pairs, blocks, panels, parts, shared
+    cut = *cut, shared * all_filters, (shared and not stays) * round_up(all_filters)
     sizes = x[0], group, channels, *x[2:], outputs, *y[2:], *pad, side, flipped
     plan = Plan(*sizes, *cut, round_up(workspace), min(threads, tasks * parts))
     return plan, pack(plan)
@@ -120,11 +131,22 @@ def round_up(elements: int) -> int:
 def winograd_work_size(x, w, y, group, itemsize=4):
     """How many elements the `work` argument must have, forward or back.  x, w, y: shapes."""
     plans = (
-        _plan(*shapes, group, False, (0, 0), itemsize, threads)[0]
+        _plan(*shapes, group, False, (0, 0), stays, itemsize, threads)[0]
         for shapes in ((x, w, y), (y, w, x))
+        for stays in (False, True)
         for threads in range(1, config.NUMBA_NUM_THREADS + 1)
     )
     return max(plan.workspaces + plan.workspace * plan.workers + SLACK for plan in plans)
+
+
+def winograd_filters_size(w, group):
+    """How many elements the transformed filters of a weight of shape `w` have, forward or back."""
+    outputs, channels = w[0] // group, w[1]
+    sizes = (
+        group * -(-count // MR) * PRODUCTS * (depth * MR + SLACK)
+        for count, depth in ((outputs, channels), (channels, outputs))
+    )
+    return max(sizes) + SLACK
 
 
 class Workspace(NamedTuple):
@@ -203,12 +225,12 @@ def _transform_filters(p, index, w, buffer, work, to):
 
 
 @parallel
-def _share_filters(first, last, w, work, numbers):
+def _share_filters(first, last, w, filters, numbers):
     """A task: one panel of filters, transformed for all tasks of `_convolve`."""
     p, buffer = unpack(Plan, numbers), _taps_buffer(w)
     size = PRODUCTS * (p.channels * tile_sizes(w)[0] + SLACK)
     for index in range(first, last):
-        _transform_filters(p, index, w, buffer, work, index * size)
+        _transform_filters(p, index, w, buffer, filters, index * size)
 
 
 # -- tiles -------------------------------------------------------------------------------------
@@ -281,14 +303,14 @@ def _transform_outputs(p, tiles, o, factors, work, source, lines, y):
 
 
 @jit
-def _multiply(height, vectors, depth, work, a, b, c):
+def _multiply(height, vectors, depth, filters, work, b, c):
     """36 products of a panel of filters and one of tiles."""
     rows, width = tile_sizes(work)
     a_stride, b_stride, added = depth * rows + SLACK, depth * width + SLACK, np.bool_(False)
     for k in range(PRODUCTS):
-        left, right = Matrix(work[a + k * a_stride :], np.int64(0)), work[b + k * b_stride :]
+        left, right = Matrix(filters[k * a_stride :], np.int64(0)), work[b + k * b_stride :]
         product = Matrix(work[c + k * rows * width :], width)
-        tile(height, vectors, left, right, depth, product, added)
+        tile(height, vectors, left, right, depth, product, added, depth * rows)
 
 
 # -- tasks -------------------------------------------------------------------------------------
@@ -331,26 +353,26 @@ def _transform_block(p, task, x, space, work):
 
 
 @inlined
-def _convolve_panel(p, task, panel, w, factors, space, work, y):
+def _convolve_panel(p, task, panel, w, factors, space, work, filters, y):
     """All tiles of a block, for the outputs of one panel."""
     rows, width = tile_sizes(y)
-    index, a = task.group * p.panels + panel, space.filters
+    index, own = task.group * p.panels + panel, work[space.filters :]
     if p.shared:
-        a = index * PRODUCTS * (p.channels * rows + SLACK)
+        own = filters[index * PRODUCTS * (p.channels * rows + SLACK) :]
     else:
-        _transform_filters(p, index, w, space.taps, work, a)
+        _transform_filters(p, index, w, space.taps, own, np.int64(0))
     height, o = min(rows, p.outputs - panel * rows), task.group * p.outputs + panel * rows
     for j in range(0, task.tiles, width):
         tiles = _find_tiles(p, task.tile + j, min(width, task.tiles - j), space.runs)
         b = space.inputs + j // width * PRODUCTS * (p.channels * width + SLACK)
-        _multiply(height, tiles.vectors, p.channels, work, a, b, space.products)
+        _multiply(height, tiles.vectors, p.channels, own, work, b, space.products)
         for i in range(height):
             m = space.products + i * width
             _transform_outputs(p, tiles, o + i, factors, work, m, space.lines, y)
 
 
 @parallel
-def _convolve(first, last, x, w, factors, work, y, numbers):
+def _convolve(first, last, x, w, factors, work, filters, y, numbers):
     """A worker's tasks: one block each.
 
     Neighbours go to one worker: two would write to the same cache lines.
@@ -365,20 +387,22 @@ def _convolve(first, last, x, w, factors, work, y, numbers):
                 _transform_block(p, task, x, space, work)
                 transformed = number // p.parts
             for panel in range(task.first_panel, task.last_panel):
-                _convolve_panel(p, task, panel, w, factors, space, work, y)
+                _convolve_panel(p, task, panel, w, factors, space, work, filters, y)
 
 
 def _run(x, w, factors, group, flipped, pad, work, y):
     LIBRARY.link(8 * x.itemsize)
     shapes = x.shape, w.shape, y.shape
-    plan, numbers = _plan(*shapes, group, flipped, pad, x.itemsize, get_num_threads())
+    stays = weights_stay()
+    plan, numbers = _plan(*shapes, group, flipped, pad, stays, x.itemsize, get_num_threads())
     work = work[-work.ctypes.data % VECTOR_BYTES // x.itemsize :]
     products = PRODUCTS * plan.channels * plan.outputs * group / 16
     x, w, y = x.reshape(-1), w.reshape(-1), y.reshape(-1)
+    filters = np.empty(plan.filters + SLACK, x.dtype) if stays else work
     if plan.shared:
-        launch(_share_filters, group * plan.panels, products * 16, w, work, numbers)
+        prepare(_share_filters, group * plan.panels, products * 16, w, filters, numbers)
     tiles = plan.pairs * (2 * VECTOR_BYTES // x.itemsize)
-    launch(_convolve, plan.workers, products * tiles, x, w, factors, work, y, numbers)
+    launch(_convolve, plan.workers, products * tiles, x, w, factors, work, filters, y, numbers)
 
 
 def winograd_forward(x, w, b, group, window, work, y, epilogue=NO_EPILOGUE):

@@ -322,7 +322,8 @@ def _multiply(p, task, strips, j, space, work, target, to):
         for k in range(PRODUCTS):
             left = Matrix(work[a + k * a_stride :], np.int64(0))
             product = Matrix(work[space.products + k * rows * width :], width)
-            tile(height, vectors, left, work[space.b + k * b_stride :], depth, product, added)
+            right = work[space.b + k * b_stride :]
+            tile(height, vectors, left, right, depth, product, added, depth * rows)
         at = to + (panel * rows * p.channels + j) * taps
         _add_panel(p, height, columns, work, space, target, at)
         a += PRODUCTS * a_stride
