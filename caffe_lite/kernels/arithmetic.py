@@ -26,6 +26,26 @@ def weighted_sum(a, alpha, b, beta, y):
         y[i] = s * a[i] + t * b[i]
 
 
+def sum_with_epilogue(a, alpha, b, beta, epilogue, y):
+    """y = alpha a + beta b, then the epilogue.  a, b, y: (N, C, positions)."""
+    channels = y.shape[1]
+    extra, factors = completion(np.empty(0), epilogue, channels, y.dtype), (alpha, beta)
+    rows = (array.reshape(-1, y.shape[2]) for array in (a, b, y))
+    launch(_sum_rows, len(y) * channels, y.size, *rows, factors, (channels, extra))
+
+
+@parallel
+def _sum_rows(first, last, a, b, y, factors, epilogue):
+    channels, extra = epilogue
+    flat, columns = y.reshape(-1), y.shape[1]
+    s, t = y.dtype.type(factors[0]), y.dtype.type(factors[1])
+    for n in range(first, last):
+        one, other, total = a[n], b[n], y[n]
+        for i in range(columns):
+            total[i] = s * one[i] + t * other[i]
+        complete(flat, n * columns, columns, 1, columns, n % channels, channels, extra)
+
+
 @elementwise
 def _scale(dy, factor, dx):
     """dx = factor dy."""

@@ -12,7 +12,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import arithmetic as kernels
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Count, Reads
-from caffe_lite.layers.fusion import Epilogue, TakesEpilogue
+from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
 
 
@@ -69,7 +69,7 @@ class Axpy(TakesEpilogue):
 
 
 @register("Eltwise")
-class Eltwise(Layer):
+class Eltwise(TakesEpilogue):
     """The sum, the product or the maximum of blobs, number by number.
 
     bottom[0], bottom[1], ...: blobs of one shape; top[0]: of that shape.
@@ -122,8 +122,27 @@ class Eltwise(Layer):
             return {"mask": Buffer((prod(bottom[0]),), np.int32)}
         return {}
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Two bottoms first, then the others one by one."""
+    def epilogue_axis(self, top: Shape) -> int | None:
+        """The channels; a product or a maximum takes no epilogue."""
+        return 1 if self.config.operation == self.config.SUM and len(top) > 1 else None
+
+    def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
+        """Two bottoms first, then the others one by one; the epilogue with the last."""
+        if epilogue is NO_EPILOGUE:
+            self._forward(bottom, top)
+            return
+        y = top[0].data
+        shape = (*y.shape[:2], prod(y.shape[2:]))
+        c = list(self.config.coeff) or [1.0] * len(bottom)
+        left, factor = bottom[0].data, c[0]
+        for i, blob in enumerate(bottom[1:-1], 1):
+            kernels.weighted_sum(left, factor, blob.data, c[i], y)
+            left, factor = y, 1.0
+        last = bottom[-1].data.reshape(shape)
+        left, y = left.reshape(shape), y.reshape(shape)
+        kernels.sum_with_epilogue(left, factor, last, c[-1], epilogue, y)
+
+    def _forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = [blob.data.reshape(-1) for blob in bottom]
         y = top[0].data.reshape(-1)
         operation = self.config.operation

@@ -4,7 +4,7 @@ An *epilogue* scales, shifts, rectifies and limits the elements of a top before 
 that the layers after the first neither read nor write the blob.  A net joins layers with these
 roles:
 
-* `TakesEpilogue`: Convolution, InnerProduct, BatchNorm, BN, Axpy.
+* `TakesEpilogue`: Convolution, InnerProduct, BatchNorm, BN, Axpy, sums of Eltwise.
 * `TakesEpilogueBack`: also computes the gradients through its epilogue: BatchNorm in TRAIN.
 * `IsEpilogue`: BatchNorm and BN in TEST, Scale, Bias, ReLU, ReLU6, HardSigmoid.
 

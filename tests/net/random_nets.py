@@ -393,7 +393,7 @@ class _Drawer:
         shape = self.shapes[origin]
         top = self.name("b")
         first = self.pick(
-            ["Convolution", "InnerProduct", "BatchNorm", "BN", "Axpy", "Deconvolution"]
+            ["Convolution", "InnerProduct", "BatchNorm", "BN", "Axpy", "Eltwise", "Deconvolution"]
         )
         if first in ("Convolution", "Deconvolution", "Axpy") and len(shape) != 4:
             first = "InnerProduct"
@@ -419,6 +419,9 @@ class _Drawer:
             config = self.pick(["", "", "batch_norm_param { use_global_stats: true }"])
         elif first == "BN":
             config = self.pick(["", "bn_param { frozen: true }"])
+        elif first == "Eltwise":
+            bottoms = [origin, self.bottom(shape, normal)]
+            config = self.pick(["", "eltwise_param { coeff: 0.5 coeff: -2 }"])
         else:
             bottoms = [self.bottom(shape[:2], normal, True), origin, self.bottom(shape, normal)]
         if first in ("BatchNorm", "BN") and origin in self.shapes and self.chance(0.5):

@@ -144,6 +144,40 @@ def test_what_does_not_fit_is_left_alone(layers: list[str], chain: tuple[int, ..
     np.testing.assert_array_equal(fused(net), wanted)
 
 
+THREE = INPUT.replace('top: "x"', 'top: "x" top: "v" top: "w"')
+
+
+def sum_of_three(settings: str, *layers: str) -> caffe.Net:
+    """An Eltwise of x, v and w, and layers in place."""
+    text = f"""{THREE} layer {{ name: "sum" type: "Eltwise" bottom: "x" bottom: "v" bottom: "w"
+      top: "y" eltwise_param {{ {settings} }} }}"""
+    for index, layer in enumerate(layers):
+        text += f'layer {{ name: "l{index}" bottom: "y" top: "y" {layer} }}'
+    caffe.set_random_seed(5)
+    net = caffe.Net(source(text), caffe.TEST)
+    draws = np.random.default_rng(2)
+    for name in ("x", "v", "w"):
+        net.blobs[name].data[...] = draws.standard_normal(net.blobs[name].shape)
+    return net
+
+
+@pytest.mark.parametrize("settings", ["", "coeff: 2 coeff: -1 coeff: 0.5"])
+def test_sums_take_an_epilogue(settings: str) -> None:
+    net = sum_of_three(settings, LEAKY)
+    assert chains(net) == [(1, 2)]
+    wanted = one_by_one(net)
+    assert (wanted < 0).any()
+    np.testing.assert_array_equal(fused(net), wanted)
+    scaled = sum_of_three(settings, SCALE, RELU)
+    assert chains(scaled) == [(1, 2, 3)]
+    np.testing.assert_allclose(fused(scaled), one_by_one(scaled), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("operation", ["PROD", "MAX"])
+def test_products_and_maxima_take_none(operation: str) -> None:
+    assert not chains(sum_of_three(f"operation: {operation}", RELU))
+
+
 def test_only_values_without_a_name_are_skipped() -> None:
     """A ReLU with a top of its own, or a second reader, leaves the convolution's top visible."""
     apart = f"""{INPUT} layer {{ name: "conv" bottom: "x" top: "y" {CONV} }}
