@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     ):
         net.copy_from(args.weights, args.strict)
         sources = [_blob(net, name, args.type) for name in blobs]
+        net.freeze()
         net.share_memory(backward=False, keep=blobs)
         sinks = [
             stack.enter_context(_sink(database, args.type, name))

@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.solver.report import Means
 
     with flags.build_net(args) as net:
-        net.share_memory(backward=False)
         net.copy_from(args.weights, args.strict)
+        net.freeze()
+        net.share_memory(backward=False)
         _log.info("Running for %d iterations.", args.iterations)
         means, loss = Means(), 0.0
         for batch in range(args.iterations):

@@ -248,6 +248,7 @@ class Net:
                 f'layer "{handle.name}" ({handle.type}) has {len(blobs)} weight blobs, no {index}'
             )
         blobs[index].data[...] = _fitting(blob, blobs[index].shape, handle.name, index)
+        self._built().runner.weights_changed()
         self._missing.discard(handle.name)
 
     def weights_of(self, name: str) -> tuple[Array, ...]:
@@ -270,6 +271,7 @@ class Net:
         ]
         for index, blob in enumerate(blobs):
             blob.data[...] = fitting[index] if index < len(fitting) else 0
+        self._built().runner.weights_changed()
         self._missing.discard(name)
 
     # -- what changes nothing here ---------------------------------------------------------
@@ -304,7 +306,7 @@ class Net:
         else:
             self._missing = set(net.copy_from(self._weights).missing)
             self._weights = None
-        net.runner.forbid_backward()
+        net.freeze()  # whoever sets weights tells it
         self._net = net
         return net
 

@@ -88,6 +88,7 @@ def load(
     )
     try:
         weights.copy_from(net.receiver, [caffemodel], strict, related=True)
+        net.freeze()
         return Model(
             net,
             mean=mean,
@@ -110,7 +111,7 @@ class Model:
     array (height, width, 3), uint8 or floats from 0 to 1; a PIL image; or a list of these.  One
     picture has one answer, a list has a list, a folder or a pattern a dictionary by file.
 
-    `net` is the net itself.  See `load` for the other arguments.
+    `net` is the net itself; that of `load` is frozen.  See `load` for the other arguments.
     """
 
     def __init__(

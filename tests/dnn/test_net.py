@@ -255,6 +255,24 @@ def test_weights_can_be_set() -> None:
         ours.setParam("fc", 2, bias)
 
 
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_weights_that_are_set_after_runs_are_heeded(by_layer: bool) -> None:
+    """Until then what depends on them alone was kept from run to run."""
+    x, kernel = data(1, 3, 20, 17), data(4, 3, 3, 3)
+    theirs, ours = both()
+    for net, runs in ((theirs, 0), (ours, 4)):  # OpenCV heeds them before its first run only
+        net.setInput(x)
+        for _ in range(runs):
+            net.forward()
+        if by_layer:
+            bias = net.getParam("conv1", 1).reshape(-1)
+            net.getLayer(net.getLayerId("conv1")).blobs = [kernel, bias]
+        else:
+            net.setParam("conv1", 0, kernel)
+    for _ in range(3):
+        assert_alike(ours.forward(), theirs.forward())
+
+
 def test_without_weights_it_shows_layers_and_does_not_run() -> None:
     theirs, ours = both(nets.BRANCHES, None)
     assert ours.getLayerNames() == theirs.getLayerNames()

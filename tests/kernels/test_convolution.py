@@ -63,6 +63,7 @@ EACH = {  # one for each algorithm, and the two kinds of its last
     Algorithm.POINTWISE: (2, 9, (5, 7), 15, 1, (1, 1), (2, 2), (0, 0), (1, 1)),
     Algorithm.WINOGRAD: (2, 8, (9, 7), 9, 1, (3, 3), (1, 1), (1, 1), (1, 1)),
     Algorithm.IMPLICIT_GEMM: (2, 3, (6, 7), 5, 1, (3, 2), (2, 1), (1, 1), (1, 2)),
+    Algorithm.INNER_PRODUCT: (2, 9, (3, 4), 15, 1, (3, 4), (2, 1), (0, 0), (1, 1)),
 }
 POINT = (2, 9, (5, 7), 15, 1, (1, 1), (1, 1), (0, 0), (1, 1))
 CASES = [*EACH.items(), (Algorithm.IMPLICIT_GEMM, POINT)]
@@ -93,7 +94,11 @@ def run(case, dtype=np.float32):
     return y, dx, dw
 
 
-@pytest.mark.parametrize("case", SMALL + DEPTHWISE + [EACH[Algorithm.WINOGRAD]], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    SMALL + DEPTHWISE + [EACH[a] for a in (Algorithm.WINOGRAD, Algorithm.INNER_PRODUCT)],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_small_ones_are_the_definition(case, dtype) -> None:
     drawn, group, window, _ = setting(*case, dtype=dtype)
@@ -231,6 +236,7 @@ def test_no_items_give_no_outputs() -> None:
 
 SAME = Window((3, 3), (1, 1), (1, 1), (1, 1))
 WIDE = Window((5, 5), (1, 1), (2, 2), (1, 1))
+POINTS = Window((1, 1), (1, 1), (0, 0), (1, 1))
 
 
 @pytest.mark.parametrize(
@@ -253,6 +259,12 @@ WIDE = Window((5, 5), (1, 1), (2, 2), (1, 1))
         (SAME._replace(stride=(1, 2)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
         (SAME._replace(dilation=(2, 1)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
         (SAME._replace(kernel=(3, 5)), 1, (1, 8, 20, 20), 8, Algorithm.IMPLICIT_GEMM),
+        (POINTS, 1, (7, 4, 1, 1), 6, Algorithm.INNER_PRODUCT),
+        (POINTS, 1, (8, 4, 1, 1), 6, Algorithm.IMPLICIT_GEMM),  # many items
+        (POINTS, 2, (7, 4, 1, 1), 6, Algorithm.IMPLICIT_GEMM),
+        (POINTS._replace(kernel=(5, 3)), 1, (1, 4, 5, 3), 6, Algorithm.INNER_PRODUCT),
+        (POINTS._replace(kernel=(5, 3)), 1, (1, 4, 6, 3), 6, Algorithm.IMPLICIT_GEMM),
+        (SAME, 1, (1, 4, 3, 3), 6, Algorithm.IMPLICIT_GEMM),
         (WIDE, 1, (1, 8, 9, 13), 8, Algorithm.WINOGRAD),
         (WIDE, 1, (1, 8, 4, 7), 8, Algorithm.WINOGRAD),
         (WIDE, 1, (1, 8, 4, 6), 8, Algorithm.IMPLICIT_GEMM),  # six tiles
@@ -269,7 +281,7 @@ WIDE = Window((5, 5), (1, 1), (2, 2), (1, 1))
         (Window((1, 1), (2, 1), (1, 0), (1, 1)), 1, (1, 4, 5, 6), 6, Algorithm.IMPLICIT_GEMM),
         (Window((1, 1), (1, 1), (0, 1), (1, 1)), 1, (1, 4, 5, 6), 6, Algorithm.IMPLICIT_GEMM),
         (Window((1,), (1,), (0,), (1,)), 1, (1, 4, 5), 6, Algorithm.IMPLICIT_GEMM),
-        (Window((), (), (), ()), 1, (1, 4), 6, Algorithm.IMPLICIT_GEMM),
+        (Window((), (), (), ()), 1, (1, 4), 6, Algorithm.INNER_PRODUCT),
         (
             Window((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)),
             1,

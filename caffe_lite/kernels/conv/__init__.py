@@ -3,11 +3,14 @@
 convolution      the entry points
 algorithms       which of these computes a convolution:
 implicit_gemm      products of panels packed from the image; gemm_col2im: its gradient with strides
+transposed_gemm    the same for small images, if the weights stay
 pointwise          1x1 with a stride
 winograd           3x3 and 5x5
 depthwise          a group for every channel
 explicit_gemm      three or more axes: im2col, then a product; im2col and col2im themselves
-weight_gradient    the gradient with respect to the weights, of the first two algorithms
+patches            how an image is cut and packed for the first two
+packed_weight      weights that stay, packed for the first two
+weight_gradient    the gradient with respect to the weights, of implicit_gemm and pointwise
 """
 
 from __future__ import annotations

@@ -6,14 +6,16 @@ import math
 from enum import Enum
 from functools import lru_cache
 
+from caffe_lite.kernels.gemm import CROSS_ROWS
 from caffe_lite.kernels.geometry import Sizes, Window
 
 __all__ = ["TILE_SIDES", "Algorithm", "algorithm", "gradient_is_convolution"]
 
 
 class Algorithm(Enum):
-    """The algorithms; each value is a file or a folder of this package."""
+    """The algorithms; each value is a file or a folder of this package, or `linear` beside it."""
 
+    INNER_PRODUCT = "linear"
     EXPLICIT_GEMM = "explicit_gemm"
     DEPTHWISE = "depthwise"
     POINTWISE = "pointwise"
@@ -36,6 +38,8 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> Algorithm:
 
     EXPLICIT_GEMM  three or more spatial axes, or a window that is almost all padding: the whole
                    im2col matrix, then a matrix product
+    INNER_PRODUCT  the window covers the whole image, and the items are few; the gradients are
+                   computed as of IMPLICIT_GEMM
     DEPTHWISE      a group for every channel: plane by plane, with no matrix product
     POINTWISE      1x1 with a stride, without padding: the pixels that it reads are gathered to an
                    image, which is the matrix
@@ -46,6 +50,8 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> Algorithm:
     channels = x[1]
     if len(window.kernel) > 2 or window.is_far(x[2:]):
         return Algorithm.EXPLICIT_GEMM
+    if group == 1 and x[0] <= CROSS_ROWS and x[2:] == window.kernel and not any(window.pad):
+        return Algorithm.INNER_PRODUCT
     if group == channels > 1:
         return Algorithm.DEPTHWISE
     if all(k == 1 and p == 0 for k, p in zip(window.kernel, window.pad)):

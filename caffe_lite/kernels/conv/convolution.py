@@ -30,6 +30,7 @@ from caffe_lite.kernels.conv.algorithms import (
 from caffe_lite.kernels.conv.packed_weight import packed_size
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
 from caffe_lite.kernels.geometry import Sizes, Window
+from caffe_lite.kernels.linear import inner_product_forward
 from caffe_lite.kernels.parallel import launch, parallel, unrecorded
 from caffe_lite.kernels.simd import dot
 
@@ -99,6 +100,10 @@ def convolution_forward(
     if y.size == 0:
         return
     chosen, window = _choose(window, group, x.shape, y.shape)
+    if chosen is Algorithm.INNER_PRODUCT:
+        x, w, y = (array.reshape(len(array), -1) for array in (x, w, y))
+        inner_product_forward(x, w, b, False, y, epilogue)
+        return
     if chosen is Algorithm.EXPLICIT_GEMM:
         unrecorded()
         explicit_gemm.forward(x, w, b, group, window, y)
