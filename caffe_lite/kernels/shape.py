@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +90,39 @@ def crop_backward(dy, offsets, dx):
 
 def permute(x, order, y):
     """Axis i of y is axis order[i] of x."""
-    y[...] = x.transpose(order)
+    if y.size:
+        sizes, strides = _rows_of(x.shape, tuple(order))
+        launch(
+            _permute_rows,
+            y.size // sizes[-1],
+            y.size,
+            x.reshape(-1),
+            sizes,
+            strides,
+            y.reshape(-1),
+        )
+
+
+@lru_cache(maxsize=256)
+def _rows_of(shape, order):
+    """The sizes of the axes of y, at least one, and how far apart their elements are in x."""
+    steps = [math.prod(shape[axis + 1 :]) for axis in order]
+    return np.array([shape[axis] for axis in order] or [1]), np.array(steps or [1])
+
+
+@parallel
+def _permute_rows(first, last, x, sizes, strides, y):
+    """A task is one row along the last axis of y."""
+    last_axis = sizes.size - 1
+    count, step = sizes[last_axis], strides[last_axis]
+    for row in range(first, last):
+        at, rest = 0, row
+        for axis in range(last_axis - 1, -1, -1):
+            at += rest % sizes[axis] * strides[axis]
+            rest //= sizes[axis]
+        target = y[row * count : (row + 1) * count]
+        for i in range(count):
+            target[i] = x[at + i * step]
 
 
 def shuffle_channels(x, group, y):

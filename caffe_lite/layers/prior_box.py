@@ -9,6 +9,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels.prior_box import prior_boxes
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.registry import register
@@ -54,6 +55,7 @@ class PriorBox(Layer):
     differentiable = False
     backward_reads = Reads.NONE
     no_gradient = (0, 1)
+    repeatable = True
     heeds = frozenset({"width", "height", "offset_h", "offset_w"})
     values: Array
     """The top, computed when a shape changes; a top's memory may be another blob's too."""
@@ -172,7 +174,7 @@ class PriorBox(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the boxes that `reshape` has laid out."""
-        top[0].data[...] = self.values
+        copy(self.values, top[0].data)
 
 
 @register("PriorBoxClustered")

@@ -233,6 +233,7 @@ class Permute(Mover):
     """
 
     config_field = "permute_param"
+    repeatable = True
 
     def check(self, x: Shape) -> None:
         """Each axis once."""

@@ -22,8 +22,9 @@ REPEATED = {
     "AbsVal", "Axpy", "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution",
     "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise",
     "Flatten", "HardSigmoid", "InnerProduct", "Input", "LRN", "Log", "NegReLU", "Normalize",
-    "PReLU", "Pooling", "Power", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice",
-    "Softmax", "Split", "Squeeze", "Swish", "TanH",
+    "PReLU", "Permute", "Pooling", "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6",
+    "Reshape", "Scale", "Sigmoid", "Slice", "Softmax", "Split", "Squeeze", "Swish", "TanH",
+    "Transpose",
 }  # fmt: skip
 """The types that have a case whose whole forward is launches."""
 
