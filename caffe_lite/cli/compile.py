@@ -1,7 +1,8 @@
 """Compile the kernels of nets before their first run, for example in a container image.
 
 Each FILE is a net or a solver prototxt.  A net is run once, forward and backward, in each phase in
-which it can be built; for a solver, its nets and its update are run.  Compiled kernels are cached
+which it can be built, and frozen in TEST; for a solver, its nets and its update are run.  Compiled
+kernels are cached
 in the folder that is printed, NUMBA_CACHE_DIR if set, and serve every net with the same types of
 layers.  The data need not exist: random values of the same shape replace them.
 """
@@ -149,6 +150,18 @@ def _run_phase(
     stand_ins.replace(source, shapes)
     with Net(source, **flags.permissions(args)) as net:
         _run_once(net)
+        if phase == "TEST":
+            _run_frozen(net)
+
+
+def _run_frozen(net: Net) -> None:
+    """Run as commands do that only run forward, until what depends on the weights is prepared."""
+    import numpy as np
+
+    net.freeze()
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            net.compute_loss()
 
 
 def _run_once(net: Net) -> None:
