@@ -48,7 +48,7 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> Algorithm:
         return Algorithm.EXPLICIT_GEMM
     if group == channels > 1:
         return Algorithm.DEPTHWISE
-    if all(k == 1 and p == 0 for k, p in zip(window.kernel, window.pad)):
+    if set(window.kernel) <= {1} and not any((*window.pad, *window.ends)):
         strided = any(stride > 1 for stride in window.stride)
         return Algorithm.POINTWISE if strided else Algorithm.IMPLICIT_GEMM
     return Algorithm.WINOGRAD if _suits_winograd(window, group, x, y) else Algorithm.IMPLICIT_GEMM
@@ -58,7 +58,7 @@ def _suits_winograd(window: Window, group: int, x: Sizes, y: Sizes) -> bool:
     """Whether Winograd's method can compute it, and is faster."""
     side = TILE_SIDES.get(window.kernel, 0)
     dense = window.stride == window.dilation == (1, 1)
-    if not (dense and side and max(window.pad) < window.kernel[0]):
+    if not (dense and side and max(*window.pad, *window.ends) < window.kernel[0]):
         return False
     tiles = x[0] * math.prod(-(-n // side) for n in y[2:])
     saves = 36 * tiles <= x[0] * math.prod(y[2:]) * math.prod(window.kernel)
