@@ -12,6 +12,7 @@ convolution.py      Convolution ConvolutionDepthwise Deconvolution DepthwiseConv
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
+field_detection.py  DetectionAccuracy DetectionLoss
 focal_loss.py       FocalLoss
 image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
@@ -35,7 +36,8 @@ proposal.py         Proposal
 python.py           Python
 rearrange.py        Flip Reorg
 recurrent.py        LSTM LSTMUnit RNN
-roi_pooling.py      PSROIPooling ROIPooling
+region_targets.py   BboxAccuracy DecodeBBox ProposalTarget
+roi_pooling.py      PSROIPooling ROIAlign ROIPooling
 routing.py          BatchReindex Filter Parameter Silence Split
 segmentation.py     SegAccuracy
 selu.py             SeLu SeLuDropout
@@ -67,6 +69,7 @@ from caffe_lite.layers import (
     data,
     detection,
     evaluate,
+    field_detection,
     focal_loss,
     image_pairs,
     l1_loss,
@@ -87,6 +90,7 @@ from caffe_lite.layers import (
     python,
     rearrange,
     recurrent,
+    region_targets,
     roi_pooling,
     routing,
     segmentation,
@@ -114,6 +118,7 @@ __all__ = [
     "data",
     "detection",
     "evaluate",
+    "field_detection",
     "focal_loss",
     "image_pairs",
     "l1_loss",
@@ -135,6 +140,7 @@ __all__ = [
     "python",
     "rearrange",
     "recurrent",
+    "region_targets",
     "roi_pooling",
     "routing",
     "segmentation",

@@ -31,9 +31,11 @@ SOURCES = {
     "VideoData", "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
-    "Accuracy", "ArgMax", "BoxAnnotatorOHEM", "BoxOutput", "ContinuationIndicator",
-    "DetectionEvaluate", "DetectionOutput", "HDF5Output", "PriorBox", "PriorBoxClustered",
-    "Proposal", "SegAccuracy", "Threshold", "YoloDetectionOutput", "Yolov3DetectionOutput",
+    "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxOutput",
+    "ContinuationIndicator", "DecodeBBox", "DetectionAccuracy", "DetectionEvaluate",
+    "DetectionOutput", "HDF5Output", "PriorBox", "PriorBoxClustered", "Proposal",
+    "ProposalTarget", "SegAccuracy", "Threshold", "YoloDetectionOutput",
+    "Yolov3DetectionOutput",
 }  # fmt: skip
 # The layer types that a check applies to in no case, or, for the rarer checks, in some case.  A
 # layer that stops declaring a gradient would otherwise lose its checks without a failure.
