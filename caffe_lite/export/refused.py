@@ -33,6 +33,7 @@ REFUSED: dict[str, str] = {
     "HDF5Output": "writes a file",
     "HingeLoss": _LOSS,
     "ImageData": _DATA,
+    "ImageGtData": _DATA,
     "ImageLabelmapData": _DATA,
     "ImageSegData": _DATA,
     "InfogainLoss": _LOSS,

@@ -14,6 +14,7 @@ detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
 field_detection.py  DetectionAccuracy DetectionLoss
 focal_loss.py       FocalLoss
+image_gt_data.py    ImageGtData
 image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
@@ -71,6 +72,7 @@ from caffe_lite.layers import (
     evaluate,
     field_detection,
     focal_loss,
+    image_gt_data,
     image_pairs,
     l1_loss,
     linear,
@@ -120,6 +122,7 @@ __all__ = [
     "evaluate",
     "field_detection",
     "focal_loss",
+    "image_gt_data",
     "image_pairs",
     "l1_loss",
     "layer_type_list",

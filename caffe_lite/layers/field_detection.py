@@ -29,7 +29,7 @@ class _Cells(Layer):
     and height in pixels, and how much the box overlaps the field.
     """
 
-    bottoms = 2
+    bottoms: ClassVar[Count] = 2
     heeds = frozenset({"bbox_reg_param"})
 
     def check(self, *bottom: Shape) -> None:
@@ -237,10 +237,9 @@ class DetectionLoss(_Cells, Loss):
         buf, dx, weight = self.buf, bottom[0].diff, float(top[0].diff[0, 0, 0, 0])
         cells, coordinates = (max(1, int(count)) for count in buf.counts)
         kernels.entropy_of_cells_backward(
-            buf.p, buf.classes, buf.weights, self.dtype.type(weight / cells), dx[:, :-4]
+            buf.p, buf.classes, buf.weights, weight / cells, dx[:, :-4]
         )
-        scale = self.dtype.type(weight * self._lambda / coordinates)
-        np.multiply(buf.apart, scale, out=dx[:, -4:])
+        np.multiply(buf.apart, weight * self._lambda / coordinates, out=dx[:, -4:])
 
 
 @register("DetectionAccuracy")

@@ -122,8 +122,8 @@ class ProposalTarget(_Regions):
         return self.config.cls_num if self.param.bbox_reg_param.cls_aware else 2
 
     def _shapes(self, rows: int) -> list[Shape]:
-        numbers = (ROI, 1, *[4 * self._places] * 3, MATCH, 1)
-        return [(rows, count, 1, 1) for count in numbers][: self._top_count]
+        numbers = (ROI, 1, *[4 * self._places] * 3, MATCH, 1)[: self._top_count]
+        return [(rows, count, 1, 1) for count in numbers]
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
         """As many rows as there may be; forward makes it as many as there are."""
@@ -233,7 +233,8 @@ class ProposalTarget(_Regions):
         kernels.encode(boxes[:count], true_boxes[best], moments_of(self), targets)
         places = np.minimum(np.trunc(classes).astype(np.int64), self._places - 1)
         columns = 4 * places[:, None] + np.arange(4)
-        for top, values in zip(tops[2:5], (targets, 1, 1)):
+        ones = np.ones_like(targets)
+        for top, values in zip(tops[2:5], (targets, ones, ones)):
             np.put_along_axis(top[:count], columns, values, axis=1)
         tops[5][:count, 0] = np.trunc(classes)
         tops[5][:count, 1:5], tops[5][:count, 5] = truths[best, 1:5], overlap
@@ -294,7 +295,7 @@ class DecodeBBox(_Regions):
         ends = boxes[:, :2] + boxes[:, 2:] - 1
         kept = np.ones(len(rois), bool)
         if self.training:
-            kept = (boxes[:, :2] <= ends).all(axis=1)
+            kept &= (boxes[:, :2] <= ends).all(axis=1)
             for match in matches:
                 kept &= match[:, -1] < self.config.gt_iou_thr
         if not kept.any():
@@ -303,9 +304,9 @@ class DecodeBBox(_Regions):
                 "gt_iou_thr or more, or end before they begin",
                 "gt_iou_thr",
             )
-        top[0].reshape(np.count_nonzero(kept), ROI, 1, 1)
-        found = np.concatenate([rois[:, :1], boxes[:, :2], ends], axis=1)
-        top[0].data[...] = found[kept].reshape(top[0].shape)
+        found = np.concatenate([rois[:, :1], boxes[:, :2], ends], axis=1)[kept]
+        top[0].reshape(len(found), ROI, 1, 1)
+        top[0].data[...] = found.reshape(top[0].shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Nothing: regions are taken as given."""

@@ -158,8 +158,7 @@ class ROIAlign(_PaddedRegions):
         """See the class."""
         x, rois, buf, config = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf, self.config
         self.read_items(rois, len(x))
-        half = self.dtype.type(0.5)
-        x1, y1, x2, y2 = (each - half for each in self.ends(rois))
+        x1, y1, x2, y2 = (each - 0.5 for each in self.ends(rois))
         kernels.grid_points(y1, y2, config.pooled_h, x.shape[2], buf.rows, buf.down)
         kernels.grid_points(x1, x2, config.pooled_w, x.shape[3], buf.columns, buf.across)
         points = buf.items, buf.rows, buf.columns, buf.down, buf.across

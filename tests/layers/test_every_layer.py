@@ -27,8 +27,8 @@ from tests.every_case import CASES, REFUSALS, SOME, label
 
 SOURCES = {
     "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData",
-    "ImageLabelmapData", "ImageSegData", "Input", "MemoryData", "MultiLabelImageData",
-    "VideoData", "WindowData",
+    "ImageGtData", "ImageLabelmapData", "ImageSegData", "Input", "MemoryData",
+    "MultiLabelImageData", "VideoData", "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
     "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxOutput",
@@ -56,8 +56,8 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "DenseImageData", "Dropout", "DummyData", "ImageLabelmapData",
-        "ImageSegData", "Pooling", "SeLuDropout",
+        "AnnotatedData", "Data", "DenseImageData", "DetectionLoss", "Dropout", "DummyData",
+        "ImageGtData", "ImageLabelmapData", "ImageSegData", "Pooling", "SeLuDropout",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
