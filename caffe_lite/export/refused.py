@@ -26,6 +26,7 @@ REFUSED: dict[str, str] = {
     "DetectionLoss": _LOSS,
     "DetectionOutput": _BOXES,
     "EuclideanLoss": _LOSS,
+    "EvalDetection": _MEASURE,
     "FocalLoss": _LOSS,
     "GeneralContrastiveLoss": _LOSS,
     "GeneralTripletLoss": _LOSS,

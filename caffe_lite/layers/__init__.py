@@ -49,7 +49,7 @@ softmax_loss.py     SoftmaxWithLoss
 upsample.py         Interp Upsample
 video.py            VideoData
 yolo.py             RegionLoss YoloSeg Yolov3
-yolo_output.py      YoloDetectionOutput Yolov3DetectionOutput
+yolo_output.py      EvalDetection YoloDetectionOutput Yolov3DetectionOutput
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ SOURCES = {
 NO_GRADIENT = SOURCES | {
     "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxOutput",
     "ContinuationIndicator", "DecodeBBox", "DetectionAccuracy", "DetectionEvaluate",
-    "DetectionOutput", "HDF5Output", "PriorBox", "PriorBoxClustered", "Proposal",
+    "DetectionOutput", "EvalDetection", "HDF5Output", "PriorBox", "PriorBoxClustered", "Proposal",
     "ProposalTarget", "SegAccuracy", "Threshold", "YoloDetectionOutput",
     "Yolov3DetectionOutput",
 }  # fmt: skip
