@@ -9,6 +9,7 @@ channel.py          BroadcastMul ChannelScale
 classify.py         Accuracy ArgMax Softmax
 contrastive.py      GeneralContrastiveLoss GeneralTripletLoss TripletLoss
 convolution.py      Convolution ConvolutionDepthwise Deconvolution DepthwiseConvolution Im2col
+ctc.py              CTCGreedyDecoder WarpCTCLoss
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
@@ -20,6 +21,7 @@ l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
                     SigmoidCrossEntropyLoss
+lstm.py             Lstm
 margin.py           LabelSpecificAdd LabelSpecificRescale LargeMarginInnerProduct
                     MarginInnerProduct
 meanfield.py        MultiStageMeanfield
@@ -67,6 +69,7 @@ from caffe_lite.layers import (
     classify,
     contrastive,
     convolution,
+    ctc,
     data,
     detection,
     evaluate,
@@ -77,6 +80,7 @@ from caffe_lite.layers import (
     l1_loss,
     linear,
     loss,
+    lstm,
     margin,
     meanfield,
     metric,
@@ -117,6 +121,7 @@ __all__ = [
     "classify",
     "contrastive",
     "convolution",
+    "ctc",
     "data",
     "detection",
     "evaluate",
@@ -128,6 +133,7 @@ __all__ = [
     "layer_type_list",
     "linear",
     "loss",
+    "lstm",
     "margin",
     "meanfield",
     "metric",

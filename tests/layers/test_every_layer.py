@@ -31,10 +31,10 @@ SOURCES = {
     "MultiLabelImageData", "VideoData", "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
-    "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxOutput",
+    "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxOutput", "CTCGreedyDecoder",
     "ContinuationIndicator", "DecodeBBox", "DetectionAccuracy", "DetectionEvaluate",
-    "DetectionOutput", "EvalDetection", "HDF5Output", "PriorBox", "PriorBoxClustered", "Proposal",
-    "ProposalTarget", "SegAccuracy", "Threshold", "YoloDetectionOutput",
+    "DetectionOutput", "EvalDetection", "HDF5Output", "PriorBox", "PriorBoxClustered",
+    "Proposal", "ProposalTarget", "SegAccuracy", "Threshold", "YoloDetectionOutput",
     "Yolov3DetectionOutput",
 }  # fmt: skip
 # The layer types that a check applies to in no case, or, for the rarer checks, in some case.  A
@@ -62,8 +62,9 @@ SOMETIMES = {
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
         "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Embed",
-        "InnerDistance", "InnerProduct", "LSTM", "LargeMarginInnerProduct", "MarginInnerProduct",
-        "MultiStageMeanfield", "Normalize", "PReLU", "Parameter", "RNN", "Scale",
+        "InnerDistance", "InnerProduct", "LSTM", "Lstm", "LargeMarginInnerProduct",
+        "MarginInnerProduct", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter", "RNN",
+        "Scale",
     },
 }  # fmt: skip
 COMPUTES_NOTHING = {"HDF5Output"}  # it has neither a top nor a gradient
