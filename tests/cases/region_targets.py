@@ -65,21 +65,21 @@ def cascade(config="", more="", shapes=((9, 8), (9, 5)), phase="TRAIN", **settin
     )
 
 
-DRAWN = [  # not all tops change with what is drawn: tests/kernels/test_region_targets.py
+ROWS = [(9, 12), (9, 5), (9, 6)]
+
+
+DRAWN = [  # what is drawn: tests/kernels/test_region_targets.py
     Case(
         "ProposalTarget",
         [(18, 5), (3, 7)],
         f"proposal_target_param {{ cls_num: 3 {config} img_width: 90 img_height: 80 }}",
-        random=True,
         tops=7,
         draw={0: near_truths, 1: truths},
     )
     for config in ("batch_size: 8", "batch_size: 40")
 ]
-ROWS = [(9, 12), (9, 5), (9, 6)]
-
-
 CASES = [
+    *DRAWN,
     target("batch_size: -1"),
     target("batch_size: -1", tops=6, more=MOMENTS_GIVEN, moments=MOMENTS),
     target("batch_size: 13 fg_fraction: 0.9", size=13, part=0.9),
