@@ -319,7 +319,8 @@ def _scaled_inputs(step: _Step, affine: _Affine) -> list[Array] | None:
     weight = step.arrays[0]
     scale, shift = affine
     if type(layer) in _CONVOLUTIONS and _channels_first(step):
-        if shift.any() and any(layer.window(step.shapes[0]).pad):
+        window = layer.window(step.shapes[0])
+        if shift.any() and any((*window.pad, *window.ends)):
             return None  # the padding would have to be -shift / scale
         grouped = weight.reshape(layer.group, weight.shape[0] // layer.group, weight.shape[1], -1)
         by_input = scale.reshape(layer.group, 1, -1, 1)

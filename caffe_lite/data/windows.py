@@ -40,7 +40,7 @@ def read_windows(path: str) -> tuple[list[Window], int]:
     window, ``class overlap x1 y1 x2 y2``, separated by any white space.  Raises DataError, with
     the line number, for any other content.
     """
-    take = _WordReader(path)
+    take = WordReader(path)
     windows: list[Window] = []
     channels = 0
     while take.more():
@@ -56,7 +56,7 @@ def read_windows(path: str) -> tuple[list[Window], int]:
     return windows, channels
 
 
-class _WordReader:
+class WordReader:
     """Reads the words of a file one by one; its errors say what was expected."""
 
     def __init__(self, path: str) -> None:
@@ -68,19 +68,23 @@ class _WordReader:
             raise DataError(f'the window file "{path}" is empty')
 
     def more(self) -> bool:
+        """Whether there is another word."""
         return self._at < len(self._words)
 
     def word(self, expected: str) -> str:
+        """The next word."""
         if not self.more():
             raise DataError(f'the window file "{self._path}" ends where {expected} should be')
         self._at += 1
         return self._words[self._at - 1][1]
 
     def mark(self) -> None:
+        """The sign that begins an image."""
         if self.word("#") != "#":
             raise self._error('"#", which begins an image,')
 
     def integer(self, expected: str) -> int:
+        """The next word, a whole number."""
         value = images.integer(self.word(expected))
         if value is None:
             raise self._error(expected)

@@ -89,10 +89,11 @@ def _drawing(layer: caffe_pb2.LayerParameter) -> Drawing:
 def _window_texts(window: SlidingWindow) -> list[str]:
     if window.kernel is None:
         return ["kernel size: all"]
+    after = "" if window.pad_end is None else f" before, {_size(window.pad_end)} after"
     return [
         f"kernel size: {_size(window.kernel or (1,))}",
         f"stride: {_size(window.stride)}",
-        f"pad: {_size(window.pad)}",
+        f"pad: {_size(window.pad)}{after}",
     ]
 
 

@@ -72,8 +72,8 @@ def _attributes(window: Window, group: int) -> dict[str, Any]:
     found: dict[str, Any] = {"kernel_shape": list(window.kernel)}
     if any(stride != 1 for stride in window.stride):
         found["strides"] = list(window.stride)
-    if any(window.pad):
-        found["pads"] = [*window.pad, *window.pad]
+    if any((*window.pad, *window.ends)):
+        found["pads"] = [*window.pad, *window.ends]
     if any(dilation != 1 for dilation in window.dilation):
         found["dilations"] = list(window.dilation)
     return found if group == 1 else {**found, "group": group}

@@ -72,13 +72,13 @@ def _average(write: Writer, x: Value, window: Window, plane: Shape, counts: Shap
     """The mean over each window, whose divisor includes the padding up to H + pad."""
     beyond = _beyond(window, plane, counts)
     settings = _attributes(window, plane, counts)
-    if not any(window.pad):
+    if not any((*window.pad, *window.ends)):
         return write.node("AveragePool", x, **settings)
-    if all(end <= pad for end, pad in zip(beyond, window.pad, strict=True)):
+    if all(end <= pad for end, pad in zip(beyond, window.ends, strict=True)):
         return write.node("AveragePool", x, count_include_pad=1, **settings)
-    pads = write.integers([0, 0, *window.pad] * 2, "pads")
+    pads = write.integers([0, 0, *window.pad, 0, 0, *window.ends], "pads")
     padded = write.node("Pad", x, pads)
-    rest = [max(0, end - pad) for end, pad in zip(beyond, window.pad, strict=True)]
+    rest = [max(0, end - pad) for end, pad in zip(beyond, window.ends, strict=True)]
     return write.node("AveragePool", padded, **{**settings, "pads": [0, 0, *rest]})
 
 

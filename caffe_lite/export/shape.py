@@ -53,6 +53,13 @@ def reshape(write: Writer, layer: layers.View) -> Value:
     return write.reshape(write.bottoms[0], write.tops[0])
 
 
+@exports("Reshape", layers.PixelShuffle)
+def shuffle_pixels(write: Writer, layer: layers.PixelShuffle) -> Value:
+    """With `pixelshuffler` DepthToSpace."""
+    factor = int(layer.config.pixelshuffler)
+    return write.node("DepthToSpace", *write.bottoms, blocksize=factor, mode="CRD")
+
+
 @exports("Permute")
 @exports("Transpose")
 def permute(write: Writer, layer: layers.Permute) -> Value:

@@ -24,6 +24,24 @@ def gather_blocks(x, stride, y):
     y.reshape(n, stride, stride, k, h, w)[...] = blocks.transpose(0, 3, 5, 1, 2, 4)
 
 
+def shuffle_pixels(x, factor, y):
+    """y[n, c, h r + i, w r + j] = x[n, (c r + i) r + j, h, w], with r = factor.
+
+    x: (N, C r r, H, W).  y: (N, C, H r, W r).
+    """
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c // factor**2, factor, factor, h, w)
+    y.reshape(n, c // factor**2, h, factor, w, factor)[...] = blocks.transpose(0, 1, 4, 2, 5, 3)
+
+
+def gather_pixels(y, factor, x):
+    """The inverse of `shuffle_pixels`."""
+    n, c, h, w = x.shape
+    pixels = y.reshape(n, c // factor**2, h, factor, w, factor)
+    blocks = x.reshape(n, c // factor**2, factor, factor, h, w)
+    blocks[...] = pixels.transpose(0, 1, 3, 5, 2, 4)
+
+
 def spread_blocks(x, stride, y):
     """The inverse of `gather_blocks`: x: (N, K s s, H, W), y is written as (N, K, H s, W s)."""
     n, c, h, w = x.shape

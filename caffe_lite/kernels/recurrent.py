@@ -92,10 +92,11 @@ def lstm_forward(w, cont, h0, c0, gates, inherited, c, h):
         lstm_unit_forward(before_c, gates[t], cont[t], gates[t], c[t], h[t])
 
 
-def lstm_backward(w, cont, c0, gates, c, dy, dstate, dgates):
+def lstm_backward(w, cont, c0, gates, c, dy, dstate, dgates, limit=0.0):
     """The gradients through time of `lstm_forward`.
 
-    dy: (T, N, D), of the hidden states.  dstate: dh and dc, (N, D), on entry the gradients of the
+    Those of the gates are cut to -limit and limit, if that is not 0.  dy: (T, N, D), of the hidden
+    states.  dstate: dh and dc, (N, D), on entry the gradients of the
     state after the last step, on return of the state before the first.  dgates: (T, N, 4 D).
     """
     dh, dc = dstate
@@ -104,6 +105,8 @@ def lstm_backward(w, cont, c0, gates, c, dy, dstate, dgates):
         np.add(dy[t], dh, out=total)
         before_c = c[t - 1] if t else c0
         lstm_unit_backward(before_c, gates[t], c[t], dc, total, dc, dgates[t])
+        if limit:
+            np.clip(dgates[t], -limit, limit, out=dgates[t])
         gemm(dgates[t], w, dh)
         np.multiply(dh, cont[t][:, None], out=dh)
 

@@ -54,6 +54,12 @@ def best_classes(x, labels, y):
     np.divide(objects, powers.sum(axis=2), out=y.swapaxes(1, 2))  # the best one's power is 1
 
 
+def best_shares(x, y):
+    """The probability of the most likely class.  x: (N, A, K, P).  y: (N, P, A)."""
+    powers = np.exp(x - x.max(axis=2, keepdims=True))
+    np.divide(1, powers.sum(axis=2), out=y.swapaxes(1, 2))
+
+
 def all_classes(x, y):
     """The probability of each class times that of an object.
 

@@ -9,15 +9,19 @@ channel.py          BroadcastMul ChannelScale
 classify.py         Accuracy ArgMax Softmax
 contrastive.py      GeneralContrastiveLoss GeneralTripletLoss TripletLoss
 convolution.py      Convolution ConvolutionDepthwise Deconvolution DepthwiseConvolution Im2col
+ctc.py              CTCGreedyDecoder WarpCTCLoss
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
+field_detection.py  DetectionAccuracy DetectionLoss
 focal_loss.py       FocalLoss
+image_gt_data.py    ImageGtData
 image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
 loss.py             ContrastiveLoss EuclideanLoss HingeLoss InfogainLoss MultinomialLogisticLoss
                     SigmoidCrossEntropyLoss
+lstm.py             Lstm
 margin.py           LabelSpecificAdd LabelSpecificRescale LargeMarginInnerProduct
                     MarginInnerProduct
 meanfield.py        MultiStageMeanfield
@@ -35,7 +39,8 @@ proposal.py         Proposal
 python.py           Python
 rearrange.py        Flip Reorg
 recurrent.py        LSTM LSTMUnit RNN
-roi_pooling.py      PSROIPooling ROIPooling
+region_targets.py   BboxAccuracy DecodeBBox ProposalTarget
+roi_pooling.py      PSROIPooling ROIAlign ROIPooling
 routing.py          BatchReindex Filter Parameter Silence Split
 segmentation.py     SegAccuracy
 selu.py             SeLu SeLuDropout
@@ -46,7 +51,7 @@ softmax_loss.py     SoftmaxWithLoss
 upsample.py         Interp Upsample
 video.py            VideoData
 yolo.py             RegionLoss YoloSeg Yolov3
-yolo_output.py      YoloDetectionOutput Yolov3DetectionOutput
+yolo_output.py      EvalDetection YoloDetectionOutput Yolov3DetectionOutput
 """
 
 from __future__ import annotations
@@ -64,14 +69,18 @@ from caffe_lite.layers import (
     classify,
     contrastive,
     convolution,
+    ctc,
     data,
     detection,
     evaluate,
+    field_detection,
     focal_loss,
+    image_gt_data,
     image_pairs,
     l1_loss,
     linear,
     loss,
+    lstm,
     margin,
     meanfield,
     metric,
@@ -87,6 +96,7 @@ from caffe_lite.layers import (
     python,
     rearrange,
     recurrent,
+    region_targets,
     roi_pooling,
     routing,
     segmentation,
@@ -111,15 +121,19 @@ __all__ = [
     "classify",
     "contrastive",
     "convolution",
+    "ctc",
     "data",
     "detection",
     "evaluate",
+    "field_detection",
     "focal_loss",
+    "image_gt_data",
     "image_pairs",
     "l1_loss",
     "layer_type_list",
     "linear",
     "loss",
+    "lstm",
     "margin",
     "meanfield",
     "metric",
@@ -135,6 +149,7 @@ __all__ = [
     "python",
     "rearrange",
     "recurrent",
+    "region_targets",
     "roi_pooling",
     "routing",
     "segmentation",

@@ -12,6 +12,7 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import box_output as kernels
 from caffe_lite.layers.base import Layer
+from caffe_lite.layers.box_moments import check_moments, moments_of
 from caffe_lite.layers.declarations import Count, Reads
 from caffe_lite.layers.registry import register
 
@@ -75,21 +76,13 @@ class BoxOutput(Layer):
             "num_param_set",
             f"num_param_set must be 1, not {config.num_param_set}",
         )
-        self._check_moments()
+        check_moments(self)
         for i, shape in enumerate(bottom):
             self.require(
                 len(shape) == 4 and shape[1] > 5 and shape[:2] == bottom[0][:2],
                 f".bottom[{i}]",
                 f"must be (N, K + 4, H, W) with K > 1 classes, N and K as in bottom[0] "
                 f"{bottom[0]}, not {shape}",
-            )
-
-    def _check_moments(self) -> None:
-        moments = self.param.bbox_reg_param
-        for field in ("bbox_mean", "bbox_std"):
-            count = len(getattr(moments, field))
-            self.require(
-                count in (0, 4), f".bbox_reg_param.{field}", f"give 4 {field}, not {count}"
             )
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
@@ -136,14 +129,9 @@ class BoxOutput(Layer):
 
     def _decoded(self, values: Array, scale: int) -> Array:
         """All boxes of one scale, x, y, width, height, and their scores: (H W, 5)."""
-        config, moments = self.config, self.param.bbox_reg_param
-        scores, deltas = values[:-4], values[-4:]
-        if moments.bbox_mean and moments.bbox_std:
-            mean, deviation = (
-                np.array(each, self.dtype).reshape(4, 1, 1)
-                for each in (moments.bbox_mean, moments.bbox_std)
-            )
-            deltas = deltas * deviation + mean
+        config = self.config
+        mean, deviation = (each.reshape(4, 1, 1) for each in moments_of(self))
+        scores, deltas = values[:-4], values[-4:] * deviation + mean
         limits = np.array([1 / config.field_xyr, math.log(config.field_whr)], self.dtype)
         boxes = np.empty((*values.shape[1:], 5), self.dtype)
         field = config.field_w[scale], config.field_h[scale]

@@ -13,7 +13,13 @@ from caffe_lite.kernels import conv as kernel
 from caffe_lite.kernels.geometry import Window
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Param, Reads
-from caffe_lite.layers.description import CoordinateMap, Drawing, SlidingWindow
+from caffe_lite.layers.description import (
+    PADS_BY_SIDE,
+    CoordinateMap,
+    Drawing,
+    SlidingWindow,
+    pads_by_side,
+)
 from caffe_lite.layers.fusion import Epilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -23,10 +29,17 @@ def _by(numbers: Iterable[int]) -> str:
     return "x".join(map(str, numbers))
 
 
+def _pad_text(window: Window) -> str:
+    if window.pad_end is None:
+        return _by(window.pad)
+    return f"{_by(window.pad)} before and {_by(window.pad_end)} after"
+
+
 class _Sliding(Layer):
     """Reads the kernel's size, stride, pad and dilation from `convolution_param`."""
 
     config_field = "convolution_param"
+    heeds = frozenset(PADS_BY_SIDE)
 
     @classmethod
     def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow:
@@ -47,13 +60,26 @@ class _Sliding(Layer):
         """How the kernel slides over a bottom of shape `x`."""
         axes = len(x) - self.channel_axis(x) - 1
         if axes not in self._windows:  # asked in every pass, and reading it takes long
-            self._windows[axes] = Window(
-                self._setting("kernel_size", "kernel", axes, None),
-                self._setting("stride", "stride", axes, 1),
-                self._setting("pad", "pad", axes, 0),
-                self._each("dilation", axes, 1),
-            )
+            kernel = self._setting("kernel_size", "kernel", axes, None)
+            stride = self._setting("stride", "stride", axes, 1)
+            pad, pad_end = self._pads(axes)
+            dilation = self._each("dilation", axes, 1)
+            self._windows[axes] = Window(kernel, stride, pad, dilation, pad_end)
         return self._windows[axes]
+
+    def _pads(self, axes: int) -> tuple[Shape, Shape | None]:
+        """The pads before and after; None for as much after as before."""
+        sides = pads_by_side(self.config)
+        if sides is None:
+            return self._setting("pad", "pad", axes, 0), None
+        given = next(name for name in PADS_BY_SIDE if getattr(self.config, name))
+        self.require(axes == 2, given, f"{given} is for 2 spatial axes, not {axes}; use pad")
+        both = self.config.pad or self.config.HasField("pad_h") or self.config.HasField("pad_w")
+        self.require(not both, given, f"give either {given} or pad, pad_h and pad_w, not both")
+        for name in PADS_BY_SIDE:
+            value = getattr(self.config, name)
+            self.require(value >= 0, name, f"{name} must be 0 or more, not {value}")
+        return sides
 
     def _setting(self, field: str, pair: str, axes: int, default: int | None) -> Shape:
         """A setting given as `field`, once or for each axis, or as `pair`_h and `pair`_w."""
@@ -99,7 +125,7 @@ class _Sliding(Layer):
 
     def require_fit(self, window: Window, spatial: Shape) -> None:
         """Refuse a kernel that does not fit into the padded bottom."""
-        padded = [n + 2 * p for n, p in zip(spatial, window.pad)]
+        padded = window.padded(spatial)
         spans = [d * (k - 1) + 1 for k, d in zip(window.kernel, window.dilation)]
         dilated = f" (dilated to {_by(spans)})" if spans != list(window.kernel) else ""
         field = "kernel_size" if self.config.kernel_size else "kernel_h"
@@ -282,6 +308,9 @@ class Convolution(_Convolving):
     spatial' = floor((spatial + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1.
     weight: (num_output, C / group, *kernel).  bias: (num_output,).
 
+    Instead of `pad`, Synopsys' `pad_t`, `pad_l`, `pad_b` and `pad_r` give each side of two spatial
+    axes a pad of its own; the sum of two takes the place of 2 pad.
+
     `engine` and `force_nd_im2col` change no numbers and are not read.
     """
 
@@ -395,10 +424,16 @@ class Deconvolution(_Convolving):
         shape = window.input(spatial)
         self.require(
             min(shape, default=1) > 0,
-            "pad" if self.config.pad else "pad_h",
-            f"pad {_by(window.pad)} leaves nothing of a bottom {_by(spatial)} under a kernel "
+            self._pad_field(),
+            f"pad {_pad_text(window)} leaves nothing of a bottom {_by(spatial)} under a kernel "
             f"{_by(window.kernel)}: the top would be {_by(shape)}",
         )
+
+    def _pad_field(self) -> str:
+        for name in ("pad", *PADS_BY_SIDE):
+            if getattr(self.config, name):
+                return name
+        return "pad_h"
 
     def spatial_top(self, window: Window, spatial: Shape) -> Shape:
         """The size of which a convolution would make the bottom's."""

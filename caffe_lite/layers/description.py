@@ -29,17 +29,22 @@ class SlidingWindow(NamedTuple):
     """None for the whole plane (global pooling); empty where none is given."""
     stride: Shape
     pad: Shape
+    """Before the first element."""
     dilation: Shape
+    pad_end: Shape | None = None
+    """After the last element; None for as much as before the first."""
 
     @classmethod
     def of(cls, config: Any, axis: int = 1, dilation: Shape = (1,)) -> SlidingWindow:
         """The window that a ConvolutionParameter or a PoolingParameter describes."""
+        sides = pads_by_side(config)
         return cls(
             axis,
             _sizes(config, "kernel_size", "kernel", ()),
             _sizes(config, "stride", "stride", (1,)),
-            _sizes(config, "pad", "pad", (0,)),
+            sides[0] if sides else _sizes(config, "pad", "pad", (0,)),
             dilation,
+            sides and sides[1],
         )
 
     @property
@@ -67,6 +72,16 @@ class SlidingWindow(NamedTuple):
         if not self.has_size:
             return None
         return self.axis, np.array(self.stride), (self.span() - 1) / 2 - np.array(self.pad)
+
+
+PADS_BY_SIDE = ("pad_t", "pad_l", "pad_b", "pad_r")
+"""Synopsys' fields of a ConvolutionParameter or a PoolingParameter: before h and w, then after."""
+
+
+def pads_by_side(config: Any) -> tuple[Shape, Shape] | None:
+    """The pads before and after the two axes; None where all of `PADS_BY_SIDE` are 0."""
+    pads = tuple(getattr(config, name) for name in PADS_BY_SIDE)
+    return (pads[:2], pads[2:]) if any(pads) else None
 
 
 def _sizes(config: Any, field: str, pair: str, default: Shape) -> Shape:

@@ -14,7 +14,7 @@ from caffe_lite.kernels.geometry import Window
 from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Reads
-from caffe_lite.layers.description import Drawing, SlidingWindow
+from caffe_lite.layers.description import PADS_BY_SIDE, Drawing, SlidingWindow, pads_by_side
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
@@ -37,11 +37,17 @@ class _Pooling(Layer):
     def check_windows(self, x: Shape, window: Window, floor: bool = False) -> None:
         """Every window must hold at least one number."""
         counts = window.pooled(x[2:], floor)
-        for axis, size, kernel, stride, pad, count in zip("hw", x[2:], *window[:3], counts):
+        sizes = zip("hw", x[2:], *window[:3], window.ends, counts)
+        for axis, size, kernel, stride, pad, end, count in sizes:
             self.require(
                 pad < kernel,
                 self.field("pad", axis),
                 f"pad {pad} must be less than kernel {kernel}",
+            )
+            self.require(
+                end < kernel,
+                self.field("pad_end", axis),
+                f"pad {end} must be less than kernel {kernel}",
             )
             self.require(
                 count > 0,
@@ -106,13 +112,16 @@ class Pooling(_Pooling):
     Padding never wins a MAX.  AVE counts it: the divisor is the window's size cut at H + pad.
     AVE_EXC_PAD (Synopsys), which Intel writes as AVE with `avg_include_pad: false`, does not: the
     divisor is the number of elements of the plane.
+    Synopsys' `pad_t`, `pad_l`, `pad_b` and `pad_r` give each side a pad of its own.
     STOCHASTIC (Zeiler and Fergus 2013, arXiv:1301.3557) draws in proportion to the numbers, which
     must not be negative, in TRAIN, and is their mean sum(x^2) / sum(x) in TEST.
     """
 
     tops = (1, 2)
     config_field = "pooling_param"
-    heeds = frozenset({"ceil_mode", "avg_include_pad", "pooling_param.pool=AVE_EXC_PAD"})
+    heeds = frozenset(
+        {"ceil_mode", "avg_include_pad", "pooling_param.pool=AVE_EXC_PAD", *PADS_BY_SIDE}
+    )
 
     @classmethod
     def sliding_window(cls, param: caffe_pb2.LayerParameter) -> SlidingWindow:
@@ -142,7 +151,7 @@ class Pooling(_Pooling):
             )
         window = self.window(x)
         self.require(
-            config.pool != STOCHASTIC or not any(window.pad),
+            config.pool != STOCHASTIC or not any((*window.pad, *window.ends)),
             self.field("pad", "h"),
             "STOCHASTIC pooling takes no padding",
         )
@@ -156,7 +165,8 @@ class Pooling(_Pooling):
                 f"{field} contradicts global_pooling: true, whose window is the whole plane",
             )
         for field, neutral in (("pad", 0), ("stride", 1)):
-            for name in (field, f"{field}_h", f"{field}_w"):
+            by_side = PADS_BY_SIDE if field == "pad" else ()
+            for name in (field, f"{field}_h", f"{field}_w", *by_side):
                 self.require(
                     not self.config.HasField(name) or getattr(self.config, name) == neutral,
                     name,
@@ -185,9 +195,26 @@ class Pooling(_Pooling):
                 "pooling_param must give kernel_size, or kernel_h and kernel_w, "
                 "or global_pooling: true",
             )
+        self._check_sides()
+
+    def _check_sides(self) -> None:
+        if pads_by_side(self.config) is None:
+            return
+        for name in PADS_BY_SIDE:
+            value = getattr(self.config, name)
+            self.require(value >= 0, name, f"{name} must be 0 or more, not {value}")
+        for name in ("pad", "pad_h", "pad_w"):
+            self.require(
+                not self.config.HasField(name),
+                name,
+                f"give either {name} or {', '.join(PADS_BY_SIDE)}, not both",
+            )
 
     def field(self, what: str, axis: str) -> str | None:
         """The name that was used in the prototxt."""
+        if what in ("pad", "pad_end") and pads_by_side(self.config):
+            return PADS_BY_SIDE["hw".index(axis) + 2 * (what == "pad_end")]
+        what = "pad" if what == "pad_end" else what
         square = "kernel_size" if what == "kernel" else what
         return f"{what}_{axis}" if self.config.HasField(f"{what}_{axis}") else square
 
@@ -212,11 +239,11 @@ class Pooling(_Pooling):
 
     @cached_property
     def _given_window(self) -> Window:
-        kernel, stride, pad = (
+        kernel, stride, pad, pad_end = (
             tuple(getattr(self.config, self.field(what, axis) or "") for axis in "hw")
-            for what in ("kernel", "stride", "pad")
+            for what in ("kernel", "stride", "pad", "pad_end")
         )
-        return Window(kernel, stride, pad, (1, 1))
+        return Window(kernel, stride, pad, (1, 1), pad_end if pads_by_side(self.config) else None)
 
     def top_shapes(self, *bottom: Shape) -> list[Shape]:
         """See the class."""

@@ -10,6 +10,8 @@ from typing import ClassVar
 from caffe_lite import glog
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.data import images
+from caffe_lite.data.frames import FrameReader
+from caffe_lite.data.image_gt import ImageGtReader
 from caffe_lite.data.prefetch import Prefetcher
 from caffe_lite.data.readers import Batch, Reader
 from caffe_lite.data.transformer import DataTransformer, crop_of, read_mean
@@ -109,7 +111,7 @@ class Prefetching(Source):
     def _require_source(self) -> None:
         self.require(bool(self.config.source), "source", "names no source")
 
-    def _open(self) -> Reader | WindowReader:
+    def _open(self) -> Reader | WindowReader | ImageGtReader | FrameReader:
         """Check the configuration and open the source."""
         raise NotImplementedError
 

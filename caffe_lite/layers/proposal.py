@@ -32,7 +32,9 @@ class Proposal(Layer):
 
     With a bottom[2] of four numbers for an item, the scales of the height and of the width last,
     this is happynear's: a `scale` is a size in pixels.  With three it is mini-caffe's: a `scale`
-    multiplies `base_size`, as in py-faster-rcnn.  The first image's numbers hold for all items.
+    multiplies `base_size`, as in py-faster-rcnn.  PVANET's has six, of which the third and the
+    fourth are the scales; its `scale` multiplies, too.  The first image's numbers hold for all
+    items.
     """
 
     bottoms: ClassVar[Count] = 3
@@ -70,9 +72,9 @@ class Proposal(Layer):
                 f"items and cells in both bottoms; not {shape}",
             )
         self.require(
-            bool(image) and prod(image[1:]) in (3, 4),
+            bool(image) and prod(image[1:]) in (3, 4, 6),
             ".bottom[2]",
-            f"needs 3 or 4 numbers for an item, (N, 3) or (N, 4), not {image}",
+            f"needs 3, 4 or 6 numbers for an item, as (N, 3), not {image}",
         )
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
@@ -121,7 +123,7 @@ class Proposal(Layer):
     def _propose(self, scores: Array, deltas: Array, image: Array) -> Array:
         """The boxes of one item and their scores, (R, 5), the best first."""
         config, buf = self.config, self.buf
-        height, width, *scales = image.reshape(len(image), -1)[0]
+        height, width, *scales = image.reshape(len(image), -1)[0, :4]
         least = [config.min_size * scale for scale in (scales[0], scales[-1])]
         limits = np.array([height, width, *least], self.dtype)
         foreground = scores[len(buf.anchors) :]

@@ -1,4 +1,4 @@
-"""Layers that pool regions of images into a fixed grid: ROIPooling, PSROIPooling."""
+"""Layers that pool regions of images into a fixed grid: ROIPooling, PSROIPooling, ROIAlign."""
 
 from __future__ import annotations
 
@@ -68,17 +68,8 @@ class _RegionPooling(Layer):
         self.buf.items[...] = rois[:, 0]
 
 
-@register("ROIPooling")
-class ROIPooling(_RegionPooling):
-    """Max pooling of regions into a fixed grid (Girshick 2015, Fast R-CNN, arXiv:1504.08083).
-
-    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
-    network's input, both ends included; times `spatial_scale` and rounded they are pixels of the
-    bottom.  top[0]: (R, C, pooled_h, pooled_w).  A bin outside of the bottom is 0.  The regions
-    get the gradient 0.
-
-    MS-CNN's `pad_ratio` first makes a region so many times its size larger, on each side.
-    """
+class _PaddedRegions(_RegionPooling):
+    """What the types with ``roi_pooling_param`` share: MS-CNN's `pad_ratio`."""
 
     config_field = "roi_pooling_param"
     heeds = frozenset({"pad_ratio"})
@@ -94,6 +85,26 @@ class ROIPooling(_RegionPooling):
             f"pad_ratio must be finite and not below 0, not {ratio:g}",
         )
 
+    def ends(self, rois: Array) -> tuple[Array, ...]:
+        """x1, y1, x2, y2 of the regions with what is around them, in pixels of the bottom."""
+        around = (rois[:, 3:] - rois[:, 1:3] + 1) * self.dtype.type(self.config.pad_ratio)
+        ends = np.hstack([rois[:, 1:3] - around, rois[:, 3:] + around])
+        x1, y1, x2, y2 = ends.T * self.dtype.type(self.config.spatial_scale)
+        return x1, y1, x2, y2
+
+
+@register("ROIPooling")
+class ROIPooling(_PaddedRegions):
+    """Max pooling of regions into a fixed grid (Girshick 2015, Fast R-CNN, arXiv:1504.08083).
+
+    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
+    network's input, both ends included; times `spatial_scale` and rounded they are pixels of the
+    bottom.  top[0]: (R, C, pooled_h, pooled_w).  A bin outside of the bottom is 0.  The regions
+    get the gradient 0.
+
+    MS-CNN's `pad_ratio` first makes a region so many times its size larger, on each side.
+    """
+
     def grid(self, x: Shape) -> tuple[int, int, int]:
         """See the class."""
         return (x[1], self.config.pooled_h, self.config.pooled_w)
@@ -107,9 +118,7 @@ class ROIPooling(_RegionPooling):
         """See the class."""
         x, rois, buf = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf
         self.read_items(rois, len(x))
-        around = (rois[:, 3:] - rois[:, 1:3] + 1) * self.dtype.type(self.config.pad_ratio)
-        ends = np.hstack([rois[:, 1:3] - around, rois[:, 3:] + around])
-        x1, y1, x2, y2 = ends.T * self.dtype.type(self.config.spatial_scale)
+        x1, y1, x2, y2 = self.ends(rois)
         kernels.roi_bins(y1, y2, self.config.pooled_h, x.shape[2], buf.rows)
         kernels.roi_bins(x1, x2, self.config.pooled_w, x.shape[3], buf.columns)
         kernels.roi_pool_forward(x, buf.items, buf.rows, buf.columns, top[0].data, buf.argmax)
@@ -119,6 +128,48 @@ class ROIPooling(_RegionPooling):
         if propagate_down[0]:
             buf = self.buf
             kernels.roi_pool_backward(top[0].diff, buf.items, buf.argmax, bottom[0].diff)
+
+
+@register("ROIAlign")
+class ROIAlign(_PaddedRegions):
+    """The values of regions at the corners of a grid's bins, linear between pixels (MS-CNN).
+
+    bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item, x1, y1, x2, y2 in pixels of the
+    network's input; times `spatial_scale`, less 0.5, they are places in the bottom, whose first
+    pixel is at 0.  top[0]: (R, C, pooled_h + 1, pooled_w + 1); Pooling, of 2 x 2, makes bins of
+    it.  A point more than half a pixel outside of the bottom is 0, as is all of a region that ends
+    before it begins.  The regions get the gradient 0.
+
+    `pad_ratio` first makes a region so many times its size larger, on each side.  Of Zhaowei Cai's
+    Caffe for MS-CNN and Cascade R-CNN; other forks have others of this name.
+    """
+
+    def grid(self, x: Shape) -> tuple[int, int, int]:
+        """See the class."""
+        return (x[1], self.config.pooled_h + 1, self.config.pooled_w + 1)
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """Also the shares of the pixels that lie after a point."""
+        (y,) = self.top_shapes(*bottom)
+        shares = {"down": Buffer((y[0], y[2])), "across": Buffer((y[0], y[3]))}
+        return {**super().buffers(*bottom), **shares}
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, rois, buf, config = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf, self.config
+        self.read_items(rois, len(x))
+        x1, y1, x2, y2 = (each - 0.5 for each in self.ends(rois))
+        kernels.grid_points(y1, y2, config.pooled_h, x.shape[2], buf.rows, buf.down)
+        kernels.grid_points(x1, x2, config.pooled_w, x.shape[3], buf.columns, buf.across)
+        points = buf.items, buf.rows, buf.columns, buf.down, buf.across
+        kernels.roi_align_forward(x, *points, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Give each dy to the four pixels around its point."""
+        if propagate_down[0]:
+            buf = self.buf
+            points = buf.items, buf.rows, buf.columns, buf.down, buf.across
+            kernels.roi_align_backward(top[0].diff, *points, bottom[0].diff)
 
 
 @register("PSROIPooling")

@@ -14,7 +14,6 @@ from caffe_lite.kernels.routing import add_all, take_items, take_items_backward
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Count, Param, Reads
 from caffe_lite.layers.registry import register
-from caffe_lite.proto import caffe_pb2
 
 
 @register("BatchReindex")
@@ -134,12 +133,14 @@ class Parameter(Layer):
     """A learnable blob as a top, for other layers to use.
 
     Parameter 0 and top[0]: ``shape``; both use one memory for their data.  It begins as zeros
-    unless weights are loaded.  The gradient is added to the parameter's, so that it accumulates
-    over ``iter_size`` passes like every other; Caffe keeps only that of the last.
+    unless weights are loaded, or as happynear's ``blob_filler`` says.  The gradient is added to
+    the parameter's, so that it accumulates over ``iter_size`` passes like every other; Caffe
+    keeps only that of the last.
     """
 
     bottoms = 0
     config_field = "parameter_param"
+    heeds = frozenset({"blob_filler"})
     backward_reads = Reads.NONE
     weight: Blob
 
@@ -152,8 +153,8 @@ class Parameter(Layer):
             self.require(size >= 0, f"shape.dim[{i}]", f"a size cannot be {size}")
 
     def params(self, *bottom: Shape) -> list[Param]:
-        """The blob, zeros at first."""
-        return [Param("weight", self._shape_given(), caffe_pb2.FillerParameter())]
+        """The blob, zeros at first unless there is a filler."""
+        return [Param("weight", self._shape_given(), "blob_filler")]
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
         """The given shape."""

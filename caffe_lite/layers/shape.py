@@ -6,6 +6,7 @@ Where a top holds the bottom's numbers in the same order, both use one memory, f
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
@@ -14,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from caffe_lite.blob import Blob, Shape
+from caffe_lite.kernels.rearrange import gather_pixels, shuffle_pixels
 from caffe_lite.kernels.shape import (
     crop_backward,
     crop_forward,
@@ -301,9 +303,16 @@ class Reshape(View):
     bottom[0]: any shape; top[0]: `shape` in the place of `num_axes` axes (-1: all) from `axis` on,
     sharing the bottom's memory.  In `shape`, 0 copies the bottom's size at that place and one -1
     takes what is left.
+
+    With Intel's `pixelshuffler` it is a `PixelShuffle`.
     """
 
     config_field = "reshape_param"
+
+    @classmethod
+    def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
+        """Another layer altogether with `pixelshuffler`."""
+        return cls if param.reshape_param.pixelshuffler == 1 else PixelShuffle
 
     def _place(self, x: Shape) -> tuple[int, int]:
         """The first axis that is replaced and the first after them."""
@@ -346,6 +355,44 @@ class Reshape(View):
             known = prod(x[:start]) * prod(x[end:]) * prod(dim for dim in dims if dim != -1)
             dims[dims.index(-1)] = prod(x) // known if known else 0
         return [(*x[:start], *dims, *x[end:])]
+
+
+class PixelShuffle(Mover):
+    """Channels become blocks of `pixelshuffler` x `pixelshuffler` pixels, r x r.
+
+    (Shi et al. 2016, arXiv:1609.05158.)  bottom[0]: (N, C r^2, H, W); top[0]: (N, C, H r, W r),
+    where top[n, c, h r + i, w r + j] = bottom[n, (c r + i) r + j, h, w].  Of Intel's Caffe, which
+    reads no other field then.
+    """
+
+    config_field = "reshape_param"
+    heeds = frozenset({"pixelshuffler"})
+
+    def check(self, x: Shape) -> None:
+        """The channels are whole blocks."""
+        factor = self.config.pixelshuffler
+        self.require(factor > 0, "pixelshuffler", f"must be 1 or more, not {factor}")
+        self.require(len(x) == 4, ".bottom[0]", f"must have 4 axes (N, C, H, W), not {x}")
+        self.require(
+            x[1] % factor**2 == 0,
+            "pixelshuffler",
+            f"{x[1]} channels are no multiple of {factor}^2 = {factor**2}",
+        )
+
+    def top_shapes(self, x: Shape) -> Sequence[Shape]:
+        """See the class."""
+        n, c, h, w = x
+        factor = int(self.config.pixelshuffler)
+        return [(n, c // factor**2, h * factor, w * factor)]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        shuffle_pixels(bottom[0].data, self.config.pixelshuffler, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """The other way."""
+        if propagate_down[0]:
+            gather_pixels(top[0].diff, self.config.pixelshuffler, bottom[0].diff)
 
 
 @register("ShuffleChannel")

@@ -22,7 +22,12 @@ from caffe_lite.net import log, weights
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
-from caffe_lite.net.passes.unread import refuse_net_fields, refuse_unread, report_unread
+from caffe_lite.net.passes.unread import (
+    refuse_net_fields,
+    refuse_unread,
+    report_quantization,
+    report_unread,
+)
 from caffe_lite.net.running import batches
 from caffe_lite.net.running.runner import Hook, Runner
 from caffe_lite.net.summary import Summary, in_short, summarize_built
@@ -117,6 +122,7 @@ class Net:
                 raise located(error, node, layer.config_field) from None
             report_unread(node, cls)
             log.log_layer(self.links[index], self.wires, index)
+        report_quantization(self.nodes)
         memory.share_workspaces(self.layers)
         self.learnable = learnable.collect(self.nodes, self.layers)
         self._plan(source.param.force_backward)

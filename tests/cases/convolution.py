@@ -8,9 +8,9 @@ from tests.oracles import convolution as oracle
 X = (2, 4, 7, 9)
 
 
-def window(kernel, stride=None, pad=None, dilation=None):
+def window(kernel, stride=None, pad=None, dilation=None, end=None):
     axes = len(kernel)
-    return (kernel, stride or (1,) * axes, pad or (0,) * axes, dilation or (1,) * axes)
+    return (kernel, stride or (1,) * axes, pad or (0,) * axes, dilation or (1,) * axes, end)
 
 
 def sliding(type_, function):
@@ -43,6 +43,11 @@ RECTANGLE = (
 RECTANGLE_WINDOW = ((3, 2), (2, 3), (1, 2), (2, 1))
 
 MANY = (2, 16, 7, 9)  # enough channels and pixels for Winograd's algorithm
+
+SIDES = "pad_l: 2 pad_r: 1 pad_t: 0 pad_b: 3"
+SIDES_PAD = {"pad": (0, 2), "end": (3, 1)}
+END = "pad_r: 1 pad_b: 2"  # no padding before
+END_PAD = {"end": (2, 1)}
 
 CASES = [
     convolution(X, "num_output: 3 kernel_size: 3", window((3, 3))),
@@ -127,6 +132,50 @@ CASES = [
         "num_output: 3 kernel_size: 2 stride: 2 stride: 1 stride: 3",
         window((2, 2, 2), (2, 1, 3)),
     ),
+    *(
+        convolution(
+            shape, f"{config} {pads}", window(kernel, stride, dilation=dilation, **pad), group
+        )
+        for pads, pad in ((SIDES, SIDES_PAD), (END, END_PAD))
+        for shape, config, kernel, stride, dilation, group in (
+            (X, "num_output: 3 kernel_size: 3 stride: 2", (3, 3), (2, 2), None, 1),
+            (X, "num_output: 6 group: 2 kernel_size: 3", (3, 3), None, None, 2),
+            (X, "num_output: 3 kernel_size: [2, 3] dilation: [3, 2]", (2, 3), None, (3, 2), 1),
+            (X, "num_output: 3 kernel_size: 1", (1, 1), None, None, 1),
+            (X, "num_output: 3 kernel_size: 1 stride: 2", (1, 1), (2, 2), None, 1),
+        )
+    ),
+    convolution(MANY, f"num_output: 18 kernel_size: 3 {END}", window((3, 3), **END_PAD)),
+    convolution(
+        (2, 8, 9, 11),
+        "num_output: 9 kernel_size: 5 pad_l: 4 pad_b: 1",
+        window((5, 5), pad=(0, 4), end=(1, 0)),
+    ),
+    depthwise(
+        (2, 5, 7, 6),
+        f"num_output: 10 group: 5 kernel_size: 3 stride: 2 {SIDES}",
+        window((3, 3), (2, 2), **SIDES_PAD),
+        5,
+    ),
+    depthwise(
+        (2, 5, 7, 6),
+        f"num_output: 5 group: 5 kernel_size: 3 {END}",
+        window((3, 3), **END_PAD),
+        5,
+    ),
+    deconvolution(
+        (2, 4, 5, 6),
+        f"num_output: 3 kernel_size: 4 stride: 2 {SIDES}",
+        window((4, 4), (2, 2), **SIDES_PAD),
+    ),
+    deconvolution((2, 4, 5, 6), f"num_output: 3 kernel_size: 3 {END}", window((3, 3), **END_PAD)),
+    deconvolution((2, 4, 5, 6), f"num_output: 3 kernel_size: 1 {END}", window((1, 1), **END_PAD)),
+    Case(
+        "Im2col",
+        [X],
+        f"convolution_param {{ kernel_size: 3 {SIDES} }}",
+        lambda x: oracle.im2col(x, window((3, 3), **SIDES_PAD)),
+    ),
     Case(
         "Im2col",
         [X],
@@ -192,5 +241,16 @@ REFUSALS = [
     refused("num_output: 4 kernel_size: 3", "group", "channels, 4", X, "DepthwiseConvolution"),
     refused("num_output: 8 kernel_size: 3", "num_output", "4, not 8", X, "ConvolutionDepthwise"),
     refused("num_output: 3 kernel_size: 2 pad: 5", "pad", "top would be -2x0", X, "Deconvolution"),
+    refused("num_output: 3 kernel_size: 3 pad: 1 pad_l: 1", "pad_l", "either pad_l or pad"),
+    refused("num_output: 3 kernel_size: 3 pad_h: 0 pad_b: 1", "pad_b", "either pad_b or pad"),
+    refused("num_output: 3 kernel_size: 3 pad_r: -1", "pad_r", "0 or more, not -1"),
+    refused("num_output: 3 kernel_size: 3 pad_t: 1", "pad_t", "2 spatial axes, not 1", (2, 4, 9)),
+    refused(
+        "num_output: 3 kernel_size: 2 pad_l: 5 pad_r: 5",
+        "pad_l",
+        "pad 0x5 before and 0x5 after leaves nothing .* top would be 8x0",
+        X,
+        "Deconvolution",
+    ),
     refused("kernel_size: 8", "kernel_size", "larger than the padded", X, "Im2col"),
 ]

@@ -47,6 +47,26 @@ CASES = [
         (2, 3, 8, 6),
     ),
     *(
+        pooling(f"pool: {method} {config}", pool(*geometry))
+        for method, pool in (
+            ("MAX", oracle.maximum),
+            ("AVE", oracle.average),
+            ("AVE_EXC_PAD", oracle.average_inside),
+        )
+        for config, geometry in (
+            ("kernel_size: 3 stride: 2 pad_r: 1 pad_b: 2", ((3, 3), ((0, 2), (0, 1)), (2, 2))),
+            (
+                "kernel_h: 3 kernel_w: 4 stride_h: 3 stride_w: 2 pad_t: 2 pad_l: 1 pad_r: 3 "
+                "round_mode: FLOOR",
+                ((3, 4), ((2, 0), (1, 3)), (3, 2), True),
+            ),
+        )
+    ),
+    pooling(
+        "pool: AVE kernel_size: 9 pad_b: 2",
+        oracle.average((9, 9), ((0, 2), (0, 0))),
+    ),
+    *(
         pooling(
             f"{method} kernel_h: 3 kernel_w: 4 pad_h: 1 pad_w: 2 stride_h: 3 stride_w: 2",
             oracle.average_inside((3, 4), (1, 2), (3, 2)),
@@ -105,6 +125,12 @@ REFUSALS = [
     refused("kernel_size: 9", "kernel_size", r"kernel 9 is larger than the bottom \(2, 3, 7, 9\)"),
     refused("kernel_size: 1 stride: 4", "stride", "last window starts outside", (2, 3, 5, 7)),
     refused("global_pooling: true kernel_size: 3", "kernel_size", "contradicts global_pooling"),
+    refused("kernel_size: 2 pad_l: 2", "pad_l", "pad 2 must be less than kernel 2"),
+    refused("kernel_size: 2 pad_b: 3", "pad_b", "pad 3 must be less than kernel 2"),
+    refused("kernel_size: 2 pad_t: -1", "pad_t", "0 or more, not -1"),
+    refused("kernel_size: 2 pad: 0 pad_t: 1", "pad", "either pad or pad_t"),
+    refused("pool: STOCHASTIC kernel_size: 3 pad_r: 1", "pad_t", "no padding"),
+    refused("global_pooling: true pad_r: 1", "pad_r", "pad_r must be 0 .* not 1"),
     refused("global_pooling: true pad: 1", "pad", "pad must be 0 .* not 1"),
     refused("global_pooling: true stride: 2", "stride", "stride must be 1 .* not 2"),
     refused("pool: STOCHASTIC kernel_size: 3 pad: 1", "pad", "no padding"),

@@ -69,6 +69,13 @@ CASES = [
         stride=12,
         least=9,
     ),
+    case(
+        "ratio: [0.6, 2] scale: [1, 2, 3.5] base_size: 12 feat_stride: 12 min_size: 9",
+        SCALES,
+        (50, 70, 1.5, 0.8, 2.5, 0.5),
+        stride=12,
+        least=9,
+    ),
 ]
 
 REFUSALS = [
@@ -87,5 +94,5 @@ REFUSALS = [
         r"need 4 channels .* not \(2, 4, 4, 6\)",
         [SHAPES[0], (2, 4, 4, 6), (1, 3)],
     ),
-    refused(GOOD, ".bottom[2]", r"3 or 4 numbers .* not \(1, 5\)", [*SHAPES[:2], (1, 5)]),
+    refused(GOOD, ".bottom[2]", r"3, 4 or 6 numbers .* not \(1, 5\)", [*SHAPES[:2], (1, 5)]),
 ]

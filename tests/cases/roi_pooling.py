@@ -48,6 +48,20 @@ CASES = [
         oracle.regions(0.5, 2, 3, 0.25),
         draw={0: distinct, 1: regions},
     ),
+    Case(
+        "ROIAlign",
+        [(2, 3, 6, 7), (5, 5)],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
+        oracle.points(0.5, 2, 3),
+        draw={1: regions},
+    ),
+    Case(
+        "ROIAlign",
+        [(2, 3, 6, 7), (5, 5)],
+        "roi_pooling_param { pooled_h: 3 pooled_w: 1 spatial_scale: 0.4 pad_ratio: 0.25 }",
+        oracle.points(0.4, 3, 1, 0.25),
+        draw={1: regions},
+    ),
     sensitive("spatial_scale: 0.5 output_dim: 3 group_size: 2", oracle.means(0.5, 3, 2)),
     sensitive(
         "spatial_scale: 0.1875 output_dim: 2 group_size: 3",
@@ -80,6 +94,7 @@ REFUSALS = [
         r"not \(2, 3, 7\)",
     ),
     Refusal("ROIPooling", [X, (4, 5)], "roi_pooling_param { pooled_w: 3 }", "pooled_h", "not 0"),
+    Refusal("ROIAlign", [X, (4, 5)], "roi_align_param { pooled_h: 3 }", "pooled_h", "not 0"),
     Refusal(
         "ROIPooling",
         [X, (1, 5)],

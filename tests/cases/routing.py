@@ -37,6 +37,12 @@ CASES = [
         gradient=(0, 1),
     ),
     Case("Parameter", [], "parameter_param { shape { dim: 3 dim: 4 } }", expect=lambda w: w),
+    Case(
+        "Parameter",
+        [],
+        "parameter_param { shape { dim: 2 dim: 5 } blob_filler { value: 1.5 } }",
+        expect=lambda w: w,
+    ),
     Case("Silence", [(2, 3), (4,)]),
     Case("Split", [(2, 3, 4)], expect=lambda x: x, tops=1),
     Case("Split", [(2, 3, 4)], expect=lambda x: (x, x), tops=2),

@@ -62,6 +62,12 @@ CASES = [
         expect=lambda x: oracle.permute(x, [2]),
     ),
     Case("Permute", [(2, 3, 4)], expect=lambda x: x),
+    Case(
+        "Reshape",
+        [(2, 18, 4, 5)],
+        "reshape_param { pixelshuffler: 3 }",
+        expect=lambda x: oracle.shuffle_pixels(x, 3),
+    ),
     Case("Squeeze", [(2, 1, 3, 1)], expect=lambda x: x.reshape(2, 3)),
     Case("Squeeze", [(2, 1, 3, 1)], "squeeze_param { axis: -1 }", expect=lambda x: x[..., 0]),
     Case(
@@ -184,6 +190,27 @@ REFUSALS = [
         "permute_param { order: 1 order: 1 }",
         at="order[1]",
         says="axis 1 is named twice",
+    ),
+    Refusal(
+        "Reshape",
+        [(2, 8, 3, 4)],
+        "reshape_param { pixelshuffler: 0 }",
+        at="pixelshuffler",
+        says="1 or more, not 0",
+    ),
+    Refusal(
+        "Reshape",
+        [(2, 8, 3)],
+        "reshape_param { pixelshuffler: 2 }",
+        at=".bottom[0]",
+        says="4 axes",
+    ),
+    Refusal(
+        "Reshape",
+        [(2, 6, 3, 4)],
+        "reshape_param { pixelshuffler: 2 }",
+        at="pixelshuffler",
+        says=r"6 channels are no multiple of 2\^2 = 4",
     ),
     Refusal(
         "Reshape",

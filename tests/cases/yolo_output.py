@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from caffe_lite.testing import Case, Refusal
 from tests.oracles import yolo_output as oracle
 
@@ -37,7 +39,38 @@ def version3(config, bottoms, masks, scales, **settings):
     )
 
 
+def truths(rng, shape):
+    """Boxes of the classes 1 to 3 in two items, and rows without one."""
+    rows = np.zeros(shape)
+    rows[0, 0, :, 0] = [0, 1, -1, 0, 1, 1]
+    rows[0, 0, :, 1] = [1, 2, 0, 3, 2, 1]
+    corners = np.sort(rng.uniform(0, 1, (6, 2, 2)), axis=1)
+    rows[0, 0, :, 3:7] = corners.reshape(6, 4)
+    return rows
+
+
+def compared(config, bottoms=(X, (1, 1, 6, 8)), draw=None, **settings):
+    text = f"num_class: 3 num_object: 2 side: 3 {biases(ANCHORS)} {config}"
+    return Case(
+        "EvalDetection",
+        bottoms,
+        f"eval_detection_param {{ {text} }}",
+        lambda x, rows, *_: oracle.right_ones(x, rows, ANCHORS, 3, **settings),
+        draw={1: truths, **(draw or {})},
+    )
+
+
 CASES = [
+    compared("nms: 0.6 threshold: 0.2", nms=0.6, threshold=0.2),
+    compared("nms: 0.9 threshold: 0.05 score_type: PROB", nms=0.9, threshold=0.05, kind="PROB"),
+    compared("nms: 0.4 score_type: OBJ threshold: 0.1", nms=0.4, threshold=0.1, kind="OBJ"),
+    compared("", (X, (1, 1, 6, 8), (2, 1, 4, 5))),
+    compared(
+        "nms: 0.7 threshold: 0.2",
+        nms=0.7,
+        threshold=0.2,
+        draw={0: lambda r, s: 4 * r.normal(size=s)},
+    ),
     version2(""),
     version2("confidence_threshold: 0.3 nms_threshold: 0.2", floor=0.3, threshold=0.2),
     version2("confidence_threshold: 0.25", (X, (2, 16, 5, 5)), floor=0.25),
@@ -76,7 +109,25 @@ def not_3(config, at, says, bottoms=((2, 16, 3, 4),)):
 FINE = f"num_classes: 3 num_box: 2 {biases(ANCHORS)}"
 ONE = "mask_group_num: 1"
 
+ANCHORS_GIVEN = biases(ANCHORS)
+
+
+def not_compared(config, at, says, bottoms=(X, (1, 1, 6, 8)), **settings):
+    config = f"eval_detection_param {{ {config} {ANCHORS_GIVEN} }}"
+    return Refusal("EvalDetection", bottoms, config, at=at, says=says, **settings)
+
+
 REFUSALS = [
+    not_compared("side: 0", "side", "positive, not 0"),
+    not_compared("num_object: 3", "biases", "4 biases for 3 boxes"),
+    not_compared("side: 3 num_class: 4", ".bottom[0]", r"must be \(N, 18, 3, 3\)"),
+    not_compared("side: 3 num_class: 3", ".bottom[1]", r"\(1, 1, G, 8\)", (X, (1, 1, 6, 7))),
+    not_compared(
+        "side: 3 num_class: 3",
+        ".bottom[1]",
+        "of item 0 and class 4; there are items 0 to 1 and classes 1 to 3",
+        draw={1: lambda rng, shape: np.resize([0.0, 4, 0, 0, 0, 1, 1, 0], shape)},
+    ),
     not_2("num_box: 2", "num_classes", "must be given and positive"),
     not_2("num_classes: 0", "num_classes", "positive, not 0"),
     not_2("num_classes: 3 num_box: 0", "num_box", "1 or more, not 0"),

@@ -29,6 +29,15 @@ def test_output_counts_the_windows_that_fit(axis):
     assert window.output((size,)) != (len(starts(size + sizes[1], *sizes)),)
 
 
+def test_padding_after_the_end_is_counted_once():
+    window = Window((3, 4), (2, 3), (0, 2), (2, 1), (3, 1))
+    assert window.padded((7, 9)) == (10, 12)
+    assert window.output((7, 9)) == (3, 3)
+    assert window.output(window.input((3, 3))) == (3, 3)
+    assert window.pooled((7, 9)) == (4, 4)  # a fifth would begin in the padding below
+    assert window._replace(pad_end=None).padded((7, 9)) == (7, 13)
+
+
 @pytest.mark.parametrize("axis", WINDOWS)
 def test_input_is_the_least_that_gives_the_output(axis):
     size, *sizes = axis
@@ -55,3 +64,6 @@ def test_planar_has_two_axes_height_first():
 def test_flipped_takes_the_output_back():
     window = Window((5, 3), (1, 1), (1, 2), (2, 1))
     assert window.flipped().output(window.output((19, 8))) == (19, 8)
+    ended = window._replace(pad_end=(3, 0))
+    assert ended.output((19, 8)) != window.output((19, 8))
+    assert ended.flipped().output(ended.output((19, 8))) == (19, 8)

@@ -104,3 +104,21 @@ def other_gate_order(w):
 def test_oracles_reject_a_wrong_variant(right, wrong) -> None:
     for one, other in zip(right, wrong, strict=True):
         assert np.abs(one - other).max() > 0.05
+
+
+def test_gradients_of_gates_are_cut():
+    draws = np.random.default_rng(5)
+    w, cont = draws.normal(size=(12, 3)), np.ones((4, 2))
+    h0, c0 = np.zeros((2, 3)), np.zeros((2, 3))
+    gates, dy = draws.normal(size=(4, 2, 12)), 3 * draws.normal(size=(4, 2, 3))
+    inherited, c, h = (np.empty((4, 2, 3)) for _ in range(3))
+    recurrent.lstm_forward(w, cont, h0, c0, gates, inherited, c, h)
+    found = {}
+    for limit in (0, 0.1, 1e9):
+        found[limit] = np.empty(gates.shape)
+        state = np.zeros((2, 3)), np.zeros((2, 3))
+        recurrent.lstm_backward(w, cont, c0, gates, c, dy, state, found[limit], limit)
+    np.testing.assert_array_equal(found[0], found[1e9])
+    assert np.abs(found[0]).max() > 0.2
+    np.testing.assert_array_equal(found[0.1][-1], np.clip(found[0][-1], -0.1, 0.1))
+    assert np.abs(found[0.1]).max() == 0.1

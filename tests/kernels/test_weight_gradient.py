@@ -39,6 +39,9 @@ OTHERS = [
     (2, 4, (3, 4), 6, 2, (3, 4), ONE, NONE, ONE),
     (2, 2, (3, 4), 3, 1, (3, 4), (2, 3), NONE, ONE),
     (2, 2, (3, 4), 3, 1, (3, 4), (2, 3), (1, 1), ONE),
+    (2, 3, (5, 6), 4, 1, ONE, ONE, NONE, ONE, (1, 2)),  # padding after the end alone
+    (2, 2, (3, 4), 3, 1, (3, 4), ONE, NONE, ONE, (1, 0)),
+    (2, 1, (4, 5), 7, 1, (3, 2), ONE, NONE, ONE, (0, 1)),
 ]
 LARGE = [
     (3, 70, (20, 18), 20, 1, ONE, ONE, NONE, ONE),
@@ -67,8 +70,7 @@ def setting(items, channels, spatial, outputs, group, *sizes, dtype=np.float32):
 def gradient(x, dy, w, group, window):
     """What the kernel adds to w."""
     found = w.copy()
-    numbers = tuple(number for pair in window for number in pair)
-    kernel.backward_params(x, dy, group, numbers, found)
+    kernel.backward_params(x, dy, group, tuple(window.planar()), found)
     return found
 
 

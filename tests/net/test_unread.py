@@ -72,8 +72,24 @@ def test_a_message_of_another_type_is_told(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_message_of_several_types_is_refused() -> None:
     layer = """layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
-        inner_product_param { num_output: 3 } quantization_param { bw_params: 8 } }"""
-    assert "quantization_param is a field of a fork of Caffe (Intel)" in refusal(layer)
+        inner_product_param { num_output: 3 } normalize_param { bp_norm: true } }"""
+    assert "normalize_param is a field of a fork of Caffe (happynear)" in refusal(layer)
+
+
+def test_a_net_of_integers_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    build(
+        """layer { name: "a" type: "InnerProduct" bottom: "x" top: "y"
+          inner_product_param { num_output: 3 } quantization_param { bw_params: 8 } }
+        layer { name: "r" type: "ReLU" bottom: "y" top: "y" }
+        layer { name: "b" type: "InnerProduct" bottom: "y" top: "z"
+          inner_product_param { num_output: 2 } quantization_param { scale_in: 3 } }"""
+    )
+    (line,) = caplog.messages
+    assert re.search(
+        r'^net:3:49: layer "a" \(InnerProduct\): quantization_param has no effect here; the net '
+        r"computes in float32, .* \(layers with this field: 2\)$",
+        line,
+    ), line
 
 
 def test_a_filler_outside_of_its_message_is_refused() -> None:

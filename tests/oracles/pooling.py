@@ -7,15 +7,21 @@ import math
 import numpy as np
 
 
+def sides(pad):
+    """The pads before and after: of a pair, or of one number for both."""
+    return pad if isinstance(pad, tuple) else (pad, pad)
+
+
 def output(size, kernel, pad=0, stride=1, floor=False, padded=None):
     """The number of Caffe's windows along an axis of this size.
 
     `padded`: is there padding along any axis?  Then a window that would start in the far padding
     is left out.
     """
-    padded = pad > 0 if padded is None else padded
-    count = (math.floor if floor else math.ceil)((size + 2 * pad - kernel) / stride) + 1
-    if padded and (count - 1) * stride >= size + pad:
+    before, after = sides(pad)
+    padded = before + after > 0 if padded is None else padded
+    count = (math.floor if floor else math.ceil)((size + before + after - kernel) / stride) + 1
+    if padded and (count - 1) * stride >= size + before:
         count -= 1
     return count
 
@@ -23,12 +29,13 @@ def output(size, kernel, pad=0, stride=1, floor=False, padded=None):
 def windows(x, kernel, pad=(0, 0), stride=(1, 1), floor=False):
     """Yield (i, j, rows, columns, size): the pixels of each window, and its size with padding."""
     height, width = x.shape[2:]
-    padded = max(pad) > 0
+    padded = max(map(max, map(sides, pad))) > 0
+    (first_row, end_row), (first_column, end_column) = map(sides, pad)
     for i in range(output(height, kernel[0], pad[0], stride[0], floor, padded)):
         for j in range(output(width, kernel[1], pad[1], stride[1], floor, padded)):
-            top, left = i * stride[0] - pad[0], j * stride[1] - pad[1]
-            rows = range(top, min(top + kernel[0], height + pad[0]))
-            columns = range(left, min(left + kernel[1], width + pad[1]))
+            top, left = i * stride[0] - first_row, j * stride[1] - first_column
+            rows = range(top, min(top + kernel[0], height + end_row))
+            columns = range(left, min(left + kernel[1], width + end_column))
             size = len(rows) * len(columns)
             rows = [h for h in rows if 0 <= h < height]
             columns = [w for w in columns if 0 <= w < width]

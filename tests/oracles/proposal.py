@@ -82,7 +82,7 @@ def suppressed(boxes, threshold, most):
 
 def proposal(scores, deltas, image, anchors, stride=16, least=16, before=6000, after=300, nms=0.7):
     """The regions and their scores."""
-    height, width, *scales = image.reshape(len(image), -1)[0]
+    height, width, *scales = image.reshape(len(image), -1)[0, :4]
     rows = []
     for n in range(len(scores)):
         boxes = []

@@ -67,3 +67,32 @@ def means(scale, channels, bins):
         return y
 
     return pool
+
+
+def points(scale, out_h, out_w, around=0):
+    """MS-CNN's ROIAlign: the values at the corners of the bins, linear between pixels."""
+
+    def value(plane, at):
+        if any(v < -0.5 or v > n - 0.5 for v, n in zip(at, plane.shape)):
+            return 0.0
+        at = [min(max(v, 0), n - 1) for v, n in zip(at, plane.shape)]
+        return sum(
+            plane[h, w] * max(0, 1 - abs(at[0] - h)) * max(0, 1 - abs(at[1] - w))
+            for h, w in np.ndindex(plane.shape)
+        )
+
+    def align(x, rois):
+        y = np.zeros((len(rois), x.shape[1], out_h + 1, out_w + 1))
+        for r, (item, left, top, right, bottom) in enumerate(rois):
+            wide, tall = around * (right - left + 1), around * (bottom - top + 1)
+            left, right = (left - wide) * scale - 0.5, (right + wide) * scale - 0.5
+            top, bottom = (top - tall) * scale - 0.5, (bottom + tall) * scale - 0.5
+            if right <= left or bottom <= top:
+                continue
+            for c, i, j in np.ndindex(y.shape[1:]):
+                h = top + i * (bottom - top) / out_h
+                w = left + j * (right - left) / out_w
+                y[r, c, i, j] = value(x[int(item), c], (h, w))
+        return y
+
+    return align

@@ -34,6 +34,16 @@ def permute(x, order):
     return y
 
 
+def shuffle_pixels(x, factor):
+    items, channels, rows, columns = x.shape
+    y = np.zeros((items, channels // factor**2, rows * factor, columns * factor))
+    for item, channel, row, column in np.ndindex(x.shape):
+        i, j = channel // factor % factor, channel % factor
+        place = (item, channel // factor**2, row * factor + i, column * factor + j)
+        y[place] = x[item, channel, row, column]
+    return y
+
+
 def shuffle_channels(x, group):
     size = x.shape[1] // group
     y = np.zeros(x.shape)

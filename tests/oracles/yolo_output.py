@@ -84,3 +84,58 @@ def version3(maps, anchors, masks, scales, floor=0.01, threshold=0.45, gaussian=
                 if score > floor:
                     found.append((score, k + 1, place))
     return table(found, threshold, len(maps[0]))
+
+
+def right_ones(x, truths, anchors, classes, threshold=0.5, nms=-1.0, kind="MULTIPLY"):
+    """EvalDetection: the truths of each class, then class, score, right and wrong of each box."""
+    n, channels, side, _ = x.shape
+    each = channels // len(anchors)
+    y = np.zeros((n, classes + 4 * side * side * len(anchors)))
+
+    def overlap(a, b):
+        wide = min(a[0] + a[2] / 2, b[0] + b[2] / 2) - max(a[0] - a[2] / 2, b[0] - b[2] / 2)
+        tall = min(a[1] + a[3] / 2, b[1] + b[3] / 2) - max(a[1] - a[3] / 2, b[1] - b[3] / 2)
+        if wide < 0 or tall < 0:
+            return 0.0
+        return wide * tall / (a[2] * a[3] + b[2] * b[3] - wide * tall)
+
+    for item in range(n):
+        own = [[], []]
+        for row in truths[0, 0]:
+            if row[0] == item:
+                x1, y1, x2, y2 = row[3:7]
+                own[0].append(int(row[1]) - 1)
+                own[1].append(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1))
+                y[item, int(row[1]) - 1] += 1
+        found = []
+        for i, j, a in np.ndindex(side, side, len(anchors)):
+            tx, ty, tw, th, t, *scores = x[item, a * each : (a + 1) * each, i, j]
+            powers = np.exp(scores)
+            best = int(np.argmax(powers))
+            share, thing = powers[best] / powers.sum(), 1 / (1 + np.exp(-t))
+            score = {"MULTIPLY": share * thing, "PROB": share, "OBJ": thing}[kind]
+            box = (
+                (j + 1 / (1 + np.exp(-tx))) / side,
+                (i + 1 / (1 + np.exp(-ty))) / side,
+                np.exp(tw) * anchors[a][0] / side,
+                np.exp(th) * anchors[a][1] / side,
+            )
+            found.append((score, best, box))
+        kept = []
+        for box in sorted(found, key=lambda one: one[0], reverse=True) if nms >= 0 else []:
+            if all(overlap(box[2], other[2]) < nms for other in kept):
+                kept.append(box)
+        taken = set()
+        kept = sorted((one for one in kept if one[0] >= 0.005), key=lambda one: one[1])
+        for place, (score, label, box) in enumerate(kept):
+            row = y[item, classes + 4 * place : classes + 4 * place + 4]
+            row[:2] = label, score
+            values = {k: overlap(box, own[1][k]) for k, one in enumerate(own[0]) if one == label}
+            if not values:
+                row[3] = 1
+                continue
+            best = max(values, key=lambda k: values[k])
+            if values[best] >= threshold:
+                row[2 if best not in taken else 3] = 1
+                taken.add(best)
+    return y

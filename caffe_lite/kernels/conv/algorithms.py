@@ -50,11 +50,12 @@ def algorithm(window: Window, group: int, x: Sizes, y: Sizes) -> Algorithm:
     channels = x[1]
     if len(window.kernel) > 2 or window.is_far(x[2:]):
         return Algorithm.EXPLICIT_GEMM
-    if group == 1 and x[0] <= CROSS_ROWS and x[2:] == window.kernel and not any(window.pad):
+    padded = any((*window.pad, *window.ends))
+    if group == 1 and x[0] <= CROSS_ROWS and x[2:] == window.kernel and not padded:
         return Algorithm.INNER_PRODUCT
     if group == channels > 1:
         return Algorithm.DEPTHWISE
-    if all(k == 1 and p == 0 for k, p in zip(window.kernel, window.pad)):
+    if set(window.kernel) <= {1} and not padded:
         strided = any(stride > 1 for stride in window.stride)
         return Algorithm.POINTWISE if strided else Algorithm.IMPLICIT_GEMM
     return Algorithm.WINOGRAD if _suits_winograd(window, group, x, y) else Algorithm.IMPLICIT_GEMM
@@ -64,7 +65,7 @@ def _suits_winograd(window: Window, group: int, x: Sizes, y: Sizes) -> bool:
     """Whether Winograd's method can compute it, and is faster."""
     side = TILE_SIDES.get(window.kernel, 0)
     dense = window.stride == window.dilation == (1, 1)
-    if not (dense and side and max(window.pad) < window.kernel[0]):
+    if not (dense and side and max(*window.pad, *window.ends) < window.kernel[0]):
         return False
     tiles = x[0] * math.prod(-(-n // side) for n in y[2:])
     saves = 36 * tiles <= x[0] * math.prod(y[2:]) * math.prod(window.kernel)

@@ -42,7 +42,7 @@ def _taps(
     """Each tap of the kernel, the elements of x that it reads, and the outputs that read them."""
     for tap in itertools.product(*map(range, window.kernel)):
         inside, outside = [], []
-        for i, n, t, s, p, d in zip(tap, spatial, output, *window[1:]):
+        for i, n, t, s, p, d in zip(tap, spatial, output, *window[1:4]):
             first = max(0, -(-(p - i * d) // s))
             last = max(first, min(t, (n - 1 + p - i * d) // s + 1))
             start = first * s + i * d - p

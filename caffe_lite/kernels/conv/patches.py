@@ -109,7 +109,7 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     inputs, taps, pixels = x[1] // group, kh * kw, oh * ow
     images, block = _block_sizes(items, pixels, width)
     blocks = -(-pixels // block)
-    pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1)
+    pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1) and x[2:] == y[2:]
     if pointwise:
         channels = min(inputs, KC)
         layout = 0, block, 0, x[1] * pixels, pixels

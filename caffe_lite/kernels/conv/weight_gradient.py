@@ -92,7 +92,8 @@ def _plan(x, dy, group, window, itemsize, threads):
     span = -(-ow // max(1, round(ow / KC)))
     lines = 1 if span < ow else -(-oh // -(-oh // max(1, KC // ow)))
     images = max(1, min(-(-items // slices), KC // (oh * ow)))
-    direct = (sh, sw, ph, pw) == (1, 1, 0, 0)
+    reached = oh + (kh - 1) * dh, ow + (kw - 1) * dw
+    direct = (sh, sw, ph, pw) == (1, 1, 0, 0) and reached == (h, w)
     transposed = direct and k < outputs
     phase, line = (h, w, 0, 1), lines * span
     if not direct:
@@ -342,12 +343,13 @@ def backward_params(x, dy, group, window, dw):
     x: (N, C, H, W).  dy: (N, O, H', W').  dw: (O, C / group, kh, kw).
     """
     items, outputs = dy.shape[:2]
-    if window[:2] == x.shape[2:] and window[4:6] == (0, 0) and group == 1:
+    whole = window[:2] == x.shape[2:] and window[4:6] == (0, 0)
+    if whole and group == 1 and dy.shape[2:] == (1, 1):
         # The kernel covers all of x, and there is one pixel.
         matrices = dy.reshape(items, outputs), x.reshape(items, -1), dw.reshape(outputs, -1)
         gemm(*matrices, transpose_a=True, accumulate=True)
         return
-    if window[:6] == (1, 1, 1, 1, 0, 0):
+    if window[:6] == (1, 1, 1, 1, 0, 0) and x.shape[2:] == dy.shape[2:]:
         x, dy = (array.reshape(*array.shape[:2], 1, -1) for array in (x, dy))
     elements, plan, numbers, taps = _plan(
         x.shape, dy.shape, group, window, x.itemsize, get_num_threads()

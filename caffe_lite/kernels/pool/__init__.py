@@ -10,6 +10,11 @@ from caffe_lite.kernels.pool.position_sensitive import (
     scaled_bins,
 )
 from caffe_lite.kernels.pool.roi import roi_bins, roi_pool_backward, roi_pool_forward
+from caffe_lite.kernels.pool.roi_align import (
+    grid_points,
+    roi_align_backward,
+    roi_align_forward,
+)
 from caffe_lite.kernels.pool.stochastic import stochastic_pool_forward, stochastic_pool_mean
 from caffe_lite.kernels.pool.windows import pool_workspace
 
@@ -18,9 +23,12 @@ __all__ = [
     "average_pool_forward",
     "bin_means_backward",
     "bin_means_forward",
+    "grid_points",
     "max_pool_backward",
     "max_pool_forward",
     "pool_workspace",
+    "roi_align_backward",
+    "roi_align_forward",
     "roi_bins",
     "roi_pool_backward",
     "roi_pool_forward",

@@ -51,7 +51,8 @@ def average_pool_backward(dy: Any, window: Window, padding: bool, dx: Any) -> No
 def _is_whole(window: Window, x: Any, y: Any) -> bool:
     """Whether there is one window, which is the plane."""
     covers = all(k >= n for k, n in zip(window.kernel, x.shape[2:]))
-    return covers and not any(window.pad) and y.shape[2] == y.shape[3] == 1
+    padded = any((*window.pad, *window.ends))
+    return covers and not padded and y.shape[2] == y.shape[3] == 1
 
 
 @parallel
@@ -74,9 +75,9 @@ def _cut_sizes(
 ) -> list[np.ndarray]:
     """The heights of the rows of windows, the widths of the columns, with padding or without."""
     sizes = []
-    for count, n, k, s, p in zip(out, size, *window[:3]):
+    for count, n, k, s, p, e in zip(out, size, *window[:3], window.ends):
         start = np.arange(count) * s - p
-        first, end = (start, n + p) if padding else (np.maximum(start, 0), n)
+        first, end = (start, n + e) if padding else (np.maximum(start, 0), n)
         sizes.append((np.minimum(start + k, end) - first).astype(dtype))
     return sizes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from caffe_lite import glog
 from caffe_lite.errors import LayerError, NetError
@@ -39,9 +39,30 @@ def report_unread(node: Node, cls: type[Layer]) -> None:
     These are harmless fields of forks, and parameter messages of other layer types.
     """
     for each in unread_in_layer(node.param, cls):
+        if each.path == _QUANTIZATION:
+            continue
         place = node.where.at(each.path) if node.where else None
         prefix = f"{place}: " if place else ""
         _log.warning("%s%s: %s", prefix, node.label(), each.warning())
+
+
+def report_quantization(nodes: Sequence[Node]) -> None:
+    """Warn once of a net of 8-bit integers, which computes with the weights as they are.
+
+    Intel's engine CAFFE does so, too; only its MKLDNN reads the field.
+    """
+    quantized = [node for node in nodes if node.param.HasField(_QUANTIZATION)]
+    if quantized:
+        first = quantized[0]
+        place = first.where.at(_QUANTIZATION) if first.where else None
+        _log.warning(
+            "%s%s: %s has no effect here; the net computes in float32, as with Intel's engine "
+            "CAFFE (layers with this field: %d)",
+            f"{place}: " if place else "",
+            first.label(),
+            _QUANTIZATION,
+            len(quantized),
+        )
 
 
 def unread_in_layer(param: caffe_pb2.LayerParameter, cls: type[Layer]) -> Iterator[Unread]:
@@ -77,6 +98,7 @@ def unread_in_layer(param: caffe_pb2.LayerParameter, cls: type[Layer]) -> Iterat
                 yield found
 
 
+_QUANTIZATION = "quantization_param"
 _REPEATED = ("param", "include", "exclude")
 _COMMON_MESSAGES = (*_REPEATED, "transform_param", "loss_param")
 
