@@ -11,6 +11,7 @@ from caffe_lite.checking import check
 from caffe_lite.checking.rules import sources
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.data.db import write_all
+from caffe_lite.data.hdf5 import first_values, write_datasets
 from tests.checking.files import NET, changed, found, write
 
 
@@ -24,9 +25,9 @@ def test_a_source_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     original = sources._read_labels
 
-    def counted(node: object) -> object:
-        read.append(node)
-        return original(node)  # type: ignore[arg-type]
+    def counted(*words: object) -> object:
+        read.append(words)
+        return original(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sources, "_read_labels", counted)
     write()
@@ -70,3 +71,67 @@ def test_labels_that_cannot_be_read_are_no_finding_of_their_own() -> None:
     write()
     Path("train.txt").write_text("0.png zero\n")
     assert found(check("net.prototxt", phase=0)) == ["unreadable-source"]
+
+
+def with_hdf5(
+    labels: list[list[float]], outputs: int = 4, tops: str = '"data" top: "label"'
+) -> None:
+    """The net, of which both phases read files with these labels."""
+    net = NET.splitlines(keepends=True)
+    head = f"""layer {{ name: "data" type: "HDF5Data" top: {tops}
+      hdf5_data_param {{ source: "list.txt" batch_size: 3 }} }}
+    """
+    write(
+        net=changed("".join([net[0], head, *net[7:]]), "num_output: 4", f"num_output: {outputs}")
+    )
+    for index, each in enumerate(labels):
+        images = np.zeros((len(each), 1, 9, 8), np.float32)
+        write_datasets(f"{index}.h5", {"data": images, "label": np.array(each, np.float32)})
+    Path("list.txt").write_text("".join(f"{index}.h5\n" for index in range(len(labels))))
+
+
+@pytest.mark.parametrize(
+    ("labels", "outputs", "rules"),
+    [
+        ([[0, 1, 2], [3]], 4, []),
+        ([[0, 1, 2], [3]], 3, ["label-range"]),
+        ([[0, 1, 2, 3], [-1]], 4, ["label-range"]),
+        ([[0, 1, 2], [3]], 5, ["unused-outputs"]),
+        ([[0, 1, float("nan")], [3]], 4, []),
+    ],
+)
+def test_the_labels_of_hdf5_files(
+    labels: list[list[float]], outputs: int, rules: list[str]
+) -> None:
+    with_hdf5(labels, outputs)
+    assert sorted(set(found(check("net.prototxt")))) == rules
+
+
+def test_the_labels_of_hdf5_files_are_those_of_any_top() -> None:
+    with_hdf5([[0, 1, 4]], tops='"label" top: "data"')
+    findings = check("net.prototxt", phase=0).findings
+    assert [each.rule for each in findings] == ["label-range"]
+    assert "brings label 4" in findings[0].message
+
+
+def test_no_more_than_so_many_labels_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not read may need the outputs that seem to be unused."""
+    monkeypatch.setattr(sources, "MOST_RECORDS", 4)
+    with_hdf5([[0, 1], [2, 1]], outputs=5)
+    assert found(check("net.prototxt", phase=0)) == ["unused-outputs"]
+    with_hdf5([[0, 1], [2, 1, 9]], outputs=5)
+    assert found(check("net.prototxt", phase=0)) == []
+
+
+def test_first_values_are_whole_rows() -> None:
+    for index, start in enumerate((0, 6)):
+        rows = np.arange(start, start + 6, dtype=np.int16).reshape(3, 2)
+        write_datasets(f"{index}.h5", {"y": rows})
+    Path("list.txt").write_text("0.h5 1.h5")
+    for most, count in ((1, 2), (2, 2), (5, 4), (6, 6), (7, 6), (8, 8), (11, 10)):
+        values, are_all = first_values("list.txt", "y", most)
+        assert values.tolist() == list(range(count)), most
+        assert not are_all
+    values, are_all = first_values("list.txt", "y", 12)
+    assert values.tolist() == list(range(12))
+    assert are_all
