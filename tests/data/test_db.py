@@ -346,3 +346,5 @@ def test_a_leveldb_is_released_by_its_last_reader(tmp_path: Path) -> None:
     two.close()
     with plyvel.DB(str(tmp_path / "db")) as database:
         assert list(database) == RECORDS
+        with pytest.raises(DataError, match=r"lock.*only one process can open it"):
+            open_db(str(tmp_path / "db"), "leveldb")

@@ -180,7 +180,7 @@ def test_salt_without_its_switch_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    ["jpeg: 100", "saltpepper: true saltpepper_param { fraction: 1 value: 0 value: 255 }"],
+    ["jpeg: 100", "saltpepper: true saltpepper_param { fraction: 1 value: 255 }"],
 )
 def test_bounds_are_possible(config: str) -> None:
     image = smooth((16, 24))
