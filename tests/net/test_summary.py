@@ -416,6 +416,12 @@ def test_the_batch_is_the_first_axis_of_the_first_blob():
         assert net.summary().items == 1
 
 
+def test_a_source_may_have_a_scalar():
+    content = """layer { name: "one" type: "DummyData" top: "one"
+      dummy_data_param { shape { } } }"""
+    assert rows_of(content)["one"].shapes == ((),)
+
+
 def test_shapes():
     assert shape_text((2, 3, 4)) == "2x3x4"
     assert shape_text(()) == "scalar"
