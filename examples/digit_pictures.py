@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from digits import load
+from digits import folder, load
 from PIL import Image, ImageDraw
 
 import caffe_lite as caffe
 from caffe_lite import cli
+from caffe_lite.proto import caffe_pb2
 
 SIZE = 96
+PICTURES = 40
 OBJECT = """<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>
 <ymax>{}</ymax></bndbox></object>"""
 
@@ -38,6 +43,38 @@ def compose(
             box = (left + x.min(), top + y.min(), left + x.max() + 1, top + y.max() + 1)
             boxes.append((int(labels[chosen]), *map(int, box)))
     return Image.fromarray(picture).convert("RGB"), boxes
+
+
+def train(
+    settings: caffe_pb2.SolverParameter, iterations: int, losses: Sequence[str], sheet: str
+) -> None:
+    """Train a detector on the pictures, test it on them, and draw what it finds in four.
+
+    settings: of the solver, what it has of its own.  losses: the blobs whose sum is the loss.
+    sheet: the name of the drawing.
+    """
+    target, home = folder().resolve() / sheet, os.getcwd()
+    param = caffe_pb2.SolverParameter(
+        momentum=0.9, test_iter=[PICTURES], test_interval=2 * iterations,
+        test_initialization=False, eval_type="detection", ap_version="Integral", random_seed=1,
+    )  # fmt: skip
+    param.MergeFrom(settings)
+    with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)
+        make_database(PICTURES)
+        solver = caffe.get_solver(param)
+        blobs = solver.net.blobs
+        for _ in range(4):
+            seen = []
+            for _ in range(iterations // 4):
+                solver.step(1)
+                seen.append(float(sum(blobs[name].data for name in losses)))
+            print(f"iteration {solver.iter:4d}, mean loss {np.mean(seen):.3f}")
+        print(f"mean average precision: {solver.test()[0].value:.1%}")
+        drawn = draw_first(solver.test_nets[0], 4)
+        os.chdir(home)
+    drawn.save(target)
+    print(f"picture: {os.path.relpath(target)}")
 
 
 def make_database(pictures: int) -> None:

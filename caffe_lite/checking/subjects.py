@@ -50,8 +50,8 @@ class Checked:
     old: list[Problem] = field(default_factory=list)
     """What is written in an old schema."""
     phases_without_data: list[Problem] = field(default_factory=list)
-    labels: dict[str, tuple[set[int], bool]] = field(default_factory=dict)
-    """The labels of sources that rules have read, by name, and whether these are all."""
+    labels: dict[tuple[str, str], tuple[set[int], bool]] = field(default_factory=dict)
+    """The labels that rules have read, by source and top, and whether these are all."""
 
     @property
     def train(self) -> View | None:

@@ -142,9 +142,8 @@ def as_annotations(report: Report) -> Iterator[str]:
 
 
 def _data(value: str) -> str:
-    """A value of a workflow command, whose line ends and percent signs are escaped."""
-    value = one_line(value)
-    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    """A value of a workflow command, in one line, whose percent signs are escaped."""
+    return one_line(value).replace("%", "%25")
 
 
 def _property(value: str) -> str:

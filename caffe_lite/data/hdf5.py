@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -144,7 +145,27 @@ def read_datasets(path: str, names: Sequence[str], dtype: npt.DTypeLike) -> list
     return arrays
 
 
-def _read_dataset(file: Any, name: str, dtype: npt.DTypeLike) -> Array:
+def first_values(source: str, name: str, most: int) -> tuple[Array, bool]:
+    """The first values of a dataset in a list's files, and whether these are all.
+
+    As many rows as have at most `most` values, but at least one; the values are those of the
+    files.  Raises DataError for a list or file that cannot be read.
+    """
+    paths = _read_list(source)
+    found: list[Array] = []
+    for path in paths:
+        with opened(path, DataError, [name]) as file:
+            dataset = _dataset_with_rows(file, name)
+            left = most - sum(map(len, found))
+            rows = max(left // max(math.prod(dataset.shape[1:]), 1), not found)
+            found.append(np.ravel(dataset[:rows]))
+            if rows < len(dataset):
+                return np.concatenate(found), False
+    return np.concatenate(found), True
+
+
+def _dataset_with_rows(file: Any, name: str) -> Any:
+    """The dataset, which may be read."""
     if name.split("/")[0] not in file:
         existing = ", ".join(sorted(file)) or "nothing"
         raise InvalidFileError(f'has no dataset "{name}" for the top; it has {existing}')
@@ -152,6 +173,11 @@ def _read_dataset(file: Any, name: str, dtype: npt.DTypeLike) -> Array:
     if dataset.shape == ():
         raise InvalidFileError(f'the dataset "{name}" is a scalar; it must have rows')
     check_dataset(dataset)
+    return dataset
+
+
+def _read_dataset(file: Any, name: str, dtype: npt.DTypeLike) -> Array:
+    dataset = _dataset_with_rows(file, name)
     check_memory(
         dataset.size * (dataset.dtype.itemsize + np.dtype(dtype).itemsize),
         f'the dataset "{name}" of {dataset.shape}, which is read as a whole,',

@@ -34,12 +34,7 @@ class SigmoidCrossEntropyBalanceLoss(Loss):
     def check(self, *bottom: Shape) -> None:
         """As many targets as scores."""
         super().check(*bottom)
-        x, target = bottom
-        self.require(
-            prod(x) == prod(target),
-            ".bottom[1]",
-            f"{prod(target)} targets {target} for {prod(x)} scores {x}",
-        )
+        self.require_targets(*bottom)
 
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
         """The sum."""

@@ -640,6 +640,13 @@ class Loss(Layer):
                 f"the label {label} must have as many items as the prediction {x}",
             )
 
+    def require_targets(self, x: Shape, target: Shape) -> None:
+        """For losses whose label is a target for each score."""
+        scores, targets = math.prod(x), math.prod(target)
+        self.require(
+            scores == targets, ".bottom[1]", f"{targets} targets {target} for {scores} scores {x}"
+        )
+
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
         """A scalar."""
         return [()]

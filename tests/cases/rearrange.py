@@ -44,4 +44,5 @@ REFUSALS = [
     refused((4, 6, 8), "stride: 2", ".bottom[0]", "4 axes"),
     refused((2, 6, 4, 8), "stride: 2", "stride", r"6 channels are no multiple of 2\^2 = 4"),
     refused((2, 4, 5, 8), "stride: 2", "stride", "5x8 pixels do not split into blocks of 2x2"),
+    refused((2, 4, 6, 7), "stride: 2", "stride", "6x7 pixels do not split into blocks of 2x2"),
 ]

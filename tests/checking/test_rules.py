@@ -562,6 +562,34 @@ def test_a_net_without_any_filler_is_made_for_weights():
     assert lines == [11, 17]  # not the last layer: weights of 0 before a loss do learn
 
 
+@pytest.mark.parametrize(
+    ("params", "is_found"),
+    [
+        ("", True),
+        ("param { lr_mult: 1 } param { lr_mult: 0 }", True),
+        ("param { lr_mult: 0 } param { lr_mult: 0 }", False),
+    ],
+)
+def test_weights_of_zeros_may_be_meant_where_they_do_not_learn(params, is_found):
+    old = """  param { lr_mult: 1 decay_mult: 1 }
+  param { lr_mult: 2 decay_mult: 0 }
+  inner_product_param { num_output: 11 weight_filler { type: "msra" } } }"""
+    write(net=changed(NET, old, f"{params} inner_product_param {{ num_output: 11 }} }}"))
+    assert ("zero-weights" in found(check("solver.prototxt"))) == is_found
+
+
+def test_labels_that_are_learned_have_no_gradient():
+    """The bottom before them has one."""
+    learned = """layer { name: "guess" type: "InnerProduct" bottom: "ip1" top: "guess"
+      param { lr_mult: 1 } param { lr_mult: 1 }
+      inner_product_param { num_output: 1 weight_filler { type: "msra" } } }
+      layer { name: "other" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "guess" top: "o" }
+    """
+    write(net=changed(NET, 'layer { name: "loss"', learned + 'layer { name: "loss"'))
+    finding = of(check("net.prototxt"), "no-gradient")
+    assert 'bottom 1 of SoftmaxWithLoss, "guess", gets no gradient' in finding.message
+
+
 def test_a_layer_without_a_bias_needs_no_bias_filler():
     write(net=changed(NET, "num_output: 11 ", "num_output: 11 bias_term: false "))
     report = check("solver.prototxt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,6 +201,20 @@ def test_a_policy_is_for_ten_batches(make: Make) -> None:
         assert len(set(sizes[-10:])) == 1, "a policy ended early"
     assert set(sizes) == {(60, 80), (90, 70)}
     assert 0.2 < np.mean([size == (60, 80) for size in sizes]) < 0.6
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_memory_is_asked_for_the_largest_size(
+    make: Make, order: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before the first batch, which is small; the largest is neither the highest nor widest."""
+    caplog.set_level(logging.INFO, "caffe_lite")
+    sizes = [(30, 80), (90, 20), (60, 70)][::order]
+    write([painted()])
+    policies = " ".join(f"resize_param {{ height: {h} width: {w} prob: 0 }}" for h, w in sizes)
+    policies += " resize_param { height: 10 width: 10 prob: 1 }"
+    make(DB % 2 + f"transform_param {{ {policies} }}")
+    assert "output data size: 2,3,60,70" in caplog.text
 
 
 # -- always the same -----------------------------------------------------------------------

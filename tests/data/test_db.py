@@ -332,3 +332,19 @@ def test_a_position_is_found_again(source: str) -> None:
             cursor.seek(b"1")
         cursor.rewind()
         assert cursor.read() == RECORDS[0]
+
+
+def test_a_leveldb_is_released_by_its_last_reader(tmp_path: Path) -> None:
+    """Only one process can open it: a lock that stays would shut out the others."""
+    plyvel = pytest.importorskip("plyvel")
+    write_all(str(tmp_path / "db"), "leveldb", RECORDS)
+    one, two = (open_db(str(tmp_path / "db"), "leveldb") for _ in range(2))
+    for _ in range(2):  # the second time has no effect
+        one.close()
+        with pytest.raises(plyvel.IOError, match="lock"):
+            plyvel.DB(str(tmp_path / "db"))
+    two.close()
+    with plyvel.DB(str(tmp_path / "db")) as database:
+        assert list(database) == RECORDS
+        with pytest.raises(DataError, match=r"lock.*only one process can open it"):
+            open_db(str(tmp_path / "db"), "leveldb")

@@ -178,6 +178,17 @@ def test_salt_without_its_switch_changes_nothing() -> None:
     np.testing.assert_array_equal(found, image)
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["jpeg: 100", "saltpepper: true saltpepper_param { fraction: 1 value: 255 }"],
+)
+def test_bounds_are_possible(config: str) -> None:
+    image = smooth((16, 24))
+    found = apply(config, image)
+    assert found.shape == image.shape
+    assert (found != image).any()
+
+
 # -- refusals ------------------------------------------------------------------------------
 
 
@@ -186,6 +197,7 @@ def test_salt_without_its_switch_changes_nothing() -> None:
     [
         ("convert_to_lab: true", "convert_to_lab", "takes no convert_to_lab"),
         ("jpeg: 101", "jpeg", "at most 100, not 101"),
+        ("jpeg: 100.5", "jpeg", "at most 100, not 100.5"),
         ("saltpepper: true", "saltpepper_param.value", "needs the value of its pixels"),
         (
             "saltpepper_param { fraction: 1.5 }",

@@ -88,6 +88,14 @@ def test_padding(border: str, height: int, width: int, inner: tuple[int, int]) -
     assert each.size(37, 52) == (height, width)
 
 
+def test_the_padding_is_black_where_no_value_is_given() -> None:
+    each = resizer("resize_mode: FIT_LARGE_SIZE_AND_PAD height: 40 width: 30")
+    found = each.apply(np.full((3, 20, 30), 9, np.uint8), np.random.default_rng(1))
+    wanted = np.zeros((3, 40, 30), np.uint8)
+    wanted[:, 10:30] = 9
+    np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize(
     ("height", "width", "wanted"), [(40, 40, (40, 56)), (20, 60, (42, 60)), (37, 52, (37, 52))]
 )

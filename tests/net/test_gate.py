@@ -257,3 +257,21 @@ def test_nothing_is_compared_while_nothing_changes(monkeypatch: pytest.MonkeyPat
     net.blobs["b1"].reshape(1)
     run(net)
     assert "l1" in looked
+
+
+def test_a_top_whose_shape_depends_on_the_data_may_change_before_backward() -> None:
+    """The gate is about the last forward, not the first."""
+    text = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 3 } } }
+    layer { name: "which" type: "Input" top: "which" input_param { shape { dim: 4 } } }
+    layer { name: "kept" type: "Filter" bottom: "x" bottom: "which" top: "kept" }
+    layer { name: "y" type: "Power" bottom: "kept" top: "y" power_param { scale: 2 } }
+    force_backward: true
+    """
+    net = build(text)
+    for which in ([1, 1, 0, 0], [1, 0, 1, 1], [0, 1, 0, 0]):
+        net.blobs["which"].data[...] = which
+        net.forward()
+        net.blobs["y"].diff[...] = 1
+        net.backward()
+        wanted = np.array(which)[:, None] * np.full(3, 2.0)
+        np.testing.assert_array_equal(net.blobs["x"].diff, wanted)

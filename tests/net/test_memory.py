@@ -11,7 +11,7 @@ import caffe_lite as caffe
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Reads
-from caffe_lite.net.passes.memory import Life, place, share_workspaces
+from caffe_lite.net.passes.memory import Life, arrange, place, share_workspaces
 from caffe_lite.testing import Case, Rig
 from tests.every_case import CASES, label
 from tests.net import source
@@ -219,6 +219,20 @@ def test_workspaces_of_one_layer_stay_apart() -> None:
         assert getattr(one, name).dtype == dtype
         assert np.shares_memory(getattr(one, name), getattr(other, name)) == (name != "kept")
     assert not np.shares_memory(one.first, one.second)
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_workspace_is_in_use_in_a_layers_forward_and_in_its_backward(backward: bool) -> None:
+    """The backward of layer t of n is at time 2 n - 1 - t; between them others may use it."""
+    net = build(NET.replace("dim: 3 dim: 2 dim: 9 dim: 9", "dim: 3 dim: 12 dim: 19 dim: 17"))
+    found = arrange(net.links, net.plan, (), (), net.dtype, backward).buffers
+    times = {layer.name: time for time, layer in enumerate(net.layers)}
+    works = {layer.name: life for layer, name, _, life in found if name == "work"}
+    assert {"conv1", "left"} <= works.keys()
+    for layer, life in works.items():
+        time, end = times[layer], 2 * len(times) - 1 - times[layer]
+        assert (life.first, life.last) == (time, end if backward else time)
+        assert life.pause == ((time, end) if backward else None)
 
 
 def test_workspaces_of_layers_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,7 +237,7 @@ layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } 
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
   inner_product_param { num_output: 4 } }
 layer { name: "first" type: "FIRST" bottom: "y" top: "y" }
-layer { name: "second" type: "SECOND" bottom: "y" top: "y" }
+layer { name: "second" bottom: "y" top: "y" type: "SECOND" }
 layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: LOSS }
 """
 
@@ -250,12 +250,18 @@ layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: LOSS
         ("Sigmoid", "Dropout", "0", False),  # nothing goes backward
         ("TanH", "ReLU", "1", True),
         ("ReLU", "ReLU", "1", False),
+        ("ReLU", "ReLU6", "1", False),
+        ("ReLU", "ReLU relu_param { negative_slope: -0.5 }", "1", True),
+        ("ReLU", "ReLU6 relu6_param { negative_slope: -0.5 }", "1", True),
+        ("ReLU", "NegReLU relu_param { negative_slope: -0.5 }", "1", True),
     ],
 )
 def test_in_place_layers_may_not_destroy_what_a_gradient_needs(
     first: str, second: str, loss: str, refused: bool
 ) -> None:
-    text = IN_PLACE.replace("FIRST", first).replace("SECOND", second).replace("LOSS", loss)
+    kind, _, config = second.partition(" ")
+    text = IN_PLACE.replace("FIRST", first).replace('"SECOND"', f'"{kind}" {config}')
+    text = text.replace("LOSS", loss)
     if refused:
         with pytest.raises(NetError, match=rf'layer "second" .* layer "first" \({first}\) still'):
             caffe.Net(source(text), caffe.TRAIN)
@@ -266,7 +272,7 @@ def test_in_place_layers_may_not_destroy_what_a_gradient_needs(
 def test_memory_shared_under_another_name_counts_too() -> None:
     text = IN_PLACE.replace("FIRST", "Sigmoid").replace("LOSS", "1")
     text = text.replace(
-        'layer { name: "second" type: "SECOND" bottom: "y" top: "y" }',
+        'layer { name: "second" bottom: "y" top: "y" type: "SECOND" }',
         'layer { name: "flat" type: "Flatten" bottom: "y" top: "z" }'
         'layer { name: "second" type: "Dropout" bottom: "z" top: "z" }',
     ).replace('type: "Reduction" bottom: "y"', 'type: "Reduction" bottom: "z"')

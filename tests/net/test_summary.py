@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import caffe_lite as caffe
 from caffe_lite import cli
 from caffe_lite.errors import CaffeError, DataError, LayerError, NetError
-from caffe_lite.net.summary import count_text, shape_text, summarize
+from caffe_lite.net.summary import bytes_text, count_text, shape_text, summarize
 from caffe_lite.proto import caffe_pb2, files, nodes, text
 from tests.project import copy_golden
 
@@ -384,6 +385,41 @@ def test_the_source_is_not_changed():
 )
 def test_counts(count, said):
     assert count_text(count) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1023 * 1024, "1023.0 KiB"),
+        (1024**2, "1.0 MiB"),
+        (5 * 1024**3 // 2, "2.5 GiB"),
+        (3 * 1024**4, "3.0 TiB"),
+        (1024**5, "1024.0 TiB"),
+    ],
+)
+def test_bytes(count, said):
+    assert bytes_text(count) == said
+
+
+def test_the_batch_is_the_first_axis_of_the_first_blob():
+    """Of a net that is built, too; a scalar is one item."""
+    content = """layer { name: "in" type: "Input" top: "x" top: "y"
+      input_param { shape { dim: 3 dim: 5 } shape { dim: 7 } } }
+      layer { name: "more" type: "Input" top: "z" input_param { shape { dim: 4 } } }"""
+    assert summarize(source_of(content)).items == 3
+    with caffe.Net(source_of(content), TEST) as net:
+        assert net.summary().items == 3
+    with caffe.Net(source_of(content.replace("dim: 3 dim: 5", "")), TEST) as net:
+        assert net.summary().items == 1
+
+
+def test_a_source_may_have_a_scalar():
+    content = """layer { name: "one" type: "DummyData" top: "one"
+      dummy_data_param { shape { } } }"""
+    assert rows_of(content)["one"].shapes == ((),)
 
 
 def test_shapes():

@@ -282,3 +282,42 @@ def test_values_are_those_of_the_file(given):
     for blobs in net.params.values():
         for blob in blobs:
             np.testing.assert_array_equal(blob.data, 7)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        ((1, 3, 1, 1), True),
+        ((1, 3), True),
+        ((1, 3, 1), True),
+        ((1, 3, 1, 1, 1), True),
+        ((3, 1), False),
+        ((1, 3, 2), False),
+        ((1, 3, 1, 1, 2), False),
+        ((1, 4), False),
+    ],
+)
+def test_ones_at_the_end_of_a_shape_do_not_matter(shape: tuple[int, ...], fits: bool) -> None:
+    """The forks that have BN disagree on them."""
+    net = caffe.Net(
+        source(
+            """layer { name: "in" type: "Input" top: "x"
+            input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
+            layer { name: "norm" type: "BN" bottom: "x" top: "y" }"""
+        ),
+        caffe.TEST,
+    )
+    message = net.to_proto()
+    blob = message.layer[-1].blobs[0]
+    values = np.arange(np.prod(shape), dtype=np.float32)
+    del blob.data[:]
+    blob.data.extend(values)
+    del blob.shape.dim[:]
+    blob.shape.dim.extend(shape)
+    if not fits:
+        with pytest.raises(WeightsError, match="the file has shape"):
+            net.copy_from(message)
+        return
+    net.copy_from(message)
+    assert net.params["norm"][0].shape == (1, 3, 1, 1)
+    np.testing.assert_array_equal(net.params["norm"][0].data.reshape(-1), values)

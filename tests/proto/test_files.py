@@ -212,7 +212,7 @@ def test_hdf5_weights_leave_out_what_another_layer_owns(tmp_path: Path) -> None:
 
 def test_a_layer_inside_the_name_of_another(tmp_path: Path) -> None:
     net = caffe_pb2.NetParameter()
-    for name in ("conv", "conv/scale"):
+    for name in ("conv", "conv/+scale", "conv/scale"):  # one before the numbers of its blobs
         net.layer.add(name=name).blobs.append(files.array_to_blob(np.full(2, len(name))))
     files.write_weights_hdf5(tmp_path / "w.h5", net)
     assert_same(arrays(files.read_weights(tmp_path / "w.h5")), arrays(net))

@@ -264,6 +264,12 @@ def test_too_few_input_sizes_are_refused(shapes: str, message: str) -> None:
     assert message in refusal(f'input: ["a", "b"]\n{shapes}')
 
 
+def test_each_input_has_four_sizes() -> None:
+    (node,) = source(f'input: ["x", "y", "z"] input_dim: {list(range(1, 13))}').nodes
+    shapes = [list(shape.dim) for shape in node.param.input_param.shape]
+    assert shapes == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]
+
+
 def test_places_of_inputs() -> None:
     nodes = source(
         'input: "x"\ninput: "y"\ninput_dim: [1, 2, 3, 4,\n 5, 6, 7, 8]\nlayer { }'

@@ -1,27 +1,25 @@
-"""The measurement of one row: each library runs in its own process, and they alternate."""
+"""The measurement of one row: the outputs are compared, then the sides take turns."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tools.bench import isolated, machine, measure, nets
+from tools.bench import files, measure
+from tools.bench.disturbance import Watched
+from tools.bench.inputs import Array
+from tools.bench.processes import Answer, Worker, in_turns, started
+from tools.bench.report import Options
 from tools.bench.rows import Row
 
-ROUNDS = 5
 SECONDS = 0.5
 """The time of one side's passes in each round."""
-PAUSE = 0.05
-"""The pause in seconds after each side's passes, in which its threads go to sleep."""
+TOLERANCE = 1e-2
+"""A larger difference of an output is named: the side may not run the same net."""
 
 
 @dataclass
@@ -48,10 +46,12 @@ class Side:
 
 @dataclass
 class Result:
-    """A row with the results of its sides, ours first."""
+    """A row with the results of its sides, ours first, and the titles of those that failed."""
 
     row: Row
     sides: list[Side]
+    failed: list[str] = field(default_factory=list)
+    watched: Watched[list[list[Answer]]] | None = None
 
     @property
     def ours(self) -> Side:
@@ -64,93 +64,53 @@ class Result:
         return min(self.sides[1:], key=lambda side: side.median, default=None)
 
 
-class Worker:
-    """A process that runs `tools.bench.worker`."""
-
-    def __init__(self, side: str, row: Row, files: tuple[str, str], threads: int) -> None:
-        command = [sys.executable, "-m", "tools.bench.worker", side, row.key, *files, str(threads)]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=isolated.ROOT,
-            env=machine.environment(threads),
-        )
-        self.name = side
-        self.started = self._read()
-
-    def ask(self, order: str) -> dict[str, Any]:
-        """Send a command; returns the answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(order + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-
-def write_files(row: Row, folder: Path, threads: int) -> tuple[str, str]:
-    """Write the row's prototxt and, for inference, its .caffemodel, once for each net."""
-    prototxt = folder / f"{row.key.replace(':', '-')}.prototxt"
-    prototxt.write_text(nets.prototxt(row.net, row.batch, row.train))
-    weights = folder / f"{row.net}.caffemodel"
-    if not row.train and not weights.exists():
-        isolated.call(
-            "tools.bench.ours:write_weights",
-            threads=threads,
-            prototxt=str(prototxt),
-            path=str(weights),
-        )
-    return str(prototxt), str(weights)
-
-
-@contextmanager
-def _workers(
-    names: Sequence[str], row: Row, files: tuple[str, str], threads: int
-) -> Iterator[list[Worker]]:
-    with ExitStack() as stack:
-        workers = []
-        for name in names:
-            worker = Worker(name, row, files, threads)
-            stack.callback(worker.close)
-            workers.append(worker)
-        yield workers
-
-
-def compare(row: Row, peers: Sequence[str], threads: int, rounds: int, folder: Path) -> Result:
-    """Measure a row for caffe_lite and those of `peers` that support it; files go to `folder`."""
-    files = write_files(row, folder, threads)
-    names = ["ours", *(peer for peer in row.peers if peer in peers)]
-    with _workers(names, row, files, threads) as workers:
-        sides = [Side(w.name, w.started["note"], w.started["first"]) for w in workers]
-        for _ in range(rounds):
-            for worker, side in zip(workers, sides, strict=True):
-                answer = worker.ask(str(SECONDS))
-                side.times += answer["times"]
-                side.memory = answer["memory"]
-                time.sleep(PAUSE)
+def compare(row: Row, options: Options) -> Result:
+    """Measure a row for caffe_lite and those of the peers that support it."""
+    peers = [peer for peer in row.peers if peer in options.peers]
+    task = files.write(row, options.folder, options.threads, peers)
+    with started(["ours", *peers], task) as (workers, failed):
+        sides = [Side(w.name, **w.started) for w in workers]
         if not row.train:
-            _differences(workers, sides, folder)
-    return Result(row, sides)
+            _compare_outputs(workers, sides, row.key, options.folder)
+
+        def times() -> list[list[Answer]]:
+            return in_turns(workers, options.rounds, lambda w: w.ask(f"seconds {SECONDS}"))
+
+        found = options.monitor.watched(times)
+        for side, answers in zip(sides, found.value, strict=True):
+            side.times = [time for answer in answers for time in answer["times"]]
+            side.memory = answers[-1]["memory"]
+    files.remove(task)
+    return Result(row, sides, failed, found)
 
 
-def _differences(workers: list[Worker], sides: list[Side], folder: Path) -> None:
-    """Set each peer's largest difference of a probability from ours, relative to our largest."""
+def _compare_outputs(workers: Sequence[Worker], sides: list[Side], key: str, folder: Path) -> None:
+    """Set each peer's difference from ours."""
     outputs = []
     for worker in workers:
-        path = str(folder / f"{worker.name}.npy")
-        worker.ask(f"output {path}")
-        outputs.append(np.load(path).reshape(-1))
+        path = str(folder / f"{worker.name}.npz")
+        worker.ask(f"outputs {path}")
+        with np.load(path) as arrays:
+            outputs.append({name: arrays[name] for name in arrays.files})
     for side, output in zip(sides[1:], outputs[1:], strict=True):
-        side.difference = float(np.abs(output - outputs[0]).max() / outputs[0].max())
+        side.difference = difference(output, outputs[0])
+        if side.difference > TOLERANCE:
+            print(f"{key}: {side.name} differs by {side.difference:.1e}", file=sys.stderr)
+
+
+def difference(found: dict[str, Array], ours: dict[str, Array]) -> float:
+    """The largest difference of an output from ours, divided by our largest magnitude of it.
+
+    Infinite where an output is missing, has another number of elements, or is not finite.  A
+    library that has one output only may give it another name.
+    """
+    if len(found) == len(ours) == 1:
+        found = dict(zip(ours, found.values(), strict=True))
+    worst = 0.0
+    for name, mine in ours.items():
+        theirs = found.get(name)
+        if theirs is None or theirs.size != mine.size or not np.isfinite(theirs).all():
+            return float("inf")
+        error = np.abs(theirs.reshape(-1) - mine.reshape(-1)).max() / np.abs(mine).max()
+        worst = max(worst, float(error))
+    return worst

@@ -11,9 +11,9 @@ from caffe_lite import TRAIN
 from caffe_lite.data.readers import Batch, RecordReader
 from caffe_lite.data.transformer import DataTransformer
 from caffe_lite.proto import caffe_pb2
-from tools.bench import isolated, measure, nets, ours, records, rows, weights
+from tools.bench import isolated, measure, nets, ours, records, weights
 from tools.bench.report import Options, Section, number, table
-from tools.bench.sides import Task
+from tools.bench.task import Task
 
 RECORDS, SIZE, CROP, BATCH = 256, 256, 227, 64
 MEANS = (104.0, 117.0, 123.0)
@@ -63,7 +63,7 @@ def training(folder: str, from_database: bool) -> float:
     path = Path(folder) / f"datapath-{from_database}.prototxt"
     path.write_text(text)
     if not from_database:
-        run = ours.train(Task(rows.parse(f"alexnet:{BATCH}:train"), str(path), "", 0)).run
+        run = ours.train(Task(f"alexnet:{BATCH}:train", str(path))).run
         run()
         return BATCH / measure.median(measure.passes(run, 6.0, 4))
     with ours.make_solver(str(path)) as solver:

@@ -12,7 +12,7 @@ import numpy as np
 
 from caffe_lite.checking.forecast import forecast_of, memory
 from caffe_lite.checking.subjects import Request, gather
-from tools.bench import isolated, measure, nets, ours, weights
+from tools.bench import inputs, isolated, measure, nets, ours
 from tools.bench.report import Options, Section, number, table
 
 MEMORY_ROWS = (
@@ -56,9 +56,9 @@ def _step(path: Path, net: str, batch: int) -> Any:
         for each in blob:
             each.data[...] = 0.01 * rng.standard_normal(each.shape, dtype=np.float32)
     data = solver.net.blobs["data"].data
-    data[...] = weights.image(data.shape)
+    data[...] = inputs.image(data.shape)
     classes = nets.NETS[net].classes
-    solver.net.blobs["label"].data[...] = weights.labels(batch, classes)
+    solver.net.blobs["label"].data[...] = inputs.labels(batch, classes)
     solver.step(1)
     return solver
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from caffe_lite import TEST
 from caffe_lite.net.net import Net
-from tools.bench import isolated, measure, nets, weights
+from tools.bench import inputs, isolated, measure, nets, weights
 from tools.bench.report import Options, Section, number, table
 
 NET = "squeezenet"
@@ -28,7 +28,7 @@ def times(shapes: list[list[int]], folder: str) -> list[float]:
     found = []
     for shape in shapes:
         net.blobs["data"].reshape(*shape)
-        net.blobs["data"].data[...] = weights.image(tuple(shape))
+        net.blobs["data"].data[...] = inputs.image(tuple(shape))
         net.forward()
         found.append(1e3 * measure.median(measure.passes(net.forward, 0.8, 3)))
     return found

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from caffe_lite import TEST
 from caffe_lite.net.net import Net
-from tools.bench import cost, isolated, measure, nets, ours, rows, weights
+from tools.bench import cost, inputs, isolated, measure, nets, ours, rows, weights
 from tools.bench.report import Options, Section, number, table
-from tools.bench.sides import Task
 
 HEAD = ("layer", "type", "forward, ms", "GFLOP/s", "floor", "x", "backward, ms", "floor", "x")
 NOTES = """\
@@ -25,14 +25,13 @@ def profile(key: str, folder: str, seconds: float = 5.0) -> dict[str, Any]:
     row = rows.parse(key)
     path = Path(folder) / "profile.prototxt"
     path.write_text(nets.prototxt(row.net, row.batch, row.train))
-    task = Task(row, str(path), "", 0)
     if row.train:
-        solver = ours.make_solver(task.prototxt)
+        solver = ours.make_solver(str(path))
         net, update = solver.net, solver.apply_update
     else:
-        net, update = Net(task.prototxt, 1), None
+        net, update = Net(str(path), TEST), None
     weights.fill(net)
-    net.blobs["data"].data[...] = weights.image(task.shape)
+    net.blobs["data"].data[...] = inputs.image(net.blobs["data"].shape)
     result = _profile_net(net, row.train, seconds)
     if update is not None:
         result["update"] = 1e3 * measure.median(measure.passes(update, 0.3, 3))

@@ -14,7 +14,17 @@ import numpy as np
 
 from tools.bench import measure
 
-PACKAGES = ("numpy", "numba", "llvmlite", "protobuf", "opencv-python-headless", "torch")
+PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "protobuf",
+    "openvino",
+    "onnxruntime",
+    "MNN",
+    "opencv-python-headless",
+    "torch",
+)
 THREAD_COUNTS = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -31,13 +41,28 @@ class Speed(NamedTuple):
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment variables of a process with this number of threads.
+    """The environment variables of a process with this number of threads."""
+    return {**os.environ, **dict.fromkeys(THREAD_COUNTS, str(threads))}
 
-    OPENBLAS_CORETYPE is removed: with an old processor's name it halves the speed of NumPy.
+
+def limits() -> dict[str, str]:
+    """The environment variables that limit Numba, and so our kernels, and NumPy to AVX2.
+
+    Numba gets the processor's own features without AVX-512, AVX10 and AMX.
     """
-    variables = {**os.environ, **dict.fromkeys(THREAD_COUNTS, str(threads))}
-    variables.pop("OPENBLAS_CORETYPE", None)
-    return variables
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    kept = {
+        name: has and not name.startswith(("avx512", "avx10", "amx", "evex512"))
+        for name, has in features.items()
+    }
+    flags = ",".join(f"{'+' if has else '-'}{name}" for name, has in kept.items())
+    return {
+        "NUMBA_CPU_FEATURES": flags,
+        "NUMBA_CPU_NAME": llvm.get_host_cpu_name(),
+        "OPENBLAS_CORETYPE": "Haswell",
+    }
 
 
 def matmul_speed(size: int = 2048) -> float:
@@ -75,12 +100,11 @@ def processor() -> str:
 
 
 def vectors() -> str:
-    """The widest vector instruction set that the kernels use."""
-    import llvmlite.binding as llvm
+    """The vector instruction set of our kernels in this process."""
+    from caffe_lite.kernels.simd import processor
 
-    features = llvm.get_host_cpu_features()
-    known = {"avx512f": "AVX-512", "avx2": "AVX2", "neon": "NEON"}
-    return next((name for flag, name in known.items() if features.get(flag)), "128 bit")
+    narrow = "NEON" if platform.machine().lower() in ("aarch64", "arm64") else "128 bit"
+    return {64: "AVX-512", 32: "AVX2"}.get(processor.VECTOR_BYTES, narrow)
 
 
 def versions() -> dict[str, str]:

@@ -7,8 +7,6 @@ of the squares, the mean not subtracted, which lets rounding errors grow less fr
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +16,11 @@ from caffe_lite import TEST
 from caffe_lite.blob import Array
 from caffe_lite.folding import merge_bn
 from caffe_lite.net.net import Net
-from tools.bench import isolated, measure, nets, weights
-from tools.bench.nets import Text
+from tools.bench import inputs, isolated, measure, nets, weights
 from tools.bench.report import Options, Section, number, table
 
 SECONDS = 2.0
 """Of each round of each net."""
-EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
-"""MobileNet-SSD's last layers: channels of the 1 x 1 and of the 3 x 3 convolutions."""
-STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-"""SegNet's, VGG-16's: channels, convolutions."""
-SIZE = (360, 480)
-"""The height and width of SegNet's images."""
 NOTES = """\
 Medians of single passes in milliseconds; the two nets of a row alternate in one process.  Both are
 fused when they run: a BatchNorm, a Scale and a ReLU behind a convolution are computed with it, so
@@ -40,70 +31,8 @@ maxima are not even continuous: where two elements of a window are equal but for
 other one may win, and appears at another pixel."""
 
 
-def mobilenet_ssd() -> Text:
-    """MobileNet-SSD (chuanqi305) before its normalisations are merged, without DetectionOutput."""
-    net, body = Text(), nets.mobilenet()
-    end = next(i for i, layer in enumerate(body.layers) if 'name: "pool6"' in layer)
-    net.layers += body.layers[:end]
-    heads = ["conv12/sep", "conv14/sep"]
-    for index, (inner, outputs) in enumerate(EXTRAS, 15):
-        top = net.relu(net.conv_norm(f"conv{index}_1", heads[-1], inner, 1))
-        more = "stride: 2 pad: 1"
-        heads.append(net.relu(net.conv_norm(f"conv{index}_2", top, outputs, 3, more)))
-    for kind, numbers in (("loc", 4), ("conf", 21)):
-        parts = []
-        for index, head in enumerate(heads):
-            boxes = 6 if index else 3
-            name = f"{head}/{kind}"
-            top = net.conv(name, head, boxes * numbers, 1)
-            order = "permute_param { order: [0, 2, 3, 1] } "
-            top = net.add("Permute", f"{name}/perm", top, f"{name}/perm", order)
-            parts.append(net.add("Flatten", f"{name}/flat", top, f"{name}/flat"))
-        net.add("Concat", kind, " ".join(parts), kind)
-    return net
-
-
-def segnet() -> Text:
-    """SegNet (Badrinarayanan et al. 2015), whose BN has a scale and a shift; 11 classes."""
-    net, top = Text(), "data"
-    for stage, (outputs, count) in enumerate(STAGES, 1):
-        for index in range(1, count + 1):
-            top = net.relu(_conv_bn(net, f"conv{stage}_{index}", top, outputs))
-        pool = f'pool{stage}" top: "pool{stage}_mask'
-        net.add("Pooling", f"pool{stage}", top, pool, f"pooling_param {{ {nets.MAX_2_2} }} ")
-        top = f"pool{stage}"
-    for stage, (outputs, count) in reversed(list(enumerate(STAGES, 1))):
-        height, width = (math.ceil(size / 2 ** (stage - 1)) for size in SIZE)
-        size = f"upsample_param {{ upsample_h: {height} upsample_w: {width} }} "
-        top = net.add("Upsample", f"up{stage}", f"{top} pool{stage}_mask", f"up{stage}", size)
-        for index in range(count, 0, -1):
-            last = STAGES[max(stage - 2, 0)][0]
-            name = f"conv{stage}_{index}_D"
-            if (stage, index) == (1, 1):
-                top = net.conv(name, top, 11, 3, "pad: 1")
-            else:
-                top = net.relu(_conv_bn(net, name, top, outputs if index > 1 else last))
-    net.add("Softmax", "prob", top, "prob")
-    return net
-
-
-def _conv_bn(net: Text, name: str, bottom: str, outputs: int) -> str:
-    top = net.conv(name, bottom, outputs, 3, "pad: 1")
-    return net.add("BN", f"{name}_bn", top, top, "bn_param { bn_mode: INFERENCE } ")
-
-
-def _resnet50() -> Text:
-    net = nets.resnet50()
-    net.add("Softmax", "prob", "scores", "prob")
-    return net
-
-
-NETS: dict[str, tuple[Callable[[], Text], tuple[int, int, int, int]]] = {
-    "MobileNet-SSD": (mobilenet_ssd, (1, 3, 300, 300)),
-    "SegNet": (segnet, (1, 3, *SIZE)),
-    "ResNet-50": (_resnet50, (1, 3, 224, 224)),
-}
-"""The body of each net, and the shape of its input."""
+NETS = {"MobileNet-SSD": "mobilenet_ssd", "SegNet": "segnet", "ResNet-50": "resnet50"}
+"""Their names in the table, and in `nets.NETS`."""
 
 
 def fill(net: Net) -> None:
@@ -128,15 +57,10 @@ def fill(net: Net) -> None:
 
 def row(name: str, folder: str, rounds: int, seconds: float) -> dict[str, Any]:
     """The layers, times and errors of a net and what `merge_bn` makes of it."""
-    build, shape = NETS[name]
-    dims = " ".join(f"dim: {size}" for size in shape)
-    head = (
-        f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}'
-    )
     path = Path(folder) / "before.prototxt"
-    path.write_text("\n".join([head, *build().layers]))
+    path.write_text(nets.prototxt(NETS[name], 1, False))
     before = Net(str(path), TEST)
-    before.blobs["data"].data[...] = image = weights.image(shape)
+    before.blobs["data"].data[...] = image = inputs.image(before.blobs["data"].shape)
     fill(before)
     weighted = before.to_proto()
     merged = merge_bn(str(path), weighted)

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from caffe_lite import TEST
 from caffe_lite.net.net import Net
-from caffe_lite.proto import caffe_pb2
-from caffe_lite.solver import SGDSolver
-from tools.bench import weights
-from tools.bench.sides import Prepared, Task
+from tools.bench import inputs
+from tools.bench.task import Prepared, Task
+
+if TYPE_CHECKING:
+    from caffe_lite.solver import SGDSolver
 
 
 def infer(task: Task) -> Prepared:
-    """Forward from a constant input to the probabilities."""
+    """Forward from a constant input to all outputs."""
     net = Net(task.prototxt, TEST, weights=task.weights)
-    net.blobs["data"].data[...] = weights.image(task.shape)
-    return Prepared(net.forward, lambda: net.forward()["prob"])
+    net.blobs["data"].data[...] = task.batch()
+    return Prepared(net.forward, net.forward)
 
 
 def train(task: Task) -> Prepared:
     """One iteration of SGD with momentum and weight decay on a constant batch."""
+    from tools.bench import nets, weights
+
     solver = make_solver(task.prototxt)
     weights.fill(solver.net)
-    solver.net.blobs["data"].data[...] = weights.image(task.shape)
-    solver.net.blobs["label"].data[...] = weights.labels(task.row.batch, task.classes)
+    data, label = (solver.net.blobs[name].data for name in ("data", "label"))
+    data[...] = inputs.image(data.shape)
+    label[...] = inputs.labels(task.row.batch, nets.NETS[task.row.net].classes)
     return Prepared(lambda: solver.step(1))
 
 
 def make_solver(prototxt: str) -> SGDSolver:
     """SGD with the settings of AlexNet's solver, at a rate too low to diverge."""
+    from caffe_lite.proto import caffe_pb2
+    from caffe_lite.solver import SGDSolver  # a first answer does not need it
+
     param = caffe_pb2.SolverParameter(
         train_net=prototxt, base_lr=1e-5, lr_policy="fixed", momentum=0.9, weight_decay=0.0005
     )
     return SGDSolver(param)
-
-
-def write_weights(prototxt: str, path: str) -> None:
-    """Fill a net's parameters and write its .caffemodel, which all sides read."""
-    net = Net(prototxt, TEST)
-    weights.fill(net)
-    net.save(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import machine
+from tools.bench.disturbance import Monitor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,6 +24,9 @@ class Options:
     peers: tuple[str, ...]
     folder: Path
     speed: machine.Speed
+    monitor: Monitor
+    limited: bool = False
+    """Whether the libraries are limited to AVX2, as far as they can be."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,10 @@ def heading(options: Options) -> str:
 
 
 def write(section: Section, options: Options, folder: Path) -> None:
-    """Write a section's two files."""
+    """Write a section's two files; what is limited to AVX2 has names of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     text = f"# {section.title}\n\n{heading(options)}\n\n{section.text}\n"
-    (folder / f"{section.name}.md").write_text(text, encoding="utf-8")
+    stem = f"{section.name}-avx2" if options.limited else section.name
+    (folder / f"{stem}.md").write_text(text, encoding="utf-8")
     data = {"environment": environment(options), section.name: section.data}
-    (folder / f"{section.name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / f"{stem}.json").write_text(json.dumps(data, indent=1) + "\n")

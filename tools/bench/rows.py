@@ -16,7 +16,14 @@ PROVENANCE = (
     "BVLC Caffe 1.0, OpenBLAS, recorded on two AVX-512 cores of another machine "
     f"({CAFFE_GFLOPS:g} GFLOP/s in np.matmul)"
 )
-PEERS = ("opencv", "torch")
+PEERS = ("openvino", "onnxruntime", "mnn", "opencv", "torch")
+WITHOUT = {
+    "ssd300": ("torch",),
+    "mobilenet_ssd": ("torch",),
+    "segnet": ("opencv", "torch"),
+}
+"""The libraries that are not compared on a net: OpenCV does not read it, or PyTorch's side has no
+modules for its layers."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,13 @@ class Row:
     train: bool = False
     caffe: float | None = None
     """Caffe's time in milliseconds; the best if a range was recorded."""
-    peers: tuple[str, ...] = PEERS
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The libraries that are compared: one of them trains."""
+        if self.train:
+            return ("torch",)
+        return tuple(peer for peer in PEERS if peer not in WITHOUT.get(self.net, ()))
 
     @property
     def key(self) -> str:
@@ -36,24 +49,31 @@ class Row:
         return f"{self.net}:{self.batch}" + (":train" if self.train else "")
 
 
-def _training(net: str, batch: int, caffe: float | None = None) -> Row:
-    return Row(net, batch, True, caffe, ("torch",))
-
-
 ROWS = (
     Row("alexnet", 64, caffe=731),
+    Row("alexnet", 8),
     Row("alexnet", 1, caffe=21.5),
     Row("googlenet", 8, caffe=337),
     Row("googlenet", 1, caffe=43),
     Row("vgg16", 8, caffe=1282),
+    Row("vgg16", 1),
     Row("resnet50", 8, caffe=419),
+    Row("resnet50", 1),
     Row("mobilenet", 8, caffe=147),
+    Row("mobilenet", 1),
     Row("squeezenet", 8, caffe=100),
-    _training("lenet", 64, 13.2),
-    _training("alexnet", 64, 1740),
-    _training("resnet50", 8),
-    _training("mobilenet", 8),
-    _training("vgg16", 8),
+    Row("squeezenet", 1),
+    Row("ssd300", 8),
+    Row("ssd300", 1),
+    Row("mobilenet_ssd", 8),
+    Row("mobilenet_ssd", 1),
+    Row("segnet", 8),
+    Row("segnet", 1),
+    Row("lenet", 64, True, 13.2),
+    Row("alexnet", 64, True, 1740),
+    Row("resnet50", 8, True),
+    Row("mobilenet", 8, True),
+    Row("vgg16", 8, True),
 )
 
 CAFFE_MEMORY = {"alexnet:64:train": 1690.0}
@@ -61,7 +81,7 @@ CAFFE_MEMORY = {"alexnet:64:train": 1690.0}
 
 
 def parse(key: str) -> Row:
-    """The row for a key, with any batch size.  Raises ValueError for an unknown net."""
+    """The row for a key, with any batch size.  Raises ValueError for what is not a key."""
     for row in ROWS:
         if row.key == key:
             return row
@@ -69,4 +89,4 @@ def parse(key: str) -> Row:
     batch, _, train = rest.partition(":")
     if train not in ("", "train") or not batch.isdecimal() or int(batch) < 1:
         raise ValueError(f'"{key}" is not NET:BATCH or NET:BATCH:train')
-    return _training(net, int(batch)) if train else Row(net, int(batch))
+    return Row(net, int(batch), bool(train))

@@ -1,74 +1,61 @@
-"""The sides of a comparison: each converts a row to a function that runs one pass.
+"""The sides of a comparison: caffe_lite, and the libraries that run the same nets.
 
-Each side imports its library inside the function, so that a process loads only one of them.
+The module of a side has `infer(task)`, and `train(task)` if the library trains; each returns a
+`Prepared`.  A process imports the module of one side only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
 
-from caffe_lite.blob import Array
-from tools.bench import nets
-from tools.bench.measure import Pass
-from tools.bench.rows import Row
+from tools.bench.task import Prepared, Task
 
 
-@dataclass(frozen=True)
-class Task:
-    """A row with its files; there is no weights file for training."""
+class Side(NamedTuple):
+    """A library."""
 
-    row: Row
-    prototxt: str
-    weights: str
-    threads: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of a batch of images."""
-        return (self.row.batch, *nets.NETS[self.row.net].image)
+    title: str
+    """Its name in tables."""
+    module: str
+    library: str
+    """What the module imports."""
+    reads_onnx: bool = False
+    limit: dict[str, str] | None = None
+    """The environment variables that limit it to AVX2; None if nothing does."""
 
     @property
-    def classes(self) -> int:
-        """The number of classes of the net."""
-        return nets.NETS[self.row.net].classes
+    def is_installed(self) -> bool:
+        """Whether the library can be imported."""
+        return find_spec(self.library) is not None
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A function that runs one pass, one that returns the probabilities, and a note."""
-
-    run: Pass
-    output: Callable[[], Array] | None = None
-    note: str = ""
-
-
-def ours(task: Task) -> Prepared:
-    """caffe_lite."""
-    from tools.bench import ours as side
-
-    return side.train(task) if task.row.train else side.infer(task)
-
-
-def opencv(task: Task) -> Prepared:
-    """OpenCV's dnn module with its own CPU backend; it reads the same two files."""
-    import cv2
-
-    from tools.bench import weights
-
-    cv2.setNumThreads(task.threads)
-    net = cv2.dnn.readNetFromCaffe(task.prototxt, task.weights)
-    net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
-    net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
-    net.setInput(weights.image(task.shape))
-    return Prepared(net.forward, lambda: net.forward())
+ONEDNN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2"}
+SIDES = {
+    "ours": Side("ours", "tools.bench.ours", "caffe_lite", limit={}),
+    "openvino": Side("OpenVINO", "tools.bench.peers.openvino", "openvino", True, ONEDNN),
+    "onnxruntime": Side("ONNX Runtime", "tools.bench.peers.onnxruntime", "onnxruntime", True),
+    "mnn": Side("MNN", "tools.bench.peers.mnn", "MNN", True),
+    "opencv": Side(
+        "OpenCV",
+        "tools.bench.peers.opencv",
+        "cv2",
+        limit={"OPENCV_CPU_DISABLE": "AVX512-SKX"},
+    ),
+    "torch": Side(
+        "PyTorch",
+        "tools.bench.peers.pytorch",
+        "torch",
+        limit={**ONEDNN, "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    ),
+}
+"""caffe_lite's own limit is Numba's, which `machine.limits` computes from the processor."""
 
 
-def torch(task: Task) -> Prepared:
-    """PyTorch on the CPU, in the faster of its two memory layouts."""
-    from tools.bench import pytorch
-
-    return pytorch.train(task) if task.row.train else pytorch.infer(task)
-
-
-SIDES: dict[str, Callable[[Task], Prepared]] = {"ours": ours, "opencv": opencv, "torch": torch}
+def prepare(name: str, task: Task) -> Prepared:
+    """Let a side prepare a task."""
+    module = import_module(SIDES[name].module)
+    function: Callable[[Task], Prepared] = module.train if task.row.train else module.infer
+    return function(task)

@@ -14,8 +14,9 @@ import numpy as np
 
 from caffe_lite.proto import caffe_pb2, files
 from tools.bench import isolated, machine, measure, nets, ours, records, rows, weights
+from tools.bench.nets.classifiers import MODELS
 from tools.bench.report import Options, Section, number, table
-from tools.bench.sides import Task
+from tools.bench.task import Task
 
 WARM = 3
 """The number of warm starts, of which the fastest counts."""
@@ -48,8 +49,8 @@ def lenet(folder: Path) -> Path:
     """Make a folder for one iteration of LeNet's solver, after its tests, on random images."""
     home = folder / "start" / "models" / "lenet"
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(nets.MODELS / "lenet" / "train_test.prototxt", home)
-    solver = files.read_solver(nets.MODELS / "lenet" / "solver.prototxt").param
+    shutil.copy(MODELS / "lenet" / "train_test.prototxt", home)
+    solver = files.read_solver(MODELS / "lenet" / "solver.prototxt").param
     solver.max_iter = 1
     solver.snapshot = 0
     solver.snapshot_after_train = False
@@ -66,7 +67,7 @@ def starts(options: Options) -> dict[str, Times]:
     cache = folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)
     variables = machine.environment(options.threads)
-    variables["PYTHONPATH"] = str(nets.MODELS.parent)
+    variables["PYTHONPATH"] = str(MODELS.parent)
     variables["NUMBA_CACHE_DIR"] = str(cache)
     python = [sys.executable, "-c"]
     train = [sys.executable, "-m", "caffe_lite", "train"]
@@ -88,7 +89,7 @@ def peak(key: str, folder: str) -> float:
     path = Path(folder) / "memory.prototxt"
     path.write_text(nets.prototxt(row.net, row.batch, row.train))
     if row.train:
-        run = ours.train(Task(row, str(path), "", 0)).run
+        run = ours.train(Task(key, str(path))).run
     else:
         from caffe_lite.net.net import Net
 

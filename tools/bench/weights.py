@@ -18,7 +18,7 @@ def fill(net: Net) -> None:
     """Fill all parameters in place, each from its own random stream.
 
     Weights are normal with variance 2 / fan-in, biases with 0.01.  BatchNorm keeps mean 0 and
-    variance 1, with which inference is the identity.
+    variance 1, with which inference is the identity; the scale of SegNet's BN is 1.
     """
     added = {
         bottom
@@ -31,6 +31,8 @@ def fill(net: Net) -> None:
             rng = np.random.default_rng(zlib.crc32(f"{layer.name}/{index}".encode()))
             if layer.type == "BatchNorm":
                 blob.data[...] = 0 if index == 0 else 1
+            elif layer.type == "BN" and index == 0:
+                blob.data[...] = 1
             elif layer.type == "Scale" and index == 0:
                 branch = net.top_names[layer.name][0] in added
                 blob.data[...] = RESIDUAL if branch else 1
@@ -42,13 +44,3 @@ def _normal(rng: np.random.Generator, values: Array) -> None:
     deviation = 0.1 if values.ndim < 2 else math.sqrt(2 / math.prod(values.shape[1:]))
     rng.standard_normal(dtype=np.float32, out=values)
     values *= np.float32(deviation)
-
-
-def image(shape: tuple[int, ...]) -> Array:
-    """The images for every side."""
-    return np.random.default_rng(1).standard_normal(shape, np.float32)
-
-
-def labels(count: int, classes: int) -> Array:
-    """The labels for every side."""
-    return np.random.default_rng(2).integers(classes, size=count)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
+import numpy as np
 from google.protobuf.message import Message
 
 from caffe_lite.checking.dry import View
 from caffe_lite.checking.findings import Problem, Severity, at
 from caffe_lite.checking.rules.registry import rule
 from caffe_lite.checking.subjects import Checked
-from caffe_lite.data import datum, db, images
+from caffe_lite.data import datum, db, hdf5, images
 from caffe_lite.errors import CaffeError
 from caffe_lite.layers import registry
 from caffe_lite.layers.class_loss import ClassLoss
@@ -25,7 +26,7 @@ PATHS = ("source", "mean_file", "label_map_file", "name_size_file", "root_folder
 """The fields that name a file or a folder to read."""
 
 MOST_RECORDS = 5_000
-"""Records of a database whose labels are read, and images of a list that are looked for."""
+"""Records of a database, or labels of HDF5 files, that are read; images that are looked for."""
 
 
 @rule("missing-file", Severity.WARNING)
@@ -104,14 +105,13 @@ def random_in_test(checked: Checked) -> Iterator[Problem]:
 
 @rule("label-range", Severity.ERROR)
 def label_range(checked: Checked) -> Iterator[Problem]:
-    """Labels in a list or database, if it is here, for which a classifier has no output.
+    """Labels in a list, database or HDF5 file that is here for which a classifier has no output.
 
-    Of a database the first 5,000 records are read.
+    Of a database the first 5,000 records are read, of HDF5 files the first 5,000 labels.
     """
     for view in checked.views:
         for index, node in enumerate(view.nodes):
-            labels, _ = _labels(checked, view, index)
-            for loss, outputs, ignored in _classifiers(view, index) if labels else ():
+            for labels, _, (loss, outputs, ignored) in _compared(checked, view, index):
                 wrong = [each for each in sorted(labels) if not 0 <= each < outputs]
                 wrong = [each for each in wrong if each != ignored]
                 if wrong:
@@ -125,14 +125,13 @@ def label_range(checked: Checked) -> Iterator[Problem]:
 
 @rule("unused-outputs", Severity.NOTE)
 def unused_outputs(checked: Checked) -> Iterator[Problem]:
-    """A classifier with more outputs than a list or database, if it is here, has labels.
+    """A classifier with more outputs than a list, database or HDF5 file that is here has labels.
 
-    Nothing is told of a database with more than 5,000 records.
+    Nothing is told of a source with more than 5,000 labels, unless it is a list.
     """
     for view, index, node in checked.trained_layers():
-        labels, are_all = _labels(checked, view, index)
-        for loss, outputs, _ in _classifiers(view, index) if labels and are_all else ():
-            if max(labels) + 1 < outputs:
+        for labels, are_all, (loss, outputs, _) in _compared(checked, view, index):
+            if are_all and max(labels) + 1 < outputs:
                 yield at(
                     view.nodes[loss],
                     "bottom[0]",
@@ -145,13 +144,11 @@ def unused_outputs(checked: Checked) -> Iterator[Problem]:
 def different_heads(checked: Checked) -> Iterator[Problem]:
     """Losses or metrics of the same labels that have different numbers of outputs."""
     for view in checked.views:
-        for index in range(len(view.nodes)):
-            if (index, 1) not in view.wires.readers:
-                continue
-            found = list(_classifiers(view, index))
-            if len({outputs for _, outputs, _ in found}) > 1:
-                first, outputs, _ = found[0]
+        for index, node in enumerate(view.nodes):
+            for top in _label_tops(node):
+                found = list(_classifiers(view, index, top))
                 for loss, other, _ in found[1:]:
+                    first, outputs, _ = found[0]
                     if other != outputs:
                         yield at(
                             view.nodes[loss],
@@ -161,12 +158,30 @@ def different_heads(checked: Checked) -> Iterator[Problem]:
                         )
 
 
-def _classifiers(view: View, source: int) -> Iterator[tuple[int, int, int | None]]:
-    """The layers that compare scores with the labels of a source's second top.
+def _compared(
+    checked: Checked, view: View, index: int
+) -> Iterator[tuple[set[int], bool, tuple[int, int, int | None]]]:
+    """The labels that a layer brings, whether these are all, and a classifier that reads them."""
+    for top in _label_tops(view.nodes[index]):
+        classifiers = list(_classifiers(view, index, top))
+        labels, are_all = (
+            _labels(checked, view.nodes[index], top) if classifiers else (set(), False)
+        )
+        for each in classifiers if labels else ():
+            yield labels, are_all, each
+
+
+def _label_tops(node: Node) -> Sequence[int]:
+    """The tops that may be labels: the second; of HDF5Data any."""
+    return range(len(node.param.top)) if node.type == "HDF5Data" else (1,)
+
+
+def _classifiers(view: View, source: int, top: int) -> Iterator[tuple[int, int, int | None]]:
+    """The layers that compare scores with the labels of a source's top.
 
     Each with the number of its outputs, and the label that it ignores.
     """
-    for index, bottom in view.wires.readers[source, 1]:
+    for index, bottom in view.wires.readers.get((source, top), ()):
         cls, node = view.cls(index), view.nodes[index]
         if bottom != 1 or not (issubclass(cls, ClassLoss) or node.type == "Accuracy"):
             continue
@@ -193,26 +208,29 @@ def _outputs_below(view: View, index: int) -> int | None:
     return registry.describing_class(node.type).drawing(node.param).outputs
 
 
-def _labels(checked: Checked, view: View, index: int) -> tuple[set[int], bool]:
-    """The labels that a layer brings, and whether these are all; none if no source is here."""
-    node = view.nodes[index]
-    if node.param.bottom or not view.wires.readers.get((index, 1)):
-        return set(), False
-    name = {
+def _labels(checked: Checked, node: Node, top: int) -> tuple[set[int], bool]:
+    """The labels of a source's top, and whether these are all; none if the source is not here."""
+    source = {
         "ImageData": node.param.image_data_param.source,
         "Data": node.param.data_param.source,
+        "HDF5Data": node.param.hdf5_data_param.source,
     }.get(node.type, "")
-    if name and name not in checked.labels and os.path.exists(name):
+    key = source, node.param.top[top]
+    if source and key not in checked.labels and os.path.exists(source):
         try:
-            checked.labels[name] = _read_labels(node)
+            checked.labels[key] = _read_labels(node, node.param.top[top])
         except (CaffeError, OSError, ImportError):  # the layer, which opens it too, says why
-            checked.labels[name] = set(), False
-    return checked.labels.get(name, (set(), False))
+            checked.labels[key] = set(), False
+    return checked.labels.get(key, (set(), False))
 
 
-def _read_labels(node: Node) -> tuple[set[int], bool]:
+def _read_labels(node: Node, top: str) -> tuple[set[int], bool]:
     if node.type == "ImageData":
         return {label for _, label in images.read_list(node.param.image_data_param.source)}, True
+    if node.type == "HDF5Data":
+        source = node.param.hdf5_data_param.source
+        values, are_all = hdf5.first_values(source, top, MOST_RECORDS)
+        return {int(label) for label in np.unique(values[np.isfinite(values)])}, are_all
     config = node.param.data_param
     backend = caffe_pb2.DataParameter.DB.Name(config.backend).lower()
     with db.open_db(config.source, backend) as cursor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.net.fork_nets.layers import CLASSES, Layers
-from tools.bench.nets import MAX_3_2
+from tests.net.fork_nets.layers import Layers
+from tools.bench.nets.detectors import CLASSES
+from tools.bench.nets.text import MAX_3_2
 
 
 def fast_rcnn_zf() -> Layers:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.net.fork_nets.layers import CLASSES, GLOBAL_STATS, NO_BIAS, Layers
-from tools.bench.nets import GLOBAL, MAX_3_2
+from tests.net.fork_nets.layers import GLOBAL_STATS, NO_BIAS, Layers
+from tools.bench.nets.detectors import CLASSES
+from tools.bench.nets.text import GLOBAL, MAX_3_2
 
 BLOCKS = [3, 4, 6, 3]
 """Of the four stages of ResNet-50, He et al. 2016."""

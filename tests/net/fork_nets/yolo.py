@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.net.fork_nets.layers import DEPTHWISE, MAX_2_2, NO_BIAS, Layers
+from tests.net.fork_nets.layers import DEPTHWISE, NO_BIAS, Layers
 from tests.net.fork_nets.mobilenet import mobilenet
+from tools.bench.nets.text import MAX_2_2
 
 
 def _fields(**values: float | tuple[float, ...]) -> str:

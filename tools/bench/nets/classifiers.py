@@ -1,4 +1,4 @@
-"""The nets of the benchmark, as prototxt text generated from their architecture.
+"""Nets that classify images.
 
 AlexNet and LeNet are those of models/; the others follow their papers, with the layers, padding
 and order of their Caffe models.
@@ -6,72 +6,12 @@ and order of their Caffe models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from caffe_lite.proto import files
+from tools.bench.nets.text import GLOBAL, MAX_2_2, MAX_3_1, MAX_3_2, Text
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
-
-
-class Text:
-    """A list of layers; each method appends some and returns the name of the last top."""
-
-    def __init__(self) -> None:
-        self.layers: list[str] = []
-
-    def add(self, kind: str, name: str, bottoms: str, top: str, settings: str = "") -> str:
-        """A layer of any type; `bottoms` are separated by spaces."""
-        below = " ".join(f'bottom: "{bottom}"' for bottom in bottoms.split())
-        line = f'layer {{ name: "{name}" type: "{kind}" {below} top: "{top}" {settings}}}'
-        self.layers.append(line)
-        return top
-
-    def conv(self, name: str, bottom: str, outputs: int, kernel: int, more: str = "") -> str:
-        """A convolution with a square kernel."""
-        settings = f"num_output: {outputs} kernel_size: {kernel} {more}".strip()
-        return self.add("Convolution", name, bottom, name, f"convolution_param {{ {settings} }} ")
-
-    def relu(self, blob: str) -> str:
-        """An in-place ReLU."""
-        return self.add("ReLU", f"{blob}/relu", blob, blob)
-
-    def conv_relu(self, name: str, bottom: str, outputs: int, kernel: int, more: str = "") -> str:
-        """A convolution with an in-place ReLU."""
-        return self.relu(self.conv(name, bottom, outputs, kernel, more))
-
-    def conv_norm(self, name: str, bottom: str, outputs: int, kernel: int, more: str = "") -> str:
-        """A convolution without bias, then in-place BatchNorm and Scale."""
-        if "bias_term" not in more:
-            more += " bias_term: false"
-        top = self.conv(name, bottom, outputs, kernel, more)
-        self.add("BatchNorm", f"{name}/bn", top, top)
-        return self.add("Scale", f"{name}/scale", top, top, "scale_param { bias_term: true } ")
-
-    def pool(self, name: str, bottom: str, settings: str) -> str:
-        """A Pooling layer."""
-        return self.add("Pooling", name, bottom, name, f"pooling_param {{ {settings} }} ")
-
-    def lrn(self, name: str, bottom: str) -> str:
-        """AlexNet's LRN."""
-        settings = "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 } "
-        return self.add("LRN", name, bottom, name, settings)
-
-    def dropout(self, blob: str, ratio: float) -> str:
-        """An in-place Dropout."""
-        settings = f"dropout_param {{ dropout_ratio: {ratio} }} "
-        return self.add("Dropout", f"{blob}/drop", blob, blob, settings)
-
-    def dense(self, name: str, bottom: str, outputs: int) -> str:
-        """An inner product."""
-        settings = f"inner_product_param {{ num_output: {outputs} }} "
-        return self.add("InnerProduct", name, bottom, name, settings)
-
-
-MAX_2_2 = "pool: MAX kernel_size: 2 stride: 2"
-MAX_3_2 = "pool: MAX kernel_size: 3 stride: 2"
-GLOBAL = "pool: AVE global_pooling: true"
+MODELS = Path(__file__).resolve().parents[3] / "models"
 
 
 def model(file: str, last: str) -> Text:
@@ -132,7 +72,7 @@ def _inception(net: Text, name: str, below: str, sizes: tuple[int, ...]) -> str:
         f"{name}/3x3", net.conv_relu(f"{name}/r3", below, reduce3, 1), three, 3, "pad: 1"
     )
     net.conv_relu(f"{name}/5x5", net.conv_relu(f"{name}/r5", below, reduce5, 1), five, 5, "pad: 2")
-    pool = net.pool(f"{name}/pool", below, "pool: MAX kernel_size: 3 stride: 1 pad: 1")
+    pool = net.pool(f"{name}/pool", below, MAX_3_1)
     net.conv_relu(f"{name}/proj", pool, pooled, 1)
     branches = " ".join(f"{name}/{branch}" for branch in ("1x1", "3x3", "5x5", "proj"))
     return net.add("Concat", f"{name}/out", branches, f"{name}/out")
@@ -215,49 +155,3 @@ def cifar10_quick() -> Text:
         top = net.pool(f"pool{index}", top, "pool: AVE kernel_size: 3 stride: 2")
     net.dense("scores", net.dense("ip1", top, 64), 10)
     return net
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A net: its body, from the blob "data" to the blob `scores`, and the sizes of both."""
-
-    body: Callable[[], Text]
-    scores: str = "scores"
-    image: tuple[int, int, int] = (3, 224, 224)
-    classes: int = 1000
-
-
-NETS = {
-    "alexnet": Architecture(alexnet, "fc8", (3, 227, 227)),
-    "cifar10_quick": Architecture(cifar10_quick, image=(3, 32, 32), classes=10),
-    "googlenet": Architecture(googlenet),
-    "lenet": Architecture(lenet, "ip2", (1, 28, 28), 10),
-    "mobilenet": Architecture(mobilenet),
-    "resnet50": Architecture(resnet50),
-    "squeezenet": Architecture(squeezenet, image=(3, 227, 227)),
-    "vgg16": Architecture(vgg16),
-}
-
-
-def _shape(*sizes: int) -> str:
-    return f"shape {{ {' '.join(f'dim: {size}' for size in sizes)} }}"
-
-
-def prototxt(net: str, batch: int, train: bool, image: tuple[int, int, int] | None = None) -> str:
-    """The net's text: from an Input to probabilities, or from DummyData to a loss.
-
-    `image` overrides the shape of one image, for nets that accept any.
-    """
-    architecture = NETS[net]
-    shape = _shape(batch, *(image or architecture.image))
-    body = architecture.body()
-    if train:
-        source = (
-            'layer { name: "data" type: "DummyData" top: "data" top: "label" '
-            f"dummy_data_param {{ {shape} {_shape(batch)} }} }}"
-        )
-        body.add("SoftmaxWithLoss", "loss", f"{architecture.scores} label", "loss")
-    else:
-        source = f'layer {{ name: "data" type: "Input" top: "data" input_param {{ {shape} }} }}'
-        body.add("Softmax", "prob", architecture.scores, "prob")
-    return "\n".join([f'name: "{net}"', source, *body.layers, ""])

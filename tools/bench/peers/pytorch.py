@@ -13,8 +13,8 @@ from torch.nn import functional
 from caffe_lite.blob import Array
 from caffe_lite.proto import files
 from caffe_lite.proto.nodes import Node
-from tools.bench import measure, weights
-from tools.bench.sides import Prepared, Task
+from tools.bench import inputs, measure, nets
+from tools.bench.task import Prepared, Task
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
@@ -143,10 +143,10 @@ def load(net: CaffeNet, path: str) -> None:
             target.data.copy_(value.reshape(target.shape))
 
 
-def _make(task: Task, layout: torch.memory_format) -> tuple[CaffeNet, Tensor]:
+def _make(task: Task, images: Array, layout: torch.memory_format) -> tuple[CaffeNet, Tensor]:
     """The net and its images in a memory layout."""
     net = CaffeNet(files.read_net(task.prototxt).nodes)
-    x = torch.from_numpy(weights.image(task.shape)).to(memory_format=layout)
+    x = torch.from_numpy(images).to(memory_format=layout)
     with torch.no_grad():
         net.eval()(x[:1])  # initialises the shapes of the modules
     return net.to(memory_format=layout), x
@@ -160,7 +160,7 @@ def _better(task: Task, prepare: Callable[[Task, torch.memory_format], Prepared]
         prepared = prepare(task, layout)
         prepared.run()
         seconds = min(measure.passes(prepared.run, 0.3, 2))
-        candidates.append((seconds, Prepared(prepared.run, prepared.output, name)))
+        candidates.append((seconds, Prepared(prepared.run, prepared.outputs, name)))
     return min(candidates, key=lambda each: each[0])[1]
 
 
@@ -168,7 +168,7 @@ def infer(task: Task) -> Prepared:
     """Forward to the probabilities."""
 
     def prepare(task: Task, layout: torch.memory_format) -> Prepared:
-        net, x = _make(task, layout)
+        net, x = _make(task, task.batch(), layout)
         load(net, task.weights)
 
         def run() -> Array:
@@ -176,7 +176,7 @@ def infer(task: Task) -> Prepared:
                 scores: Array = functional.softmax(net(x), 1).numpy()
                 return scores
 
-        return Prepared(run, run)
+        return Prepared(run, lambda: {"prob": run()})
 
     return _better(task, prepare)
 
@@ -185,9 +185,10 @@ def train(task: Task) -> Prepared:
     """Forward, backward and update, with the fused optimizer."""
 
     def prepare(task: Task, layout: torch.memory_format) -> Prepared:
-        net, x = _make(task, layout)
+        row, net_of = task.row, nets.NETS[task.row.net]
+        net, x = _make(task, inputs.image((row.batch, *net_of.image)), layout)
         net.train()
-        labels = torch.from_numpy(weights.labels(task.row.batch, task.classes))
+        labels = torch.from_numpy(inputs.labels(row.batch, net_of.classes))
         optimizer = torch.optim.SGD(
             net.parameters(), 1e-5, momentum=0.9, weight_decay=0.0005, fused=True
         )
