@@ -19,7 +19,7 @@ under a program's control, and which layer Numba finds depends on the machine.
 from __future__ import annotations
 
 from caffe_lite.kernels.parallel.launcher import elementwise, launch, parallel, pieces_of
-from caffe_lite.kernels.parallel.pool import get_num_threads, set_num_threads
+from caffe_lite.kernels.parallel.pool import get_num_threads, limit_threads, set_num_threads
 from caffe_lite.kernels.parallel.recording import Recording, clock, record, unrecorded
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "elementwise",
     "get_num_threads",
     "launch",
+    "limit_threads",
     "parallel",
     "pieces_of",
     "record",
