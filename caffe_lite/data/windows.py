@@ -13,6 +13,8 @@ from numpy.random import Generator
 from caffe_lite import states
 from caffe_lite.data import images
 from caffe_lite.data.readers import Batch
+from caffe_lite.data.record_streams import RecordStreams
+from caffe_lite.distributed.share import ALONE
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
@@ -257,8 +259,10 @@ class WindowReader:
 
     A window whose overlap with an object is at least `fg_threshold` is foreground; one below
     `bg_threshold` is background and has label 0; others are not used.  `mean` is (channels, 1, 1),
-    or an image whose centre is subtracted.
+    or an image whose centre is subtracted.  `share` is that of a `Reader`.
     """
+
+    share = ALONE
 
     def __init__(
         self,
@@ -274,7 +278,8 @@ class WindowReader:
         self._settings = settings
         self._dtype = np.dtype(dtype)
         self._scale = np.asarray(settings.scale, dtype)
-        self._rng = rng
+        self._streams = RecordStreams(rng)
+        self._first = True  # no batch was made from here on
         self._foreground = [w for w in windows if w.overlap >= settings.fg_threshold]
         self._background = [w for w in windows if w.overlap < limit]
         # Caffe multiplies in float32 and truncates: 0.7 of 10 windows is 7
@@ -328,27 +333,34 @@ class WindowReader:
         if old is None:
             old = Batch(np.empty(self.shape, self._dtype), np.empty(self.shape[0], self._dtype))
         old.data[...] = 0
-        for i in range(self.shape[0]):
+        share, size = self.share, self.shape[0]
+        self._streams.leave(size * share.batches_before(self._first))
+        self._first = False
+        for i in range(size):
+            self._streams.go_to(share.row(i))
+            rng = self._streams.rng
             background = i < self._backgrounds
             windows = self._background if background else self._foreground
-            window = windows[self._rng.integers(len(windows))]
-            mirror = self._settings.mirror and bool(self._rng.integers(2))
+            window = windows[rng.integers(len(windows))]
+            mirror = self._settings.mirror and bool(rng.integers(2))
             try:
                 self._cut(window, mirror, old.data[i])
             except DataError as error:
                 raise DataError(f'a window of "{window.image}": {error.message}') from None
             old.labels[i] = 0 if background else window.label
+        self._streams.leave(share.rows(size))
         old.state = self.get_state()
         return old
 
     def get_state(self) -> State:
         """The random stream, which chooses the windows, and how many there are."""
         count = len(self._foreground) + len(self._background)
-        return {"rng": states.of_generator(self._rng), "windows": count}
+        return {"rng": self._streams.get_state(), "windows": count}
 
     def set_state(self, state: State) -> None:
         """Go on as after `get_state`."""
-        states.restore_generator(self._rng, state)
+        self._streams.set_state(state, "rng")
+        self._first = True
         now = len(self._foreground) + len(self._background)
         states.note_change(state, "windows", now, self._source)
 

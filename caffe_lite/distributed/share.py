@@ -1,9 +1,13 @@
-"""The part of a source's records that one rank reads."""
+"""The part of a source's records that one rank reads, and of a batch's random numbers it draws."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
 
 
 class Share(NamedTuple):
@@ -18,25 +22,56 @@ class Share(NamedTuple):
     size: int = 1
     by_batch: bool = False
 
-    def turns(self, batch_size: int) -> Iterator[tuple[int, int]]:
-        """For each record of a batch: how many to leave out before it, and after it.
+    @property
+    def before(self) -> int:
+        """How many records of other ranks come before each of this one, in their turn."""
+        return 0 if self.by_batch else self.rank
 
-        After the batch of a share by records, all ranks are at the same record of the source.  In
-        a share by batches, what is before the first batch and between two is `gap`.
-        """
-        before, after = (0, 0) if self.by_batch else (self.rank, self.size - 1 - self.rank)
-        for _ in range(batch_size):
-            yield before, after
+    @property
+    def after(self) -> int:
+        """How many come after each, in that turn."""
+        return 0 if self.by_batch else self.size - 1 - self.rank
 
-    def gap(self, batch_size: int, first: bool) -> int:
-        """Records between two batches of this rank, or before its first; by records, 0."""
-        if not self.by_batch:
-            return 0
-        return batch_size * (self.rank if first else self.size - 1)
+    @property
+    def turn(self) -> int:
+        """How many records are in a turn: one of each rank."""
+        return 1 if self.by_batch else self.size
 
     def row(self, item: int) -> int:
         """Where the item of that number, of this rank's batch, is in the batch of all ranks."""
-        return item if self.by_batch else item * self.size + self.rank
+        return item * self.turn + self.before
+
+    def rows(self, items: int) -> int:
+        """How many records the batch of all ranks has, if that of one has so many."""
+        return items * self.turn
+
+    def batches_before(self, first: bool) -> int:
+        """How many batches other ranks make before this one's `first`, or between two."""
+        if not self.by_batch:
+            return 0
+        return self.rank if first else self.size - 1
+
+    def words(self, rng: Generator, shape: tuple[int, ...]) -> npt.NDArray[np.uint32]:
+        """Random words of 32 bits, flat, for the items of this rank's batch (items, ...).
+
+        They are those of these items' rows when one process draws for the batch of all ranks, and
+        the generator is left as there.
+        """
+        bits: Any = rng.bit_generator
+        items, each = (shape or (1,))[0], math.prod(shape[1:])
+        if self.turn == 1:
+            raw: npt.NDArray[np.uint64] = bits.random_raw((items * each + 1) // 2)
+            return raw.view(np.uint32)[: items * each]
+        found = np.empty((items, each), np.uint32)
+        start, at = bits.state, 0
+        for item in range(items):
+            first = self.row(item) * each
+            bits.advance((first // 2 - at) % (1 << 128))
+            found[item] = bits.random_raw(each // 2 + 1).view(np.uint32)[first % 2 :][:each]
+            at = first // 2 + each // 2 + 1
+        bits.state = start
+        bits.advance((self.rows(items) * each + 1) // 2)
+        return found.reshape(-1)
 
 
 ALONE = Share()

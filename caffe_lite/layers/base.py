@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
+from caffe_lite.distributed.share import ALONE, Share
 from caffe_lite.errors import LayerError, NotDifferentiable, OutOfMemory
 from caffe_lite.layers import _gate
 from caffe_lite.layers.declarations import Buffer, Buffers, Count, Param, Reads
@@ -646,6 +647,16 @@ class Loss(Layer):
         if loss.HasField("normalization") or not loss.HasField("normalize"):
             return int(loss.normalization)
         return int(loss.VALID if loss.normalize else loss.BATCH_SIZE)
+
+
+class TakesShare:
+    """A layer that reads records, or draws for them: the net says which are those of this rank.
+
+    Its random numbers are then those that one process would draw for the same records, as its
+    items are taken in turns from the batch of all ranks.
+    """
+
+    share: Share = ALONE
 
 
 class Source(Layer):
