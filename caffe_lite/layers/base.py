@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
-from caffe_lite.distributed.share import ALONE, Share
+from caffe_lite.distributed import ALONE, Group, Share
 from caffe_lite.errors import LayerError, NotDifferentiable, OutOfMemory
 from caffe_lite.layers import _gate
 from caffe_lite.layers.declarations import Buffer, Buffers, Count, Param, Reads
@@ -264,6 +264,11 @@ class Layer:
         for name, value in self._lasting():
             state[name] = value.copy() if isinstance(value, np.ndarray) else value
         return state
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a forward leaves something for the next, beside a random stream."""
+        return bool(self.get_state().keys() - {"rng"})
 
     def set_state(self, state: State) -> None:
         """Go on as after `get_state`.  Raises DataError or LayerError if that cannot be."""
@@ -657,6 +662,14 @@ class TakesShare:
     """
 
     share: Share = ALONE
+    takes_turns: ClassVar[bool] = False
+    """Does it heed a share by batches?"""
+
+
+class TakesGroup:
+    """A layer that normalises by all items of a batch; with a group, by those of all ranks."""
+
+    group: Group | None = None
 
 
 class Source(Layer):

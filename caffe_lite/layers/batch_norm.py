@@ -286,6 +286,11 @@ class ScaledBatchNorm(WithScale):
     _forwards = 0
     lasting = ("_forwards",)
 
+    @property
+    def remembers(self) -> bool:
+        """In TRAIN, how many forwards there were."""
+        return self.training
+
     def uses_stored(self) -> bool:
         """In TEST."""
         return not self.training

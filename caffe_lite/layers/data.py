@@ -108,6 +108,7 @@ class HDF5Data(TakesShare, Source):
     """
 
     config_field = "hdf5_data_param"
+    takes_turns = True
     tops: ClassVar[Count] = (1, None)
 
     @classmethod
@@ -249,6 +250,7 @@ class MemoryData(TakesShare, Source):
     """
 
     config_field = "memory_data_param"
+    takes_turns = True
     tops: ClassVar[Count] = 2
     _data: Array | None = None
     _first = True  # no batch was taken from here on

@@ -37,6 +37,7 @@ class Prefetching(TakesShare, Source):
     config_field: ClassVar[str]
     source_field: ClassVar[str] = "source"
     tops: ClassVar[Count] = 2
+    takes_turns = True
     dynamic = True
     heeds = frozenset({"data_param"})
     _prefetcher: Prefetcher[Batch] | None = None
