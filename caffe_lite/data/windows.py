@@ -282,9 +282,6 @@ class WindowReader:
         self._first = True  # no batch was made from here on
         self._foreground = [w for w in windows if w.overlap >= settings.fg_threshold]
         self._background = [w for w in windows if w.overlap < limit]
-        # Caffe multiplies in float32 and truncates: 0.7 of 10 windows is 7
-        share = np.float32(settings.batch_size) * np.float32(settings.fg_fraction)
-        self._backgrounds = settings.batch_size - int(share)
         self._check(source)
         self.shape = (settings.batch_size, channels, settings.crop_size, settings.crop_size)
         self._mean = self._centre(mean)
@@ -295,6 +292,11 @@ class WindowReader:
         """The shapes of a batch's arrays."""
         return [self.shape, self.shape[:1]]
 
+    def _backgrounds(self, size: int) -> int:
+        """How many windows of a batch are background."""
+        # Caffe multiplies in float32 and truncates: 0.7 of 10 windows is 7
+        return size - int(np.float32(size) * np.float32(self._settings.fg_fraction))
+
     def _check(self, source: str) -> None:
         settings = self._settings
         for window in self._foreground:
@@ -303,12 +305,13 @@ class WindowReader:
                     f'"{source}": a foreground window of "{window.image}" has class '
                     f"{window.label}; it must be at least 1, as 0 is the background"
                 )
-        if self._backgrounds < settings.batch_size and not self._foreground:
+        backgrounds = self._backgrounds(settings.batch_size)
+        if backgrounds < settings.batch_size and not self._foreground:
             raise DataError(
                 f'"{source}" has no foreground window: none overlaps by fg_threshold '
                 f"{settings.fg_threshold:g} or more"
             )
-        if self._backgrounds and not self._background:
+        if backgrounds and not self._background:
             raise DataError(
                 f'"{source}" has no background window: none overlaps by less than bg_threshold '
                 f"{settings.bg_threshold:g}"
@@ -336,10 +339,11 @@ class WindowReader:
         share, size = self.share, self.shape[0]
         self._streams.leave(size * share.batches_before(self._first))
         self._first = False
+        backgrounds = self._backgrounds(share.rows(size))
         for i in range(size):
             self._streams.go_to(share.row(i))
             rng = self._streams.rng
-            background = i < self._backgrounds
+            background = share.row(i) < backgrounds
             windows = self._background if background else self._foreground
             window = windows[rng.integers(len(windows))]
             mirror = self._settings.mirror and bool(rng.integers(2))

