@@ -57,5 +57,5 @@ def _difference(
         return f"{who} has {name}, but {other} does not: start all ranks with the same files"
     return (
         f"{name}: differs between {here} (sha256 {theirs[name][:12]}…) and {there} "
-        f"({first[name][:12]}…): give all ranks the same files"
+        f"({first[name][:12]}…): all ranks need the same"
     )

@@ -15,7 +15,7 @@ class Share(NamedTuple):
 
     In training the ranks take records in turns, so that their batches together are the batch of
     `size` times as many records that one process would read.  With `by_batch`, as in tests, they
-    take whole batches in turns.
+    take whole batches in turns; of size 1, each rank takes all.  A layer writes files on rank 0.
     """
 
     rank: int = 0
@@ -47,7 +47,7 @@ class Share(NamedTuple):
 
     def batches_before(self, first: bool) -> int:
         """How many batches other ranks make before this one's `first`, or between two."""
-        if not self.by_batch:
+        if not self.by_batch or self.size == 1:
             return 0
         return self.rank if first else self.size - 1
 

@@ -50,11 +50,12 @@ class Ranks:
 
     # -- before the first iteration --------------------------------------------------------
 
-    def compare(self, settings: Settings, weights: Sequence[str]) -> None:
+    def compare(self, settings: Settings, weights: Sequence[str], *options: object) -> None:
         """Refuse a rank on another version or with other files; let all have rank 0's seed."""
         if self._alone:
             return
-        agree(self.group, dict(_facts(settings, weights)))
+        options_of = {"the options of the solver": digest(repr(options).encode())}
+        agree(self.group, {**dict(_facts(settings, weights)), **options_of})
         rng.set_random_seed(self.group.broadcast(rng.streams().seed))
 
     def join(self, net: Net, test_nets: Sequence[Net], synchronised: bool) -> None:
@@ -69,8 +70,7 @@ class Ranks:
         for test_net in test_nets:
             in_turns = test_net.batches_are_apart
             self._in_turns.append(in_turns)
-            if in_turns:
-                test_net.take_share(Share(group.rank, group.size, by_batch=True))
+            test_net.take_share(Share(group.rank, group.size if in_turns else 1, by_batch=True))
         self._tested = [0] * len(test_nets)
         self._statistics = [
             blob

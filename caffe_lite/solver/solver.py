@@ -115,7 +115,8 @@ class Solver:
         with self._ranks.group.together():
             if self.param.snapshot:
                 self._check_prefix()
-        self._ranks.compare(self._settings, _split(self.param.weights))
+        options = np.dtype(dtype).str, strict, global_batch, sync_batch_norm, continue_on_nan
+        self._ranks.compare(self._settings, _split(self.param.weights), *options)
         with self._ranks.group.together():
             divide_batch = self._ranks.group.size if global_batch else 1
             self._build(dtype, python_layers, any_output, strict, divide_batch)
