@@ -15,6 +15,7 @@ from caffe_lite import glog, rng, states
 from caffe_lite.blob import Array, Blob
 from caffe_lite.distributed import Group, Share, agree, digest
 from caffe_lite.distributed.agreement import VERSION
+from caffe_lite.kernels.parallel import get_num_threads
 from caffe_lite.net.net import Net
 from caffe_lite.solver import resume
 from caffe_lite.solver.reduction import Reduction
@@ -80,7 +81,16 @@ class Ranks:
         ]
         self.broadcast(blob.data for blob in _parameters(net))
         self._reduction = Reduction(group, net)
-        _log.info("Training on %d ranks", group.size)
+        machines = len(set(group.all_gather(group.host)))
+        told = group.size, machines, get_num_threads()
+        _log.info("Training on %d ranks, on %d machines; rank 0 has %d threads", *told)
+        for layer in net.layers:
+            if layer.param.type == "Python" and not layer.param.bottom:
+                _log.warning(
+                    'layer "%s" (Python) gives each rank the same, unless it heeds '
+                    "caffe.solver_rank() and caffe.solver_count()",
+                    layer.param.name,
+                )
 
     def broadcast(self, arrays: Iterator[Array]) -> None:
         """Give arrays rank 0's values."""
