@@ -144,7 +144,8 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.solver.signals import Action, SignalHandler
 
     group = world()
-    source = files.read_solver(args.solver)
+    with group.together():
+        source = files.read_solver(args.solver)
     param = source.param
     if args.level is not None:
         param.train_state.level = args.level

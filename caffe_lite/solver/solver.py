@@ -667,11 +667,12 @@ def solver_class(name: str) -> type[Solver]:
 
 def get_solver(solver_file: Source, **options: Any) -> Solver:
     """The solver in a file, of the class for its `type`; `options` are those of `Solver`."""
-    settings = Settings(solver_file, options.get("allow_unknown_fields", False))
-    try:
-        cls = solver_class(settings.param.type)
-    except SolverError as error:
-        raise settings.refuse("type", error.message) from None
+    with (options.get("group") or Group()).together():
+        settings = Settings(solver_file, options.get("allow_unknown_fields", False))
+        try:
+            cls = solver_class(settings.param.type)
+        except SolverError as error:
+            raise settings.refuse("type", error.message) from None
     return cls(settings, **options)
 
 
