@@ -82,8 +82,8 @@ class Ranks:
         self.broadcast(blob.data for blob in _parameters(net))
         self._reduction = Reduction(group, net)
         machines = len(set(group.all_gather(group.host)))
-        told = group.size, machines, get_num_threads()
-        _log.info("Training on %d ranks, on %d machines; rank 0 has %d threads", *told)
+        told = group.size, machines, "" if machines == 1 else "s", get_num_threads()
+        _log.info("Training on %d ranks on %d machine%s, with %d threads on rank 0", *told)
         for layer in net.layers:
             if layer.param.type == "Python" and not layer.param.bottom:
                 _log.warning(
@@ -218,7 +218,8 @@ class Ranks:
         """
         if self._alone:
             return
-        weights = [each.blob.data for each in net.learnable]
+        own = set(map(id, self._statistics))  # each rank has its own
+        weights = [each.blob.data for each in net.learnable if id(each.blob) not in own]
         found = 0
         for array in weights:
             found = zlib.crc32(array.view(np.uint8).data, found)

@@ -115,7 +115,7 @@ class Solver:
         with self._ranks.group.together():
             if self.param.snapshot:
                 self._check_prefix()
-        options = np.dtype(dtype).str, strict, global_batch, sync_batch_norm, continue_on_nan
+        options = str(dtype), strict, global_batch, sync_batch_norm, continue_on_nan
         self._ranks.compare(self._settings, _split(self.param.weights), *options)
         with self._ranks.group.together():
             divide_batch = self._ranks.group.size if global_batch else 1

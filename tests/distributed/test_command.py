@@ -41,6 +41,7 @@ def test_only_rank_0_logs_and_writes(folder):
     assert done.stderr.count("Training on 2 ranks") == 1
     assert done.stderr.count("Iteration 4, lr") == 1
     assert done.stderr.count("Optimization Done.") == 1
+    assert not re.search("^[WE]", done.stderr, re.MULTILINE), "it warns of nothing"
     made = sorted(path.name for path in folder.glob("one_iter_6.*"))
     assert made == ["one_iter_6.caffemodel", "one_iter_6.resume", "one_iter_6.solverstate"]
     assert (folder / "run.html").exists()
@@ -141,3 +142,10 @@ def test_weights_to_fine_tune_must_be_the_same(folder):
     arguments = ("train", "-solver", "tuned.prototxt", "-weights", weights.name)
     done = run(2, "-c", program, *arguments, folder=folder, code=1)
     assert done.stderr.count(f"{weights.name}: differs between rank 1") == 1
+
+
+def test_ranks_with_statistics_of_their_own_are_not_said_to_have_come_apart(folder):
+    write_solver(CONFIGS["norms"], folder, "norms", max_iter=3, snapshot=1)
+    done = run(2, *TRAIN, "norms.prototxt", folder=folder)
+    assert "norms_iter_3.resume" in done.stderr
+    assert "differ by rounding" not in done.stderr
