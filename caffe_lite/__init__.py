@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from caffe_lite import classifier as classifier
     from caffe_lite import coord_map as coord_map
     from caffe_lite import detector as detector
+    from caffe_lite import distributed as distributed
     from caffe_lite import dnn as dnn
     from caffe_lite import draw as draw
     from caffe_lite import io as io
@@ -98,6 +99,7 @@ _HOME = {
     "classifier": "",
     "coord_map": "",
     "detector": "",
+    "distributed": "",
     "dnn": "",
     "draw": "",
     "export_onnx": "export",

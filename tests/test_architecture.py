@@ -47,7 +47,17 @@ ROOMS = {"kernels": levels("kernel-rooms"), "net": levels("net-rooms")}
 ONLY = {
     "kernels": set(),
     "proto": {"arguments", "errors", "glog", "limits", "reading", "unfinished"},
-    "data": {"arguments", "errors", "glog", "kernels.image", "limits", "proto", "reading", "rng"}
+    "data": {
+        "arguments",
+        "distributed",
+        "errors",
+        "glog",
+        "kernels.image",
+        "limits",
+        "proto",
+        "reading",
+        "rng",
+    }
     | {"states", "unfinished"},
 }
 FAMILY = 99  # the level of a family of kernels, above all that setup.cfg names

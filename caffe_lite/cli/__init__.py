@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
-from caffe_lite import __version__
+from caffe_lite import __version__, mpirun
 from caffe_lite.cli import interrupt, streams
 from caffe_lite.cli.examples import EXAMPLES
 from caffe_lite.cli.parser import Parser
@@ -98,6 +98,12 @@ class UsageError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``caffe-lite`` with `argv` (default: the process's arguments); returns the exit code."""
     streams.prepare()
+    if mpirun.launched() > 1:
+        return _ended_together(argv)
+    return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     if "_ARGCOMPLETE" in os.environ:  # called by a shell for completion
         from caffe_lite.cli import completion
 
@@ -107,6 +113,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failure is None or isinstance(failure, BrokenPipeError):  # a reader that has gone knows
         return 1 if failure and not code else code
     return _fail(f"cannot write the output: {failure.strerror or failure}", code or 1)
+
+
+def _ended_together(argv: Sequence[str] | None) -> int:
+    """`_main` on one of several ranks: where it fails, it ends all of them."""
+    from caffe_lite.distributed import ending
+
+    try:
+        code = _main(argv)
+    except Exception:
+        if ending.may_speak():
+            sys.excepthook(*sys.exc_info())
+        ending.end(1)
+    if code:
+        ending.end(code)
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
@@ -232,6 +253,11 @@ def _allowing(unknown_fields: bool) -> Iterator[None]:
 
 
 def _fail(message: str, code: int) -> int:
+    if mpirun.launched() > 1:
+        from caffe_lite.distributed import ending
+
+        if code > 128 or not ending.may_speak():  # a signal is for all ranks
+            return code
     streams.complain(message)
     return code
 

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import IO, TYPE_CHECKING
 
-from caffe_lite import glog
+from caffe_lite import glog, mpirun
 from caffe_lite.errors import one_line
 from caffe_lite.glog import GlogFormatter, level_of
 from caffe_lite.kernels import compiling
@@ -162,7 +162,10 @@ def duration(seconds: float) -> str:
 
 
 def start(least: int = 0) -> GlogHandler:
-    """Send the log to stderr from glog's level `least` on: 0 INFO, 1 WARNING, 2 ERROR."""
+    """Send the log to stderr from glog's level `least` on: 0 INFO, 1 WARNING, 2 ERROR.
+
+    Of several ranks only rank 0 has a log.
+    """
     logger = logging.getLogger("caffe_lite")
     handler = GlogHandler()
     for old in list(logger.handlers):
@@ -171,5 +174,8 @@ def start(least: int = 0) -> GlogHandler:
     logger.addHandler(handler)
     logger.setLevel(level_of(least))
     logger.propagate = False
+    if mpirun.rank():
+        logger.setLevel(logging.CRITICAL + 1)
+        return handler
     compiling.show_with(CompileNotice(handler))
     return handler

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
         means, loss = Means(), 0.0
         for batch in range(args.iterations):
             loss += net.compute_loss()
-            for output in means.add(net):
+            found = means.read(net)
+            means.add(found)
+            for output in found:
                 _log.info("Batch %d, %s = %g", batch, output.name, output.value)
         _log.info("Loss: %g", loss / args.iterations)
         for output in means.means():

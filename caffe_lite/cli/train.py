@@ -1,7 +1,8 @@
 """Train a net with a solver prototxt, from scratch, from weights, or from a snapshot.
 
 Ctrl-C (SIGINT) stops after the current iteration with a snapshot; a second one quits at once.
-SIGHUP writes a snapshot.
+SIGHUP writes a snapshot.  Under mpirun or srun the ranks train one net together, each on records
+of its own.
 """
 
 from __future__ import annotations
@@ -91,6 +92,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=MODES,
         default="",
     )
+    flags.add_switch(
+        parser,
+        "global_batch",
+        "with mpirun: divide the batch_size in the net among the ranks (default: each takes it)",
+    )
+    flags.add_switch(
+        parser,
+        "sync_batch_norm",
+        "with mpirun: let BatchNorm normalise by the batch of all ranks (default: its own)",
+    )
     flags.add_common(parser)
 
 
@@ -127,11 +138,14 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("give -snapshot to resume or -weights to fine-tune, not both")
     monitor = _monitor(args)
     handler = flags.start_log(args)
+    from caffe_lite.distributed import world
     from caffe_lite.proto import files
     from caffe_lite.solver import get_solver
     from caffe_lite.solver.signals import Action, SignalHandler
 
-    source = files.read_solver(args.solver)
+    group = world()
+    with group.together():
+        source = files.read_solver(args.solver)
     param = source.param
     if args.level is not None:
         param.train_state.level = args.level
@@ -149,6 +163,9 @@ def run(args: argparse.Namespace) -> int:
             keep_snapshots=args.keep_snapshots,
             strict=args.strict,
             monitor=monitor,
+            group=group,
+            global_batch=args.global_batch,
+            sync_batch_norm=args.sync_batch_norm,
         ) as solver,
         SignalHandler(
             Action(args.sigint_effect),
@@ -177,7 +194,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace, solver: Solver) -> Report | None:
     """The page of -report; imported only for it, as for `_curves`."""
-    if not args.report:
+    if not args.report or not solver.group.is_root:
         return None
     from caffe_lite.training_report import Report
 
@@ -186,7 +203,7 @@ def _report(args: argparse.Namespace, solver: Solver) -> Report | None:
 
 def _curves(args: argparse.Namespace, solver: Solver) -> TensorBoard | None:
     """The writer of -tensorboard."""
-    if not args.tensorboard:
+    if not args.tensorboard or not solver.group.is_root:
         return None
     from caffe_lite.tensorboard import TensorBoard
 

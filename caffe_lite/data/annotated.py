@@ -144,21 +144,21 @@ class AnnotatedReader(RecordReader):
             self._batches = states.integer(state, "batches", below=policies.BATCHES)
             self._policy = states.integer(state, "policy", below=len(policies.resizers))
 
-    def _draw_policy(self) -> None:
+    def _begin_batch(self) -> None:
+        """Draw the resize_param, for ten batches at a time."""
         policies = self._augmentation.policies
         if policies is None:
             return
         if self._batches == 0:
-            self._policy = policies.draw(self._transformer.rng)
+            self._policy = policies.draw(self._rng)
         self._batches = (self._batches + 1) % policies.BATCHES
         self._transformer.resizer = policies.resizers[self._policy]
 
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the images' array of `old` if it has their shape."""
-        self._draw_policy()
         batch = None
         rows: list[Array] = []
-        for i in range(self._batch_size):
+        for i in self._places():
             name, record = self._parsed(self._read())
             with named(name):
                 item = self._augmented(self._item(record))

@@ -44,6 +44,13 @@ class Cursor:
         """The key and value of the next record; None after the last."""
         raise NotImplementedError
 
+    def skip(self, count: int) -> int:
+        """Leave out so many records, or all that are left; how many they were."""
+        for passed in range(count):
+            if self.read() is None:
+                return passed
+        return count
+
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all records once, from the first."""
         self.rewind()

@@ -77,6 +77,18 @@ class LmdbCursor(Cursor):
         except (DataError, OSError, MemoryError) as error:
             raise self._damaged(error) from None
 
+    def skip(self, count: int) -> int:
+        """Leave out so many records, or all that are left, without a look at their values."""
+        passed = 0
+        try:
+            if count and self._ahead:
+                passed = 0 if self._ahead.pop() is None else 1
+            while passed < count and self._tree.next(with_value=False) is not None:
+                passed += 1
+        except (DataError, OSError, MemoryError) as error:
+            raise self._damaged(error) from None
+        return passed
+
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f'the LMDB "{self.source}" is damaged: {_reason(error)}')
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from caffe_lite import reading, states
+from caffe_lite.distributed.share import ALONE
 from caffe_lite.errors import DataError
 from caffe_lite.limits import check_memory
 from caffe_lite.proto.hdf5_files import is_hdf5, opened
@@ -30,11 +31,15 @@ Array = npt.NDArray[Any]
 class Hdf5Rows:
     """Cycles through the rows of a list of files, file by file.
 
+    `share` is the part of the rows that it reads; set it before the first.
+
     `source` is a text file of file names separated by white space, relative to the current
     folder.  Each file is read into memory as a whole.  `shuffle` draws a new order of the files in
     each cycle, and of the rows each time a file is read.  Raises DataError for a list or file that
     cannot be read.
     """
+
+    share = ALONE
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class Hdf5Rows:
         self._rng = rng
         self._dtype = dtype
         self._source = source
+        self._first = True  # no rows were read from here on
         self._begin_cycle()
         self._load()
 
@@ -60,9 +66,13 @@ class Hdf5Rows:
 
     def read_into(self, outputs: Sequence[Array]) -> None:
         """Fill arrays (N, ...), one for each name, with the next N rows."""
-        filled, count = 0, len(outputs[0])
-        while filled < count:
-            rows = self._rows[self._row : self._row + count - filled]
+        share, count = self.share, len(outputs[0])
+        self._skip(count * share.batches_before(self._first))
+        self._first = False
+        filled, place, end = 0, 0, share.rows(count)
+        while place < end:
+            turns = self._rows[self._row : self._row + end - place]
+            rows = turns[(share.before - place) % share.turn :: share.turn]
             for output, data, name in zip(outputs, self._data, self._names, strict=True):
                 if data.shape[1:] != output.shape[1:]:
                     raise DataError(
@@ -71,7 +81,14 @@ class Hdf5Rows:
                     )
                 np.take(data, rows, axis=0, out=output[filled : filled + len(rows)], mode="clip")
             filled += len(rows)
-            self._row += len(rows)
+            place += len(turns)
+            self._skip(len(turns))
+
+    def _skip(self, count: int) -> None:
+        while count:
+            passed = min(count, len(self._rows) - self._row)
+            self._row += passed
+            count -= passed
             if self._row == len(self._rows):
                 self._advance()
 
@@ -109,6 +126,7 @@ class Hdf5Rows:
         self._load()
         self._row = states.integer(state, "row", below=len(self._rows))
         states.restore_generator(self._rng, state)
+        self._first = True
         states.note_change(state, "files", len(self._paths), self._source)
         states.note_change(state, "rows", len(self._rows), self._path)
 

@@ -75,7 +75,7 @@ class PairReader(ImageReader):
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the arrays of `old` if they have its shape."""
         batch = None
-        for i in range(self._batch_size):
+        for i in self._places():
             name, image, label = self._next()
             with named(name):
                 labels, shape = self._labels(label, image), self._cropped(image)
@@ -131,8 +131,9 @@ class DenseReader(PairReader):
     def _transform(self, image: Array, labels: Array, y: Array, z: Array) -> None:
         height, width = self._cut(image.shape[1:])
         if (height, width) != image.shape[1:]:
-            row = int(self._rng.integers(image.shape[1] - height + 1))
-            column = int(self._rng.integers(image.shape[2] - width + 1))
+            rng = self._transformer.rng
+            row = int(rng.integers(image.shape[1] - height + 1))
+            column = int(rng.integers(image.shape[2] - width + 1))
             place = np.s_[:, row : row + height, column : column + width]
             image, labels = np.ascontiguousarray(image[place]), labels[place]
         super()._transform(image, labels, y, z)
@@ -178,7 +179,7 @@ class SegmentationReader(PairReader):
         self._mirror = transform.mirror
         self._scale = transform.scale
         self._size = crop_of(transform)
-        super().__init__(param, DataTransformer(transform, phase, rng), dtype, rng)
+        super().__init__(param, DataTransformer(transform, phase, rng), dtype)
 
     def _list(self) -> list[tuple[str, Any]]:
         if self._kind == caffe_pb2.ImageDataParameter.PIXEL:
@@ -209,7 +210,7 @@ class SegmentationReader(PairReader):
         return np.broadcast_to(means, channels).astype(np.float32)
 
     def _transform(self, image: Array, labels: Array, y: Array, z: Array) -> None:
-        rng, means = self._rng, self._means(len(image))
+        rng, means = self._transformer.rng, self._means(len(image))
         mirror = self._mirror and bool(rng.integers(2))
         factor = self._factors[rng.integers(len(self._factors))] if self._factors else 1
         if factor != 1:

@@ -100,14 +100,17 @@ class Tree:
         if key is None:
             self._path.clear()
 
-    def next(self) -> tuple[bytes, bytes] | None:
-        """The key and value of the next record; None after the last."""
+    def next(self, with_value: bool = True) -> tuple[bytes, bytes] | None:
+        """The key and value of the next record; None after the last.
+
+        Without its value, which is empty then, a large one is not read.
+        """
         while True:
             self._has_read = False
             record: tuple[bytes, bytes] | None = None
             problem: DataError | None = None
             try:
-                record = self._next()
+                record = self._next(with_value)
             except DataError as error:
                 problem = error
             if not self._has_read or self._is_intact():
@@ -134,7 +137,7 @@ class Tree:
         if self.snapshot.entries:
             self._path.append(iter((self.snapshot.root,)))
 
-    def _next(self) -> tuple[bytes, bytes] | None:
+    def _next(self, with_value: bool) -> tuple[bytes, bytes] | None:
         record = next(self._leaf, None)
         while record is None:
             if not self._visit_child():
@@ -146,6 +149,8 @@ class Tree:
             raise DataError("its keys are not in order")
         if self._seen is not None:
             self._seen += 1
+        if not with_value:
+            return key, b""
         return key, self._value(value) if isinstance(value, _Elsewhere) else value
 
     def _visit_child(self) -> bool:

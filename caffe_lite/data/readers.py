@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.random import Generator
 
 from caffe_lite import glog, states
 from caffe_lite.data import images
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.data.db import open_db
+from caffe_lite.data.record_streams import RecordStreams
 from caffe_lite.data.transformer import DataTransformer
+from caffe_lite.distributed.share import ALONE
 from caffe_lite.errors import CaffeError, DataError, OutOfMemory
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
@@ -62,8 +63,12 @@ def named(name: str) -> Iterator[None]:
 class Reader:
     """Makes batches; the images of one batch have equal shapes.
 
-    A subclass defines `_next`, `_peek`, `position` and `move_to`.
+    `share` is the part of the records that it reads; set it before the first batch.  A subclass
+    defines `_next`, `_peek`, `_skip`, `position` and `move_to`.  What concerns the source, such as
+    an order, is drawn from `_rng`, and what concerns a record from the transformer's `rng`.
     """
+
+    share = ALONE
 
     def __init__(
         self, batch_size: int, transformer: DataTransformer, dtype: npt.DTypeLike
@@ -71,6 +76,9 @@ class Reader:
         self._batch_size = batch_size
         self._transformer = transformer
         self._dtype = dtype
+        self._rng = transformer.rng
+        self._streams = transformer.streams = RecordStreams(transformer.rng)
+        self._first = True  # no batch was made from here on
 
     def _next(self) -> tuple[str, Array, int]:
         """The next image's name for error messages, the image, and its label."""
@@ -79,6 +87,33 @@ class Reader:
     def _peek(self) -> tuple[str, Array, int]:
         """The result of the first `_next`, without consuming it."""
         raise NotImplementedError
+
+    def _skip(self, count: int) -> None:
+        """Leave out so many images."""
+        raise NotImplementedError
+
+    def _begin_batch(self) -> None:
+        """Draw what concerns a whole batch, also for one that another rank makes."""
+
+    def _places(self) -> Iterator[int]:
+        """The items of a batch, by number, each when the source is at its record.
+
+        Afterwards the source is behind the batch, where records are shared behind that of all
+        ranks.
+        """
+        share, size = self.share, self._batch_size
+        for _ in range(share.batches_before(self._first)):
+            self._begin_batch()
+            self._skip(size)
+            self._streams.leave(size)
+        self._first = False
+        self._begin_batch()
+        for item in range(size):
+            self._skip(share.before)
+            self._streams.go_to(share.row(item))
+            yield item
+            self._skip(share.after)
+        self._streams.leave(share.rows(size))
 
     @property
     def shape(self) -> Shape:
@@ -97,7 +132,7 @@ class Reader:
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the arrays of `old` if they have its shape."""
         batch = None
-        for i in range(self._batch_size):
+        for i in self._places():
             name, image, label = self._next()
             with named(name):
                 shape = self._transformer.output_shape(image.shape)
@@ -112,13 +147,16 @@ class Reader:
         return batch
 
     def get_state(self) -> State:
-        """What the next batches depend on: the position in the source, and the random stream."""
-        return {"rng": states.of_generator(self._transformer.rng), **self.position()}
+        """What the next batches depend on: the position in the source, and the random streams."""
+        random = {"rng": states.of_generator(self._rng), "records_rng": self._streams.get_state()}
+        return {**random, **self.position()}
 
     def set_state(self, state: State) -> None:
         """Go on as after `get_state`.  Raises DataError if the source has no such position."""
         self.move_to(state)
-        states.restore_generator(self._transformer.rng, state)
+        states.restore_generator(self._rng, state)
+        self._streams.set_state(state, "records_rng")
+        self._first = True
 
     def position(self) -> State:
         """Where the next item is."""
@@ -170,12 +208,22 @@ class RecordReader(Reader):
             datum = parse(value)
             return name, datum_to_array(datum, self._transformer.color), datum.label
 
+    def _skip(self, count: int) -> None:
+        while count:
+            passed = self._cursor.skip(count)
+            if passed < count:
+                self._restart()
+            count -= passed
+
+    def _restart(self) -> None:
+        log.info("Restarting data prefetching from start.")
+        self._cursor.rewind()
+
     def _read(self) -> tuple[str, bytes]:
         """The next record's name for error messages, and its bytes."""
         record = self._cursor.read()
         if record is None:
-            log.info("Restarting data prefetching from start.")
-            self._cursor.rewind()
+            self._restart()
             record = self._cursor.read()
             assert record is not None  # open_db refuses an empty database
         key, value = record
@@ -210,15 +258,13 @@ class ImageReader(Reader):
         param: caffe_pb2.ImageDataParameter | caffe_pb2.DenseImageDataParameter,
         transformer: DataTransformer,
         dtype: npt.DTypeLike,
-        rng: Generator,
     ) -> None:
         super().__init__(param.batch_size, transformer, dtype)
         self._param = param
-        self._rng = rng  # the transformer's too
         self._items = self._list()
         log.info("A total of %d images.", len(self._items))
         self._arrange()
-        self._at = int(rng.integers(param.rand_skip)) if param.rand_skip else 0
+        self._at = int(self._rng.integers(param.rand_skip)) if param.rand_skip else 0
         if self._at >= len(self._items):
             raise DataError(
                 f"rand_skip drew {self._at} images to skip, but the list has {len(self._items)}"
@@ -259,8 +305,14 @@ class ImageReader(Reader):
 
     def _next(self) -> tuple[str, Array, Any]:
         item = self._peek()
-        self._at += 1
-        if self._at == len(self._items):
-            self._at = 0
-            self._arrange()
+        self._skip(1)
         return item
+
+    def _skip(self, count: int) -> None:
+        while count:
+            passed = min(count, len(self._items) - self._at)
+            self._at += passed
+            count -= passed
+            if self._at == len(self._items):
+                self._at = 0
+                self._arrange()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 
 from caffe_lite.data.noise import Noise
+from caffe_lite.data.record_streams import RecordStreams
 from caffe_lite.data.resizing import RandomResizer, Resizer
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.kernels.image import transform_with_image, transform_with_values
@@ -65,7 +66,8 @@ class DataTransformer:
         self.resizer = _resizer(param)
         self._noise = _noise(param)
         self._random_crop = phase == caffe_pb2.TRAIN
-        self.rng = rng
+        self._rng = rng
+        self.streams: RecordStreams | None = None
         self.color = _color(param)
         self._values = np.array(param.mean_value, np.float32)
         self._mean: Array | None = None
@@ -108,6 +110,11 @@ class DataTransformer:
                 f".transform_param.{'crop_size' if square else 'crop_h'}",
             )
         return (channels, crop[0] or height, crop[1] or width)
+
+    @property
+    def rng(self) -> Generator:
+        """Where random numbers come from: with `streams`, a reader's, that of the record."""
+        return self._rng if self.streams is None else self.streams.rng
 
     @property
     def mean(self) -> Array:

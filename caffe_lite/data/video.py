@@ -47,7 +47,7 @@ class VideoReader(Reader):
     ) -> None:
         super().__init__(batch_size, transformer, dtype)
         self._path = path
-        self._skip = skip
+        self._skipped = skip
         self._at = 0
         self._capture = _open(path)
 
@@ -57,7 +57,7 @@ class VideoReader(Reader):
         return first
 
     def _next(self) -> tuple[str, Array, int]:
-        for _ in range(self._skip):
+        for _ in range(self._skipped):
             self._grab()
         self._grab()
         found, frame = self._capture.retrieve()
@@ -70,6 +70,10 @@ class VideoReader(Reader):
         if not self._capture.grab():
             raise DataError(f'the video "{self._path}" has ended after {self._at} frames')
         self._at += 1
+
+    def _skip(self, count: int) -> None:
+        for _ in range(count * (self._skipped + 1)):
+            self._grab()
 
     def _rewind(self) -> None:
         self._capture.release()

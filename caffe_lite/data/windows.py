@@ -13,6 +13,8 @@ from numpy.random import Generator
 from caffe_lite import states
 from caffe_lite.data import images
 from caffe_lite.data.readers import Batch
+from caffe_lite.data.record_streams import RecordStreams
+from caffe_lite.distributed.share import ALONE
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
@@ -261,8 +263,10 @@ class WindowReader:
 
     A window whose overlap with an object is at least `fg_threshold` is foreground; one below
     `bg_threshold` is background and has label 0; others are not used.  `mean` is (channels, 1, 1),
-    or an image whose centre is subtracted.
+    or an image whose centre is subtracted.  `share` is that of a `Reader`.
     """
+
+    share = ALONE
 
     def __init__(
         self,
@@ -278,12 +282,10 @@ class WindowReader:
         self._settings = settings
         self._dtype = np.dtype(dtype)
         self._scale = np.asarray(settings.scale, dtype)
-        self._rng = rng
+        self._streams = RecordStreams(rng)
+        self._first = True  # no batch was made from here on
         self._foreground = [w for w in windows if w.overlap >= settings.fg_threshold]
         self._background = [w for w in windows if w.overlap < limit]
-        # Caffe multiplies in float32 and truncates: 0.7 of 10 windows is 7
-        share = np.float32(settings.batch_size) * np.float32(settings.fg_fraction)
-        self._backgrounds = settings.batch_size - int(share)
         self._check(source)
         self.shape = (settings.batch_size, channels, settings.crop_size, settings.crop_size)
         self._mean = self._centre(mean)
@@ -294,6 +296,11 @@ class WindowReader:
         """The shapes of a batch's arrays."""
         return [self.shape, self.shape[:1]]
 
+    def _backgrounds(self, size: int) -> int:
+        """How many windows of a batch are background."""
+        # Caffe multiplies in float32 and truncates: 0.7 of 10 windows is 7
+        return size - int(np.float32(size) * np.float32(self._settings.fg_fraction))
+
     def _check(self, source: str) -> None:
         settings = self._settings
         for window in self._foreground:
@@ -302,12 +309,13 @@ class WindowReader:
                     f'"{source}": a foreground window of "{window.image}" has class '
                     f"{window.label}; it must be at least 1, as 0 is the background"
                 )
-        if self._backgrounds < settings.batch_size and not self._foreground:
+        backgrounds = self._backgrounds(settings.batch_size)
+        if backgrounds < settings.batch_size and not self._foreground:
             raise DataError(
                 f'"{source}" has no foreground window: none overlaps by fg_threshold '
                 f"{settings.fg_threshold:g} or more"
             )
-        if self._backgrounds and not self._background:
+        if backgrounds and not self._background:
             raise DataError(
                 f'"{source}" has no background window: none overlaps by less than bg_threshold '
                 f"{settings.bg_threshold:g}"
@@ -332,27 +340,35 @@ class WindowReader:
         if old is None:
             old = Batch(np.empty(self.shape, self._dtype), np.empty(self.shape[0], self._dtype))
         old.data[...] = 0
-        for i in range(self.shape[0]):
-            background = i < self._backgrounds
+        share, size = self.share, self.shape[0]
+        self._streams.leave(size * share.batches_before(self._first))
+        self._first = False
+        backgrounds = self._backgrounds(share.rows(size))
+        for i in range(size):
+            self._streams.go_to(share.row(i))
+            rng = self._streams.rng
+            background = share.row(i) < backgrounds
             windows = self._background if background else self._foreground
-            window = windows[self._rng.integers(len(windows))]
-            mirror = self._settings.mirror and bool(self._rng.integers(2))
+            window = windows[rng.integers(len(windows))]
+            mirror = self._settings.mirror and bool(rng.integers(2))
             try:
                 self._cut(window, mirror, old.data[i])
             except DataError as error:
                 raise DataError(f'a window of "{window.image}": {error.message}') from None
             old.labels[i] = 0 if background else window.label
+        self._streams.leave(share.rows(size))
         old.state = self.get_state()
         return old
 
     def get_state(self) -> State:
         """The random stream, which chooses the windows, and how many there are."""
         count = len(self._foreground) + len(self._background)
-        return {"rng": states.of_generator(self._rng), "windows": count}
+        return {"rng": self._streams.get_state(), "windows": count}
 
     def set_state(self, state: State) -> None:
         """Go on as after `get_state`."""
-        states.restore_generator(self._rng, state)
+        self._streams.set_state(state, "rng")
+        self._first = True
         now = len(self._foreground) + len(self._background)
         states.note_change(state, "windows", now, self._source)
 

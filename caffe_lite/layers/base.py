@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 
 from caffe_lite import fillers, states
 from caffe_lite.blob import CHANGES, Array, Blob, BlobVec, Shape
+from caffe_lite.distributed import ALONE, Group, Share
 from caffe_lite.errors import LayerError, NotDifferentiable, OutOfMemory
 from caffe_lite.layers import _gate
 from caffe_lite.layers.declarations import Buffer, Buffers, Count, Param, Reads
@@ -267,6 +268,11 @@ class Layer:
         for name, value in self._lasting():
             state[name] = value.copy() if isinstance(value, np.ndarray) else value
         return state
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a forward leaves something for the next, beside a random stream."""
+        return bool(self.get_state().keys() - {"rng"})
 
     def set_state(self, state: State) -> None:
         """Go on as after `get_state`.  Raises DataError or LayerError if that cannot be."""
@@ -657,6 +663,24 @@ class Loss(Layer):
         if loss.HasField("normalization") or not loss.HasField("normalize"):
             return int(loss.normalization)
         return int(loss.VALID if loss.normalize else loss.BATCH_SIZE)
+
+
+class TakesShare:
+    """A layer that reads records, or draws for them: the net says which are those of this rank.
+
+    Its random numbers are then those that one process would draw for the same records, as its
+    items are taken in turns from the batch of all ranks.
+    """
+
+    share: Share = ALONE
+    takes_turns: ClassVar[bool] = False
+    """Does it heed a share by batches?"""
+
+
+class TakesGroup:
+    """A layer that normalises by all items of a batch; with a group, by those of all ranks."""
+
+    group: Group | None = None
 
 
 class Source(Layer):

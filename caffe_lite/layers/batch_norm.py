@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.distributed import Group
 from caffe_lite.kernels import norm as kernels
 from caffe_lite.kernels.epilogue import typed
 from caffe_lite.kernels.shape import copy
-from caffe_lite.layers.base import Layer
+from caffe_lite.layers.base import Layer, TakesGroup
 from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue, TakesEpilogueBack, then
 from caffe_lite.layers.registry import register
@@ -19,7 +20,7 @@ from caffe_lite.proto import caffe_pb2
 
 
 @register("BatchNorm")
-class BatchNorm(TakesEpilogueBack, IsEpilogue):
+class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
     """y = (x - mean) / sqrt(variance + eps) per channel (Ioffe, Szegedy 2015, arXiv:1502.03167).
 
     In TRAIN, mean and variance are the batch's own; in TEST, or with `use_global_stats: true`,
@@ -30,6 +31,8 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
     are running sums of which `factor` is the weight: each TRAIN forward multiplies all three by
     `moving_average_fraction` and adds the batch's mean, its variance * m / (m - 1) with m the
     numbers per channel, and 1.  A factor of 0 means that there are no statistics: both are 0.
+
+    With a `group` the batch is that of all its ranks.
 
     With `scale_bias: true`, a `scale_filler` or a `bias_filler` it is a `ScaledBatchNorm`.
     """
@@ -113,10 +116,34 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         kept = np.empty((0, 0, 0), self.dtype)
         if self.bottom_copy is not None and top[0].shares_data_with(bottom[0]):
             kept = self._as_rows(self.bottom_copy)
+        if self.group is not None:
+            if kept.size:
+                copy(x, kept)
+            self.update_statistics(self._find_statistics(x, self.group))
+            self._normalize(x, y, epilogue)
+            return
         kernels.batch_norm_forward(
             x, self.epsilon, self._typed(epilogue), self._statistics, kept, y
         )
         self.update_statistics(x.size // x.shape[1])
+
+    def _find_statistics(self, x: Array, group: Group) -> int:
+        """Those of all ranks' batches, from each rank's moments; how many numbers a channel has.
+
+        x: (N, C, P).  As sums of float64 they lose nothing that float32 shows.
+        """
+        sums = np.empty((3, x.shape[1]))
+        kernels.batch_norm_moments(x, sums[:2])
+        sums[1] += sums[0] ** 2
+        sums[2] = 1
+        sums *= x.size // x.shape[1]
+        group.add(sums)
+        mean, square = sums[0] / sums[2], sums[1] / sums[2]
+        statistics = self._statistics
+        statistics.mean[...], statistics.variance[...] = mean, np.maximum(square - mean**2, 0)
+        np.add(statistics.variance, self.epsilon, out=statistics.deviation)
+        np.sqrt(statistics.deviation, out=statistics.deviation)
+        return int(sums[2, 0])
 
     def forward_again(self, bottom: list[Blob], top: list[Blob]) -> None:
         """With the mean and the deviation that are known."""
@@ -180,8 +207,25 @@ class BatchNorm(TakesEpilogueBack, IsEpilogue):
         sums = [blob.diff if blob else none for blob in params]
         # A top of its own shows the epilogue's gradient afterwards, as it works in place on that.
         seen = epilogue is not NO_EPILOGUE and not top[0].shares_diff_with(bottom[0])
-        outputs = *sums, dy if seen else dy[:0], dx
-        kernels.batch_norm_backward(x, dy, self._typed(epilogue), self._statistics, *outputs)
+        self._go_back(x, dy, epilogue, sums, dy if seen else dy[:0], dx)
+
+    def _go_back(
+        self, x: Array, dy: Array, epilogue: Epilogue, sums: list[Array], dn: Array, dx: Array
+    ) -> None:
+        """`batch_norm_backward`, through the statistics of all ranks' batches."""
+        inputs = x, dy, self._typed(epilogue), self._statistics
+        if self.group is None:
+            scale, shift = sums
+            kernels.batch_norm_backward(*inputs, scale, shift, dn, dx)
+            return
+        found = np.empty((3, x.shape[1]))
+        kernels.batch_norm_products(*inputs, found[:2])
+        for total, own in zip(sums, found):
+            if total.size:
+                total += own
+        found[2] = x.size // x.shape[1]
+        self.group.add(found)
+        kernels.batch_norm_gradient(*inputs, found[:2], int(found[2, 0]), dn, dx)
 
     def epilogue(self) -> Epilogue | None:
         """The running statistics as a scale and a shift."""
@@ -251,8 +295,7 @@ class WithScale(BatchNorm):
         if not self._global:
             x = self._as_rows(self.bottom_data(bottom[0]))
             dx = self._as_rows(bottom[0].diff) if propagate_down[0] else np.empty_like(dy)
-            scale, shift = sums
-            kernels.batch_norm_backward(x, dy, own, self._statistics, scale, shift, dy[:0], dx)
+            self._go_back(x, dy, own, sums, dy[:0], dx)
             return
         if any(total.size for total in sums):
             x = self._as_rows(self.bottom_data(bottom[0]))
@@ -285,6 +328,11 @@ class ScaledBatchNorm(WithScale):
     _place = 3
     _forwards = 0
     lasting = ("_forwards",)
+
+    @property
+    def remembers(self) -> bool:
+        """In TRAIN, how many forwards there were."""
+        return self.training
 
     def uses_stored(self) -> bool:
         """In TEST."""

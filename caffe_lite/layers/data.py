@@ -17,7 +17,7 @@ from caffe_lite.data.readers import ImageReader, Reader, RecordReader
 from caffe_lite.data.transformer import OF_FORKS, DataTransformer
 from caffe_lite.data.windows import WindowReader, window_settings
 from caffe_lite.errors import DataError, LayerError
-from caffe_lite.layers.base import Layer, Source
+from caffe_lite.layers.base import Layer, Source, TakesShare
 from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.description import Drawing
 from caffe_lite.layers.prefetching import Prefetching, missing
@@ -73,7 +73,7 @@ class ImageData(Prefetching):
 
     def _open(self) -> Reader:
         self.require_new_size()
-        return ImageReader(self.config, self._transformer(), self.dtype, self.rng)
+        return ImageReader(self.config, self._transformer(), self.dtype)
 
 
 @register("WindowData")
@@ -100,7 +100,7 @@ class WindowData(Prefetching):
 
 
 @register("HDF5Data")
-class HDF5Data(Source):
+class HDF5Data(TakesShare, Source):
     """The rows of HDF5 files that a list names; a top gets the dataset of its own name.
 
     top[i]: (batch_size, ...) of the dataset's further axes.  Files are read whole, one at a
@@ -108,6 +108,7 @@ class HDF5Data(Source):
     """
 
     config_field = "hdf5_data_param"
+    takes_turns = True
     tops: ClassVar[Count] = (1, None)
 
     @classmethod
@@ -159,17 +160,18 @@ class HDF5Data(Source):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the next rows into the tops."""
+        self._rows.share = self.share
         self._rows.read_into([blob.data for blob in top])
 
 
 @register("HDF5Output")
-class HDF5Output(Layer):
+class HDF5Output(TakesShare, Layer):
     """Write two bottoms to an HDF5 file, as the datasets "data" and "label".
 
     bottom[0]: (N, ...), bottom[1]: (N, ...), at most four axes each; they are written with four,
     as Caffe writes them.  The file is made by the first forward; a second forward is refused, as
     in Caffe.  It is in the current folder or below it, and replaces only a file that such a layer
-    has written; the net's `any_output` permits any file.
+    has written; the net's `any_output` permits any file.  Of several ranks, rank 0 writes its own.
     """
 
     config_field = "hdf5_output_param"
@@ -226,6 +228,8 @@ class HDF5Output(Layer):
             f'"{name}" is written already; as in Caffe, one net writes one batch',
         )
         self._require_place(name)
+        if self.share.rank:  # rank 0 writes
+            return
         arrays = [blob.data.reshape(_four_axes(blob.shape)) for blob in bottom]
         write_datasets(name, dict(zip(("data", "label"), arrays, strict=True)))
         self._written = True
@@ -239,15 +243,17 @@ def _four_axes(shape: Shape) -> Shape:
 
 
 @register("MemoryData")
-class MemoryData(Source):
+class MemoryData(TakesShare, Source):
     """Arrays in memory, given by `set_input_arrays`, batch after batch, round and round.
 
     top[0]: (batch_size, channels, height, width); top[1]: labels (batch_size,).
     """
 
     config_field = "memory_data_param"
+    takes_turns = True
     tops: ClassVar[Count] = 2
     _data: Array | None = None
+    _first = True  # no batch was taken from here on
 
     @classmethod
     def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
@@ -286,8 +292,9 @@ class MemoryData(Source):
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Feed from these arrays: data (N, channels, height, width), labels of N numbers.
 
-        N is a multiple of batch_size.  Contiguous arrays of the net's type are not copied:
-        what is written into them later is what the net sees.  transform_param has no effect.
+        N is a multiple of batch_size; of that of all ranks in training, and all are given the same
+        arrays.  Contiguous arrays of the net's type are not copied: what is written into them
+        later is what the net sees.  transform_param has no effect.
         """
         data, labels = arguments.numbers(data, "the data"), arguments.numbers(labels, "the labels")
         self.require(
@@ -306,7 +313,7 @@ class MemoryData(Source):
             log.warning('layer "%s" does not transform the arrays it is given', self.name)
         self._data = np.ascontiguousarray(data, self.dtype)
         self._labels = np.ascontiguousarray(labels, self.dtype).reshape(-1)
-        self._at = 0
+        self._at, self._first = 0, True
 
     def add_datums(self, datums: Sequence[caffe_pb2.Datum]) -> None:
         """Feed from Datums, their number a multiple of batch_size, each transformed now."""
@@ -320,7 +327,7 @@ class MemoryData(Source):
                 shape == row.shape, None, f"a Datum gives {shape}, but the layer takes {row.shape}"
             )
             transformer.apply(image, row)
-        self._data, self._at = data, 0
+        self._data, self._at, self._first = data, 0, True
         self._labels = np.array([datum.label for datum in datums], self.dtype)
 
     def get_state(self) -> State:
@@ -342,30 +349,33 @@ class MemoryData(Source):
             at = states.integer(state, "item", below=len(self._data))
             if at % self.config.batch_size:
                 raise states.refuse("item", at, f"a multiple of {self.config.batch_size}")
-            self._at = at
+            self._at, self._first = at, True
             states.note_change(state, "items", len(self._data), self.name)
         super().set_state(state)
 
     def _require_batches(self, count: int) -> None:
         size = self.config.batch_size
         self.require(
-            count > 0 and count % size == 0,
+            count > 0 and count % self.share.rows(size) == 0,
             "batch_size",
-            f"{count} images are not a multiple of batch_size {size}",
+            f"{count} images are not a multiple of batch_size {size}"
+            + (f" on {self.share.size} ranks" if self.share.turn > 1 else ""),
         )
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the next batch into the tops."""
         if self._data is None:
             raise LayerError("has no data yet; call net.set_input_arrays(data, labels) first")
-        size = self.config.batch_size
-        top[0].data[...] = self._data[self._at : self._at + size]
-        top[1].data[...] = self._labels[self._at : self._at + size]
-        self._at = (self._at + size) % len(self._data)
+        size, share, count = self.config.batch_size, self.share, len(self._data)
+        begin = (self._at + size * share.batches_before(self._first)) % count
+        end, self._first = begin + share.rows(size), False
+        own = slice(begin + share.before, end, share.turn)
+        top[0].data[...], top[1].data[...] = self._data[own], self._labels[own]
+        self._at = end % count
 
 
 @register("DummyData")
-class DummyData(Source):
+class DummyData(TakesShare, Source):
     """Values from fillers.
 
     top[i]: the shape and the filler of number i, or the only ones; without a filler, zeros.
@@ -411,11 +421,21 @@ class DummyData(Source):
         for i, (blob, filler) in enumerate(zip(top, self._fillers, strict=True)):
             if (filler.type == "constant") == constant:
                 try:
-                    fillers.fill(blob.data, filler, self.rng)
+                    self._fill_rows(blob.data, filler)
                 except LayerError as error:
                     index = i if len(self.config.data_filler) > 1 else 0
                     error.field = f"data_filler[{index}].{error.field}"
                     raise
+
+    def _fill_rows(self, data: Array, filler: caffe_pb2.FillerParameter) -> None:
+        """Fill an array with the items of this rank, of those that are drawn for all ranks."""
+        share = self.share
+        if share.turn == 1 or not data.ndim:
+            fillers.fill(data, filler, self.rng)
+            return
+        whole = np.empty((share.rows(len(data)), *data.shape[1:]), data.dtype)
+        fillers.fill(whole, filler, self.rng)
+        data[...] = whole[share.before :: share.turn]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Draw those tops anew that are not constant."""

@@ -15,7 +15,7 @@ from caffe_lite.data.detections import FORMATS, DetectionWriter, read_names, rea
 from caffe_lite.errors import CaffeError, LayerError
 from caffe_lite.kernels.boxes import decode
 from caffe_lite.kernels.detection import detect
-from caffe_lite.layers.base import Layer
+from caffe_lite.layers.base import Layer, TakesShare
 from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
@@ -27,7 +27,7 @@ _log = glog.logger("caffe_lite.layers")
 
 
 @register("DetectionOutput")
-class DetectionOutput(Layer):
+class DetectionOutput(TakesShare, Layer):
     """The detections of a batch: boxes moved to where the net saw them, the best of each kept.
 
     Liu et al. 2016, arXiv:1512.02325.  bottom[0]: (N, 4 P), or (N, 4 P num_classes) without
@@ -232,7 +232,7 @@ class DetectionOutput(Layer):
         else:
             top[0].data[...] = -1
             top[0].data[0, 0, :, 0] = np.arange(items)
-        if self._writer:
+        if self._writer and not self.share.rank:
             for item in range(items):
                 self._writer.add(rows[rows[:, 0] == item, 1:])
 

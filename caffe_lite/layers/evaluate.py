@@ -70,6 +70,11 @@ class DetectionEvaluate(Layer):
                 size = getattr(self._resize, field)
                 self.require(size > 0, f"resize_param.{field}", "must be given and positive")
 
+    @property
+    def remembers(self) -> bool:
+        """Only with a list of images does it know the next one."""
+        return bool(self._pictures)
+
     def set_state(self, state: State) -> None:
         """The next image must be one of the list."""
         states.integer(state, "_next", below=max(1, len(self._pictures)))

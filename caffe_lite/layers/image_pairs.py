@@ -98,7 +98,7 @@ class DenseImageData(_Pairs):
             f"{factor} leaves no labels of new_height {config.new_height} and new_width "
             f"{config.new_width}",
         )
-        return DenseReader(config, self._transformer(config.mirror), self.dtype, self.rng)
+        return DenseReader(config, self._transformer(config.mirror), self.dtype)
 
 
 @register("ImageLabelmapData")
@@ -120,7 +120,7 @@ class ImageLabelmapData(_Pairs):
         except DataError as error:
             error.field = ".transform_param.mean_file"
             raise
-        return EdgeReader(self.config, transformer, self.dtype, self.rng)
+        return EdgeReader(self.config, transformer, self.dtype)
 
 
 @register("ImageSegData")
@@ -176,4 +176,4 @@ class MultiLabelImageData(_Pairs):
 
     def _open(self) -> ManyLabelsReader:
         self.require_new_size()
-        return ManyLabelsReader(self.config, self._transformer(), self.dtype, self.rng)
+        return ManyLabelsReader(self.config, self._transformer(), self.dtype)

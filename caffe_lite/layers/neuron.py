@@ -10,7 +10,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
 from caffe_lite.kernels.parallel import unrecorded
 from caffe_lite.kernels.shape import copy
-from caffe_lite.layers.base import Neuron
+from caffe_lite.layers.base import Neuron, TakesShare
 from caffe_lite.layers.declarations import Param, Reads
 from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue
@@ -336,7 +336,7 @@ class Threshold(Neuron):
 
 
 @register("Dropout")
-class Dropout(Neuron, IsEpilogue):
+class Dropout(TakesShare, Neuron, IsEpilogue):
     """In TRAIN each number is 0 with probability `dropout_ratio`, else divided by the rest.
 
     (Srivastava et al. 2014, JMLR 15.)  bottom[0], top[0]: any shape.  In TEST the top is the
@@ -381,7 +381,7 @@ class Dropout(Neuron, IsEpilogue):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         if self.drops:
-            self._chance = self._draw(bottom[0].count)
+            self._chance = self.share.words(self.rng, bottom[0].shape)
         self._pass(bottom[0].data, top[0].data)
 
     def _pass(self, x: Array, y: Array) -> None:
@@ -394,11 +394,6 @@ class Dropout(Neuron, IsEpilogue):
             np.multiply(x, x.dtype.type(self.factor), out=y)
         elif x is not y:
             copy(x, y)
-
-    def _draw(self, count: int) -> Array:
-        """Random numbers of 32 bits, two from each step of the layer's generator."""
-        raw = self.rng.bit_generator.random_raw((count + 1) // 2)
-        return raw.view(np.uint32)[:count]
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx is what forward would make of dy, with the same numbers dropped."""

@@ -12,7 +12,7 @@ from caffe_lite.errors import NotDifferentiable
 from caffe_lite.kernels import pool as kernels
 from caffe_lite.kernels.geometry import Window
 from caffe_lite.kernels.shape import copy
-from caffe_lite.layers.base import Layer
+from caffe_lite.layers.base import Layer, TakesShare
 from caffe_lite.layers.declarations import Buffer, Reads
 from caffe_lite.layers.description import PADS_BY_SIDE, Drawing, SlidingWindow, pads_by_side
 from caffe_lite.layers.registry import register
@@ -24,7 +24,7 @@ AVE_EXC_PAD = caffe_pb2.PoolingParameter.AVE_EXC_PAD
 STOCHASTIC = caffe_pb2.PoolingParameter.STOCHASTIC
 
 
-class _Pooling(Layer):
+class _Pooling(TakesShare, Layer):
     """What Pooling and SPP share: the check of windows and the choice of kernels."""
 
     backward_reads = Reads.NONE
@@ -75,7 +75,8 @@ class _Pooling(Layer):
             kernels.average_pool_forward(x, window, method == AVE, y)
         elif self.training:
             chance = getattr(self.buf, f"chance{name}")
-            self.rng.random(dtype=np.float32, out=chance)
+            words = self.share.words(self.rng, y.shape).reshape(y.shape)
+            np.multiply(words >> 8, np.float32(2.0**-24), out=chance)
             argmax = getattr(self.buf, f"argmax{name}")
             kernels.stochastic_pool_forward(x, window, chance, y, argmax)
         else:

@@ -17,7 +17,7 @@ from caffe_lite.data.readers import Batch, Reader
 from caffe_lite.data.transformer import DataTransformer, crop_of, read_mean
 from caffe_lite.data.windows import WindowReader
 from caffe_lite.errors import DataError, OutOfMemory
-from caffe_lite.layers.base import Source
+from caffe_lite.layers.base import Source, TakesShare
 from caffe_lite.layers.declarations import Count
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.states import State
@@ -30,7 +30,7 @@ def missing(path: str) -> bool:
     return not path or not os.path.exists(path)
 
 
-class Prefetching(Source):
+class Prefetching(TakesShare, Source):
     """A source whose batches a thread of its own prepares, ``data_param.prefetch`` ahead.
 
     A subclass gives `_open`.  top[0]: (N, channels, height, width); top[1]: labels (N,).
@@ -39,6 +39,7 @@ class Prefetching(Source):
     config_field: ClassVar[str]
     source_field: ClassVar[str] = "source"
     tops: ClassVar[Count] = 2
+    takes_turns = True
     dynamic = True
     heeds = frozenset({"data_param"})
     _prefetcher: Prefetcher[Batch] | None = None
@@ -143,6 +144,7 @@ class Prefetching(Source):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Copy the next batch, of whatever shape, into the tops."""
         assert self._prefetcher is not None
+        self._reader.share = self.share
         batch = self._prefetcher.next()
         self._state = batch.state  # the reader itself is ahead
         for blob, array in zip(top, batch.tops):

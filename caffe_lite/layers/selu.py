@@ -6,7 +6,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import selu as kernels
-from caffe_lite.layers.base import Neuron
+from caffe_lite.layers.base import Neuron, TakesShare
 from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.registry import register
@@ -28,7 +28,7 @@ class SeLu(Elementwise):
 
 
 @register("SeLuDropout")
-class SeLuDropout(Neuron):
+class SeLuDropout(TakesShare, Neuron):
     """In TRAIN each number becomes `alpha` with probability `dropout_ratio`; then all are a x + b.
 
     Alpha dropout (Klambauer et al. 2017, arXiv:1706.02515): a and b keep a mean of 0 and a
@@ -59,8 +59,7 @@ class SeLuDropout(Neuron):
         x, y = bottom[0].data, top[0].data
         config = self.config
         if self.training:
-            raw = self.rng.bit_generator.random_raw((x.size + 1) // 2)
-            self._chance = raw.view(np.uint32)[: x.size]
+            self._chance = self.share.words(self.rng, x.shape)
             kernels.alpha_dropout(x, self._chance, config.dropout_ratio, config.alpha, y)
         elif not top[0].shares_data_with(bottom[0]):
             np.copyto(y, x)

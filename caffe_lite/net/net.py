@@ -14,14 +14,15 @@ import numpy.typing as npt
 from caffe_lite import arguments, rng
 from caffe_lite.arguments import ArgumentError
 from caffe_lite.blob import Array, Blob, Shape
+from caffe_lite.distributed import Group, Share
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.layers import registry
-from caffe_lite.layers.base import Layer
+from caffe_lite.layers.base import Layer, TakesGroup, TakesShare
 from caffe_lite.limits import Budget
 from caffe_lite.net import log, weights
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
-from caffe_lite.net.passes import learnable, memory, plan, rules, splits, wiring
+from caffe_lite.net.passes import learnable, memory, plan, rules, shares, splits, wiring
 from caffe_lite.net.passes.unread import (
     refuse_net_fields,
     refuse_unread,
@@ -49,7 +50,8 @@ class Net:
     `any_output` permits layers to write files outside of the current folder, and to replace files
     that no such layer has written; `allow_unknown_fields` permits the file to have fields that the
     schema does not know, which are reported once and have no effect.  `strict` refuses weights
-    that do not match the net's layers: see `copy_from`.
+    that do not match the net's layers: see `copy_from`.  `divide_batch` is by what the batch sizes
+    of the sources are divided.
     Raises PrototxtError, NetError, LayerError or WeightsError, each with its position in the file.
     """
 
@@ -66,6 +68,7 @@ class Net:
         any_output: bool = False,
         strict: bool = False,
         allow_unknown_fields: bool = False,
+        divide_batch: int = 1,
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
             weights, phase, level = phase, level, 0
@@ -85,7 +88,7 @@ class Net:
         self.layers: list[Layer] = []
         self.budget = Budget()
         try:
-            self._build(source, python_layers, any_output)
+            self._build(source, python_layers, any_output, divide_batch)
         except BaseException:
             self.close()
             raise
@@ -94,7 +97,9 @@ class Net:
 
     # -- building --------------------------------------------------------------------------
 
-    def _build(self, source: nodes.NetSource, python_layers: bool, any_output: bool) -> None:
+    def _build(
+        self, source: nodes.NetSource, python_layers: bool, any_output: bool, divide_batch: int
+    ) -> None:
         selected = rules.select(source.nodes, self.state)
         left_out = rules.left_out(source.nodes, self.state)
         self._left_out = frozenset(node.name for node, _ in left_out)
@@ -104,6 +109,8 @@ class Net:
                 node.param.phase = self.state.phase
         refuse_net_fields(source, self.phase == caffe_pb2.TRAIN)
         classes = [_class_of(node, python_layers) for node in self.nodes]
+        if divide_batch > 1:
+            shares.divide_batches(self.nodes, classes, divide_batch)
         self.wires = wiring.connect(self.nodes, classes)
         self.blob_list = [Blob((), self.dtype) for _ in self.wires.blobs]
         self.links: list[Link] = []
@@ -213,6 +220,31 @@ class Net:
         before `share_memory`.
         """
         self.runner.freeze()
+
+    # -- the ranks of a group --------------------------------------------------------------
+
+    def take_share(self, share: Share) -> None:
+        """Read, and draw for, a part of the records only; call it before the first forward."""
+        for layer in self.layers:
+            if isinstance(layer, TakesShare):
+                layer.share = share
+
+    def synchronise(self, group: Group) -> None:
+        """Let batch normalisations take the mean and the variance of all ranks' batches."""
+        for layer in self.layers:
+            if isinstance(layer, TakesGroup):
+                layer.group = group
+
+    @property
+    def batches_are_apart(self) -> bool:
+        """Whether another rank may run the next batch: no layer remembers this one.
+
+        All sources must know how to leave out a batch.
+        """
+        return all(
+            _takes_turns(layer) if not (layer.param.bottom or layer.blobs) else not layer.remembers
+            for layer in self.layers
+        )
 
     # -- running ---------------------------------------------------------------------------
 
@@ -526,6 +558,10 @@ def _callable(hook: Hook) -> Hook:
 
 def _quoted(name: object) -> str:
     return f'"{name}"' if isinstance(name, str) else arguments.described(name)
+
+
+def _takes_turns(layer: Layer) -> bool:
+    return isinstance(layer, TakesShare) and layer.takes_turns
 
 
 def _read(source: Source, allow_unknown_fields: bool) -> nodes.NetSource:

@@ -1,12 +1,16 @@
-"""pycaffe's names for training on several GPUs, where caffe_lite uses all cores of one process."""
+"""pycaffe's names for training on several GPUs, where caffe_lite has the ranks of mpirun."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from caffe_lite import mpirun
 from caffe_lite.errors import CaffeError
 
-_WHY = "caffe_lite trains in one process, on all cores of the CPU; it has no NCCL"
+_WHY = (
+    "caffe_lite has no NCCL; a process trains on all cores of the CPU, and several, on one "
+    "machine or many, train together with: mpirun -n N caffe-lite train -solver SOLVER"
+)
 
 
 def has_nccl() -> bool:
@@ -27,25 +31,25 @@ class NCCL:
 
 
 def solver_count() -> int:
-    """How many solvers train together: 1."""
-    return 1
+    """How many solvers train together: as many processes as mpirun has started."""
+    return mpirun.launched()
 
 
 def set_solver_count(count: int) -> None:
-    """Accepts 1; raises CaffeError for any other count."""
-    if count != 1:
-        raise CaffeError(f"{_WHY}: the solver count is 1, not {count}")
+    """Accepts the count that there is; raises CaffeError for any other."""
+    if count != solver_count():
+        raise CaffeError(f"the solver count is {solver_count()}, not {count}: {_WHY}")
 
 
 def solver_rank() -> int:
-    """The index of this solver: 0."""
-    return 0
+    """The index of this solver among those that mpirun has started."""
+    return mpirun.rank()
 
 
 def set_solver_rank(rank: int) -> None:
-    """Accepts 0; raises CaffeError for any other rank."""
-    if rank != 0:
-        raise CaffeError(f"{_WHY}: the solver rank is 0, not {rank}")
+    """Accepts the rank that this process has; raises CaffeError for any other."""
+    if rank != solver_rank():
+        raise CaffeError(f"the solver rank is {solver_rank()}, not {rank}: {_WHY}")
 
 
 def set_multiprocess(multiprocess: bool) -> None:

@@ -54,12 +54,17 @@ class Means:
         self._sums: list[float] = []
         self._last: list[Output] = []
 
-    def add(self, net: Net) -> list[Output]:
-        """Add the outputs of the last forward pass; returns them.
+    @staticmethod
+    def read(net: Net) -> list[Output]:
+        """The outputs of the last forward pass, for `add`."""
+        return list(outputs(net))
+
+    def add(self, found: list[Output]) -> None:
+        """Add the outputs of a forward pass.
 
         Raises SolverError if their number has changed, so that there is no mean.
         """
-        self._last = list(outputs(net))
+        self._last = found
         values = [output.value for output in self._last]
         if self._count and len(values) != len(self._sums):
             raise SolverError(
@@ -68,7 +73,6 @@ class Means:
             )
         self._count += 1
         self._sums = [a + b for a, b in zip(self._sums, values)] if self._sums else values
-        return self._last
 
     def means(self) -> list[Output]:
         """The outputs, with their means as values; empty before the first `add`."""
@@ -89,11 +93,13 @@ class AveragePrecisions:
         self._show_classes = show_classes
         self._rows: dict[str, list[Array]] = {}
 
-    def add(self, net: Net) -> None:
-        """Add the outputs of the last forward pass.
+    @staticmethod
+    def read(net: Net) -> dict[str, Array]:
+        """The outputs of the last forward pass, for `add`.
 
         Raises SolverError for an output that has not DetectionEvaluate's rows.
         """
+        found = {}
         for name in net.outputs:
             data = net.blobs[name].data
             if data.ndim != 4 or data.shape[3] != 5:
@@ -101,7 +107,13 @@ class AveragePrecisions:
                     f'eval_type "detection" needs the outputs of DetectionEvaluate, but "{name}" '
                     f"is of shape {data.shape}"
                 )
-            self._rows.setdefault(name, []).append(data.reshape(-1, 5).copy())
+            found[name] = data.reshape(-1, 5).copy()
+        return found
+
+    def add(self, found: dict[str, Array]) -> None:
+        """Add the outputs of a forward pass."""
+        for name, rows in found.items():
+            self._rows.setdefault(name, []).append(rows)
 
     def means(self) -> list[Output]:
         """The outputs, with the means over all classes as values; empty before the first `add`."""

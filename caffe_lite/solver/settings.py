@@ -192,6 +192,12 @@ class Settings:
         source.param.state.CopyFrom(state)
         return source
 
+    def net_files(self) -> list[str]:
+        """The files of nets that the solver names."""
+        param = self.param
+        named = [getattr(param, field) for field in ("net", "train_net") if param.HasField(field)]
+        return [*named, *param.test_net]
+
     def read_net(self, path: str) -> nodes.NetSource:
         """A net's file, which a solver may name several times."""
         return files.read_net(path, self._allow_unknown_fields)

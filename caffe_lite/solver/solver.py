@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from caffe_lite import glog, modes, rng
 from caffe_lite.blob import Blob
+from caffe_lite.distributed import Group
 from caffe_lite.errors import OutOfMemory, SolverError
 from caffe_lite.kernels.update import sum_of_squares
 from caffe_lite.limits import check_memory
@@ -25,6 +26,7 @@ from caffe_lite.net.weights import warn_of_unshared
 from caffe_lite.solver import lr_policy, report, resume, snapshot, updates
 from caffe_lite.solver.monitor import Monitor, Progress
 from caffe_lite.solver.observer import Observer
+from caffe_lite.solver.ranks import Ranks
 from caffe_lite.solver.settings import Settings, Source
 from caffe_lite.solver.signals import Action
 from caffe_lite.solver.snapshot import Saved
@@ -54,6 +56,11 @@ class Solver:
     lowers its learning rate, when the tests no longer improve.  `python_layers`, `any_output` and
     `allow_unknown_fields` are those of `Net`.
 
+    `group` are the ranks that train the net together (see `distributed`).  All must make the same
+    calls.  The batch of an iteration is that of all ranks, each with the file's batch_size; with
+    `global_batch` the file's is that of all, and divided among them.  A BatchNorm normalises by
+    its own rank's batch, with `sync_batch_norm` by that of all.
+
     `solver_file` is a path or a SolverParameter.  Raises SolverError for contradictory settings,
     and every error of building the nets.
     """
@@ -73,9 +80,14 @@ class Solver:
         strict: bool = False,
         monitor: Monitor | None = None,
         allow_unknown_fields: bool = False,
+        group: Group | None = None,
+        global_batch: bool = False,
+        sync_batch_norm: bool = False,
     ) -> None:
-        if not isinstance(solver_file, Settings):
-            solver_file = Settings(solver_file, allow_unknown_fields)
+        self._ranks = Ranks(group or Group())
+        with self._ranks.group.together():
+            if not isinstance(solver_file, Settings):
+                solver_file = Settings(solver_file, allow_unknown_fields)
         self._settings = solver_file
         self.param = self._settings.param
         self.continue_on_nan = continue_on_nan
@@ -100,16 +112,32 @@ class Solver:
         self.test_nets: list[Net] = []
         self._settings.check()
         self.rule.check(self.param, self._settings.refuse)
-        if self.param.snapshot:
-            self._check_prefix()
-        self._build(dtype, python_layers, any_output, strict)
-        self._find_monitored()
-        self._ask_for_memory()
-        self._rule = self.rule(self.param, self.net.learnable)
+        with self._ranks.group.together():
+            if self.param.snapshot:
+                self._check_prefix()
+        options = str(dtype), strict, global_batch, sync_batch_norm, continue_on_nan
+        self._ranks.compare(self._settings, _split(self.param.weights), *options)
+        with self._ranks.group.together():
+            divide_batch = self._ranks.group.size if global_batch else 1
+            self._build(dtype, python_layers, any_output, strict, divide_batch)
+            self._find_monitored()
+            self._ask_for_memory()
+            self._rule = self.rule(self.param, self.net.learnable)
+        self._ranks.join(self.net, self.test_nets, sync_batch_norm)
         _log.info("Solver scaffolding done.")
 
+    @property
+    def group(self) -> Group:
+        """The ranks that train together; of one, this process alone."""
+        return self._ranks.group
+
     def _build(
-        self, dtype: npt.DTypeLike, python_layers: bool, any_output: bool, strict: bool
+        self,
+        dtype: npt.DTypeLike,
+        python_layers: bool,
+        any_output: bool,
+        strict: bool,
+        divide_batch: int,
     ) -> None:
         param = self.param
         _log.info("Initializing solver from parameters:\n%s", param)
@@ -119,7 +147,7 @@ class Solver:
         if param.random_seed >= 0:
             rng.set_random_seed(param.random_seed)
         build = partial(Net, dtype=dtype, python_layers=python_layers, any_output=any_output)
-        self.net = build(self._settings.train_net())
+        self.net = build(self._settings.train_net(), divide_batch=divide_batch)
         try:
             paths = _split(param.weights)
             for path in paths:
@@ -169,9 +197,10 @@ class Solver:
         param = self.param
         _log.info("Solving %s", self.net.name)
         _log.info("Learning Rate Policy: %s", param.lr_policy)
-        if param.snapshot_after_train:
-            self._check_prefix()
-        if param.snapshot or param.snapshot_after_train:
+        with self._ranks.group.together():
+            if param.snapshot_after_train:
+                self._check_prefix()
+        if (param.snapshot or param.snapshot_after_train) and self._ranks.group.is_root:
             snapshot.remove_leftovers(self._prefix)
         if resume_file is not None:
             self.restore(resume_file)
@@ -183,7 +212,7 @@ class Solver:
             _log.info("Optimization stopped early.")
             return
         if _due(self.iter, param.display):
-            loss = self._smoothed.add(self.net.compute_loss())
+            loss = self._smoothed.add(self._ranks.loss(self.net.compute_loss))
             _log.info("Iteration %d, loss = %g", self.iter, loss)
         if _due(self.iter, param.test_interval):
             self.test_all()
@@ -224,7 +253,7 @@ class Solver:
             self.apply_update()
             for observer in self._observers:
                 observer.iteration_ended(self.iter - 1, loss, self._rate)
-            action = self.action()
+            action = self._ranks.action(self.action())
             if action is Action.SNAPSHOT or _due(self.iter, param.snapshot):
                 self.snapshot()
             if action is Action.STOP:
@@ -233,11 +262,18 @@ class Solver:
 
     def _forward_backward(self) -> float:
         """Sum the gradients of `iter_size` batches; returns the mean of their losses."""
-        loss = 0.0
-        for _ in range(self.param.iter_size):
-            loss += self.net.compute_loss()
-            self._check_finite(loss)
-            self.net.compute_gradients()
+        loss = own = 0.0
+
+        def forward() -> float:
+            nonlocal own
+            its_loss = self.net.compute_loss()
+            own += its_loss
+            self._check_finite(own)
+            return its_loss
+
+        for left in reversed(range(self.param.iter_size)):
+            loss += self._ranks.loss(forward)
+            self._ranks.gradients(self.net, last=not left)
         return loss / self.param.iter_size
 
     def _show(self, loss: float, iterations: int, seconds: float) -> None:
@@ -249,7 +285,7 @@ class Solver:
             self.param.display,
             loss,
         )
-        for index, output in enumerate(report.outputs(self.net)):
+        for index, output in enumerate(self._ranks.mean_outputs(list(report.outputs(self.net)))):
             _log.info("    Train net output #%d: %s", index, output)
 
     def apply_update(self) -> None:
@@ -353,6 +389,7 @@ class Solver:
         """Run all test nets with the current weights."""
         # a run that continues from a snapshot written meanwhile runs all tests again
         monitored = None if self.monitor is None else self.monitor.progress
+        self._ranks.before_tests()
         self._before_tests = _BeforeTests(self._test_states(), monitored)
         for index in range(len(self.test_nets)):
             if self._stopped:
@@ -364,7 +401,7 @@ class Solver:
             self._before_tests = None
 
     def _test_states(self) -> list[list[resume.LayerState]]:
-        return [resume.collect(net, self.net) for net in self.test_nets]
+        return self._ranks.test_states(self.test_nets, self.net)
 
     def test(self, index: int = 0) -> list[report.Output]:
         """Run a test net for its `test_iter` batches; logs and returns its mean outputs."""
@@ -378,28 +415,35 @@ class Solver:
         means, loss = report.measure(self.param), 0.0
         for observer in self._observers:
             observer.test_started(self.iter, index, batches)
+
+        def run() -> tuple[float, Any]:
+            found = net.compute_loss(), means.read(net)
+            for observer in self._observers:
+                observer.batch_tested(index, net)
+            return found
+
+        results = self._ranks.results(index, batches, run)
         for batch in range(batches):
             self.activity = f"batch {batch + 1} of {batches} of test net #{index}"
             if self._interrupted():
                 _log.info("Test interrupted.")
                 return means.means(), math.nan
-            loss += net.compute_loss()
-            means.add(net)
-            for observer in self._observers:
-                observer.batch_tested(index, net)
+            its_loss, outputs = next(results)
+            loss += its_loss
+            means.add(outputs)
         loss = loss / batches if batches else math.nan
         if self.param.test_compute_loss:
             _log.info("Test loss: %g", loss)
-        results = means.means()
-        for number, output in enumerate(results):
+        found = means.means()
+        for number, output in enumerate(found):
             _log.info("    Test net output #%d: %s", number, output)
         for observer in self._observers:
-            observer.test_ended(self.iter, index, results, loss)
-        return results, loss
+            observer.test_ended(self.iter, index, found, loss)
+        return found, loss
 
     def _interrupted(self) -> bool:
         """Whether to stop, after handling all pending actions."""
-        while (action := self.action()) is not Action.NONE:
+        while (action := self._ranks.action(self.action())) is not Action.NONE:
             if action is Action.SNAPSHOT:
                 self.snapshot()
             else:
@@ -414,6 +458,13 @@ class Solver:
         Then remove the snapshots beyond `keep_snapshots`.
         """
         self.activity = "the snapshot"
+        self._ranks.check_weights(self.net)
+        run = self._run()
+        with self._ranks.group.together():
+            if self._ranks.group.is_root:
+                self._write_snapshot(run)
+
+    def _write_snapshot(self, run: resume.Run) -> None:
         self._check_prefix()
         prefix, hdf5 = self._prefix, self.param.snapshot_format == self.param.HDF5
         kind = "HDF5" if hdf5 else "binary proto"
@@ -426,7 +477,7 @@ class Solver:
         history = self._rule.history
         plateau = self._plateau if self.param.lr_policy == lr_policy.PLATEAU else None
         parts = snapshot.state_parts(self.iter, weights, self._current_step, history, plateau)
-        snapshot.write_state(state, parts, hdf5, weights, self._run())
+        snapshot.write_state(state, parts, hdf5, weights, run)
         if self.keep_snapshots is not None:
             snapshot.prune(prefix, self.iter, self.keep_snapshots)
 
@@ -452,15 +503,16 @@ class Solver:
         """
         path = os.fspath(state_file)
         _log.info("Restoring previous solver status from %s", path)
-        self._restore(snapshot.read(path, self._largest_resume()))
+        largest = self._largest_resume()
+        self._restore(self._ranks.from_root(lambda: snapshot.read(path, largest)))
 
     def restore_newest(self) -> bool:
         """Restore the newest good snapshot under `snapshot_prefix`; whether there is one.
 
         Those that are damaged or incomplete are named and passed over.
         """
-        self._check_prefix()
-        saved = snapshot.read_newest(self._prefix, self._largest_resume())
+        largest = self._largest_resume()
+        saved = self._ranks.from_root(lambda: self._read_newest(largest))
         if saved is None:
             _log.info('No snapshot under "%s" to continue from: starting anew', self._prefix)
             return False
@@ -468,11 +520,23 @@ class Solver:
         self._restore(saved)
         return True
 
+    def _read_newest(self, largest: int) -> Saved | None:
+        self._check_prefix()
+        return snapshot.read_newest(self._prefix, largest)
+
     def _largest_resume(self) -> int:
         return resume.ROOM + 2 * len(resume.encode(self._run()))
 
     def _restore(self, saved: Saved) -> None:
-        history = snapshot.read_history(saved.path, saved.state, self._rule.history)
+        """Go on from a snapshot, of which rank 0 has read the files."""
+        with self._ranks.group.together():
+            self._restore_own(saved)
+        self._ranks.restored(self.net, self._rule)
+
+    def _restore_own(self, saved: Saved) -> None:
+        history = None
+        if self._ranks.group.is_root:
+            history = snapshot.read_history(saved.path, saved.state, self._rule.history)
         run, file = saved.run, resume.resume_file(saved.path)
         if run is None:
             _log.warning(
@@ -491,7 +555,8 @@ class Solver:
             self._was_not_finite = run.was_not_finite
             self._continue_monitor(run.monitor)
         _log.info("%sSolver: restoring history", self._rule.type)
-        self._rule.restore(history)
+        if history is not None:
+            self._rule.restore(history)
         self.iter = int(saved.state.iter)
         self._current_step = int(saved.state.current_step)
         self._plateau = lr_policy.Plateau(saved.state)
@@ -508,7 +573,7 @@ class Solver:
             )
 
     def _restore_weights(self, saved: Saved) -> None:
-        if saved.weights is not None:
+        if saved.weights is not None and self._ranks.group.is_root:
             self.net.copy_from(saved.weights)
 
     @property
@@ -516,7 +581,8 @@ class Solver:
         return str(self.param.snapshot_prefix)
 
     def _check_prefix(self) -> None:
-        snapshot.check_prefix(self._prefix, self._settings.refuse)
+        if self._ranks.group.is_root:
+            snapshot.check_prefix(self._prefix, self._settings.refuse)
 
     # -- the rest of pycaffe's solver ------------------------------------------------------
 
@@ -601,11 +667,12 @@ def solver_class(name: str) -> type[Solver]:
 
 def get_solver(solver_file: Source, **options: Any) -> Solver:
     """The solver in a file, of the class for its `type`; `options` are those of `Solver`."""
-    settings = Settings(solver_file, options.get("allow_unknown_fields", False))
-    try:
-        cls = solver_class(settings.param.type)
-    except SolverError as error:
-        raise settings.refuse("type", error.message) from None
+    with (options.get("group") or Group()).together():
+        settings = Settings(solver_file, options.get("allow_unknown_fields", False))
+        try:
+            cls = solver_class(settings.param.type)
+        except SolverError as error:
+            raise settings.refuse("type", error.message) from None
     return cls(settings, **options)
 
 

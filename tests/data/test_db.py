@@ -44,6 +44,21 @@ def test_records_come_in_the_order_of_their_keys(source: str, backend: str) -> N
         assert cursor.count == (5 if backend == "lmdb" else None)
 
 
+def test_records_may_be_left_out(source: str, backend: str) -> None:
+    with open_db(source, backend) as cursor:
+        assert cursor.skip(2) == 2
+        assert cursor.position == RECORDS[2][0]
+        assert cursor.skip(0) == 0
+        assert cursor.skip(1) == 1  # that one was read ahead, for its key
+        assert cursor.read() == RECORDS[3]
+        assert cursor.skip(4) == 1
+        assert cursor.skip(1) == 0
+        assert cursor.read() is None
+        cursor.rewind()
+        assert cursor.skip(5) == 5
+        assert cursor.position is None
+
+
 def test_two_readers_at_once(source: str, backend: str) -> None:
     with open_db(source, backend) as one, open_db(source, backend) as two:
         assert one.read() == RECORDS[0]

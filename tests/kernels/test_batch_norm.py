@@ -281,3 +281,34 @@ def test_nvidias_statistics_are_copied_twice_and_then_moved() -> None:
         wanted = oracle.moved(fraction, 0.5, first=0)(rig.bottom[0].data, *before)
         np.testing.assert_allclose(rig.layer.blobs[0].data, wanted[0], rtol=1e-12)
         np.testing.assert_allclose(rig.layer.blobs[1].data, wanted[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("slope", [1.0, 0.1])
+@pytest.mark.parametrize("with_dn", [False, True])
+def test_parts_of_a_batch_normalised_together_are_the_batch(shape, slope, with_dn) -> None:
+    n, c, p = 2 * shape[0], *shape[1:]
+    x, dy = far_from_zero((n, c, p)), np.random.default_rng(9).standard_normal((n, c, p))
+    scale, shift = settings_of(c)
+    epilogue, whole = Epilogue(scale, shift, slope), np.zeros((2, c))
+    found, dx, dn = np.empty((3, c)), np.empty_like(x), np.empty_like(x if with_dn else x[:0])
+    statistics = Statistics(*found)
+    batch_norm.batch_norm_forward(x, EPS, epilogue, statistics, x[:0], np.empty_like(x))
+    batch_norm.batch_norm_backward(x, dy, epilogue, statistics, *whole, dn, dx)
+
+    parts = [np.ascontiguousarray(x[half::2]) for half in range(2)]
+    moments, sums = np.empty((2, 2, c)), np.empty((2, 2, c))
+    for half, part in enumerate(parts):
+        batch_norm.batch_norm_moments(part, moments[half])
+        np.testing.assert_allclose(moments[half, 0], part.mean(axis=(0, 2)), rtol=1e-12)
+        np.testing.assert_allclose(moments[half, 1], part.var(axis=(0, 2)), rtol=1e-9, atol=1e-15)
+        above = np.ascontiguousarray(dy[half::2])
+        batch_norm.batch_norm_products(part, above, epilogue, statistics, sums[half])
+    np.testing.assert_allclose(sums.sum(axis=0), whole, rtol=1e-9, atol=1e-9)
+    for half, part in enumerate(parts):
+        above, below = np.ascontiguousarray(dy[half::2]), np.full_like(part, np.nan)
+        middle = np.full_like(part if with_dn else part[:0], np.nan)
+        inputs = part, above, epilogue, statistics, sums.sum(axis=0), n * p
+        batch_norm.batch_norm_gradient(*inputs, middle, below)
+        np.testing.assert_allclose(below, dx[half::2], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(middle, dn[half::2], rtol=1e-12, atol=1e-12)

@@ -28,6 +28,9 @@ __all__ = [
     "as_epilogue",
     "batch_norm_backward",
     "batch_norm_forward",
+    "batch_norm_gradient",
+    "batch_norm_moments",
+    "batch_norm_products",
     "batch_normalize",
     "read_statistics",
     "stored_backward_params",
@@ -194,6 +197,21 @@ def _add_lanes(sums):
     return first, second
 
 
+def batch_norm_moments(x: Any, moments: Any) -> None:
+    """The mean and the variance of each channel of x (N, C, P): moments (2, C), of float64."""
+    launch(_find_moments, x.shape[1], x.size, x, moments)
+
+
+@parallel
+def _find_moments(first, last, x, moments):
+    sums = np.empty(2 * VECTOR_BYTES // x.itemsize)
+    for c in range(first, last):
+        if x.shape[2] < NARROW:
+            moments[0, c], moments[1, c] = _moments(_gather(x, c), 0, sums)
+        else:
+            moments[0, c], moments[1, c] = _moments(x, c, sums)
+
+
 def batch_normalize(x: Any, statistics: Statistics, epilogue: Epilogue, y: Any) -> None:
     """`batch_norm_forward` with a mean and a deviation that are given."""
     affine = _affine_of(x, epilogue, statistics)
@@ -251,25 +269,93 @@ def _backward(first, last, x, dy, affine, sums, dn, dx):
         _scatter(below, c, dx)
 
 
+def batch_norm_products(
+    x: Any, dy: Any, epilogue: Epilogue, statistics: Statistics, sums: Any
+) -> None:
+    """The sums of `batch_norm_backward`: sums (2, C), of float64, of g * n and of g."""
+    affine = _affine_of(x, epilogue, statistics)
+    launch(_find_products, x.shape[1], 2 * x.size, x, dy, affine, sums)
+
+
+@parallel
+def _find_products(first, last, x, dy, affine, sums):
+    for c in range(first, last):
+        if x.shape[2] < NARROW:
+            sums[0, c], sums[1, c] = _products(_gather(x, c), _gather(dy, c), 0, affine[c])
+        else:
+            sums[0, c], sums[1, c] = _products(x, dy, c, affine[c])
+
+
+def batch_norm_gradient(
+    x: Any,
+    dy: Any,
+    epilogue: Epilogue,
+    statistics: Statistics,
+    sums: Any,
+    count: int,
+    dn: Any,
+    dx: Any,
+) -> None:
+    """The dn and dx of `batch_norm_backward`, of a batch of which x and dy are a part.
+
+    sums: (2, C), those of `batch_norm_products`, of the whole batch, which has `count` numbers in
+    each channel.
+    """
+    affine = _affine_of(x, epilogue, statistics)
+    launch(_descend, x.shape[1], 2 * x.size, x, dy, affine, sums, count, dn, dx)
+
+
+@parallel
+def _descend(first, last, x, dy, affine, sums, count, dn, dx):
+    n, _, p = x.shape
+    for c in range(first, last):
+        product, total = sums[0, c], sums[1, c]
+        if p >= NARROW:
+            _descend_channel(x, dy, c, affine[c], product, total, count, dn, dx)
+            continue
+        below = np.empty((1, 1, n * p), x.dtype)
+        middle = np.empty((1, 1, n * p if dn.size else 0), x.dtype)
+        values, above = _gather(x, c), _gather(dy, c)
+        _descend_channel(values, above, 0, affine[c], product, total, count, middle, below)
+        if dn.size:
+            _scatter(middle, c, dn)
+        _scatter(below, c, dx)
+
+
 @jit
 def _back(x, dy, c, affine, dn, dx):
     """`batch_norm_backward` of one channel; returns the sums of g * n and of g."""
+    product, total = _products(x, dy, c, affine)
+    _descend_channel(x, dy, c, affine, product, total, x.shape[0] * x.shape[2], dn, dx)
+    return product, total
+
+
+@jit
+def _products(x, dy, c, affine):
+    """The sums of g * n and of g, of one channel."""
     n, _, p = x.shape
-    inverse, scale = affine[1], affine[2]
-    sums, correction = np.zeros(2 * VECTOR_BYTES // x.itemsize), np.zeros(3, x.dtype)
+    sums = np.zeros(2 * VECTOR_BYTES // x.itemsize)
     for item in range(n):
         for begin in range(0, p, CHUNK):
             some = min(CHUNK, p - begin)
             add_products(x[item, c, begin:], dy[item, c, begin:], some, affine, sums)
     total, product = _add_lanes(sums)
-    product *= inverse
-    level = x.dtype.type(total / (n * p))
-    along = x.dtype.type(product / (n * p) * inverse)
+    return product * affine[1], total
+
+
+@jit
+def _descend_channel(x, dy, c, affine, product, total, count, dn, dx):
+    """The gradients of one channel; count: the numbers that the sums are of."""
+    n, _, p = x.shape
+    inverse, scale = affine[1], affine[2]
+    correction = np.zeros(3, x.dtype)
+    level = x.dtype.type(total / count)
+    along = x.dtype.type(product / count * inverse)
     if dn.size == 0:
         correction[0], correction[1], correction[2] = level, along, scale * inverse
         for item in range(n - 1, -1, -1):  # what was read last is still in the cache
             gradient(x[item, c], dy[item, c], p, affine, correction, dx[item, c])
-        return product, total
+        return
     through, plain = correction.copy(), affine.copy()
     through[2] = scale
     plain[2], plain[3], plain[4] = 1, 0, 1  # below dn there is no ReLU
@@ -277,7 +363,6 @@ def _back(x, dy, c, affine, dn, dx):
     for item in range(n - 1, -1, -1):
         gradient(x[item, c], dy[item, c], p, affine, through, dn[item, c])
         gradient(x[item, c], dn[item, c], p, plain, correction, dx[item, c])
-    return product, total
 
 
 def stored_backward_params(x, dy, mean, deviation, dscale, dshift):

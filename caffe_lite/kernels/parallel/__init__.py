@@ -25,7 +25,7 @@ from caffe_lite.kernels.parallel.launcher import (
     pieces_of,
     prepare,
 )
-from caffe_lite.kernels.parallel.pool import get_num_threads, set_num_threads
+from caffe_lite.kernels.parallel.pool import get_num_threads, limit_threads, set_num_threads
 from caffe_lite.kernels.parallel.recording import (
     Recording,
     clock,
@@ -40,6 +40,7 @@ __all__ = [
     "elementwise",
     "get_num_threads",
     "launch",
+    "limit_threads",
     "parallel",
     "pieces_of",
     "prepare",

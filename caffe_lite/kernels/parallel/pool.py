@@ -36,7 +36,14 @@ from caffe_lite.kernels.parallel.atomic import (
     words_at,
 )
 
-__all__ = ["MOST_PIECES", "SHARE", "get_num_threads", "set_num_threads", "state"]
+__all__ = [
+    "MOST_PIECES",
+    "SHARE",
+    "get_num_threads",
+    "limit_threads",
+    "set_num_threads",
+    "state",
+]
 
 LINE = 16  # words that share no cache line with the next ones, even where lines are read in pairs
 
@@ -216,6 +223,18 @@ def set_num_threads(count: int) -> None:
     if not 1 <= count <= config.NUMBA_NUM_THREADS:
         raise ValueError(f"{count} threads; choose 1 to {config.NUMBA_NUM_THREADS}")
     _threads = count
+
+
+def limit_threads(count: int) -> None:
+    """Let there be `count` threads at most from now on: the part of the machine that is ours.
+
+    A pool that has started keeps its workers; launches use no more of them than that.
+    """
+    global _threads
+    if _pool is None:
+        config.NUMBA_NUM_THREADS = count
+        os.environ["NUMBA_NUM_THREADS"] = str(count)  # which Numba may read again
+    _threads = min(count, config.NUMBA_NUM_THREADS)
 
 
 def state() -> np.ndarray:

@@ -34,6 +34,9 @@ class Hooks:
     after_forward: list[Hook] = field(default_factory=list)
     before_backward: list[Hook] = field(default_factory=list)
     after_backward: list[Hook] = field(default_factory=list)
+    gradients_ready: list[Hook] = field(default_factory=list)
+    """Called in backward after each step, with its first layer: that one's gradients, and those of
+    all layers after it, are complete.  Layers stay fused."""
 
 
 class Runner:
@@ -261,6 +264,8 @@ class Runner:
                         names, wanted = self._wires.bottom_names(index), self._plan.bottoms[index]
                         log.debug_backward(self._links[index], names, wanted)
                 for hook in after:
+                    hook(index)
+                for hook in self.hooks.gradients_ready:
                     hook(index)
 
     def ask_for_gradients(self) -> None:
