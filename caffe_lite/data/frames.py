@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from caffe_lite import glog, states
 from caffe_lite.data import images
+from caffe_lite.data.listed import ListedReader, log
 from caffe_lite.data.readers import Batch, named
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.proto import caffe_pb2
-from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -28,8 +27,6 @@ PATTERNS = {False: "image_%04d.jpg", True: "flow_%c_%04d.jpg"}
 SCALES = (1.0, 0.875, 0.75, 0.66)
 NEAR = 3
 """Pixels by which a cut may differ from the output to be taken as it is."""
-
-log = glog.logger("caffe_lite.data")
 
 
 def read_videos(path: str) -> list[tuple[str, int, int]]:
@@ -51,12 +48,14 @@ def read_videos(path: str) -> list[tuple[str, int, int]]:
     return found
 
 
-class FrameReader:
+class FrameReader(ListedReader):
     """Batches of videos: for each `num_segments` pieces of `new_length` frames, one image.
 
     Each piece begins at random in its part of the video in TRAIN, in its middle in TEST, and at
     the first frame where the parts are too short.
     """
+
+    item = "video"
 
     def __init__(
         self,
@@ -70,13 +69,12 @@ class FrameReader:
         self._transform = transform
         self._training = training
         self._dtype = np.dtype(dtype)
-        self._rng = rng
         self._videos = read_videos(config.source)
-        log.info("A total of %d videos.", len(self._videos))
+        count = len(self._videos)
+        super().__init__(count, config.batch_size, config.shuffle, config.source, rng)
+        log.info("A total of %d videos.", count)
         self._flow = config.modality == FLOW
         self._pattern = config.name_pattern or PATTERNS[self._flow]
-        self._arrange()
-        self._at = 0
         image = self._read(*self._videos[self._order[0]][:2])
         crop = transform.crop_size
         channels, height, width = image.shape
@@ -95,45 +93,17 @@ class FrameReader:
         size = self._config.batch_size
         return [(size, *self._shape), (size,)]
 
-    def _arrange(self) -> None:
-        shuffle, count = self._config.shuffle, len(self._videos)
-        self._before_order = states.of_generator(self._rng) if shuffle else None
-        self._order = self._rng.permutation(count) if shuffle else np.arange(count)
-
-    def get_state(self) -> State:
-        """The random stream, the next video, and the stream before the list was shuffled."""
-        count = len(self._videos)
-        place: State = {"video": self._at, "videos": count, "order": self._before_order}
-        return {"rng": states.of_generator(self._rng), **place}
-
-    def set_state(self, state: State) -> None:
-        """Go on as after `get_state`."""
-        self._at = states.integer(state, "video", below=len(self._videos))
-        if self._config.shuffle:
-            states.restore_generator(self._rng, state, "order")
-        self._arrange()
-        states.note_change(state, "videos", len(self._videos), self._config.source)
-        states.restore_generator(self._rng, state)
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
-
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the arrays of `old`."""
         if old is None:
             data, labels = (np.empty(shape, self._dtype) for shape in self.shapes)
             old = Batch(data, labels)
-        for item in range(self._config.batch_size):
-            folder, frames, label = self._videos[self._order[self._at]]
+        for item, index in self._places():
+            folder, frames, label = self._videos[index]
             image = self._read(folder, frames)
             with named(f'video "{folder}"'):
                 self._apply(image, old.data[item])
             old.labels[item] = label
-            self._at += 1
-            if self._at == len(self._videos):
-                log.info("Restarting data prefetching from start.")
-                self._at = 0
-                self._arrange()
         old.state = self.get_state()
         return old
 

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from caffe_lite import glog, states
 from caffe_lite.data import images
+from caffe_lite.data.listed import ListedReader, log
 from caffe_lite.data.readers import Batch, named
 from caffe_lite.data.windows import WordReader
 from caffe_lite.errors import DataError, LayerError
 from caffe_lite.proto import caffe_pb2
-from caffe_lite.states import State
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -33,8 +32,6 @@ COVERED, MISSED = 0.4, 0.2
 cell's field below which a box that no cell has found stays without one."""
 NOISE = 10
 """Pixels by which a cut is moved at most."""
-
-log = glog.logger("caffe_lite.data")
 
 
 @dataclass(frozen=True)
@@ -142,11 +139,13 @@ def overlap(a: Array, b: Array, of_b: bool = False) -> Array:
     return np.where(real, both / np.where(real, whole, 1), 0)
 
 
-class ImageGtReader:
+class ImageGtReader(ListedReader):
     """Batches of images, a map of labels for each size of field, and the true boxes.
 
     An image with a box that is not to be ignored appears `fg_img_multiple` times in the list.
     """
+
+    item = "image"
 
     def __init__(
         self,
@@ -157,14 +156,15 @@ class ImageGtReader:
     ) -> None:
         self._config = config
         self._dtype = np.dtype(dtype)
-        self._rng = rng
         scenes, shape = read_scenes(config.source)
         self._scenes = [
             scene
             for scene in scenes
             for _ in range(config.fg_img_multiple if (scene.ignored == 0).any() else 1)
         ]
-        log.info("A total of %d images.", len(self._scenes))
+        count = len(self._scenes)
+        super().__init__(count, config.batch_size, config.shuffle, config.source, rng)
+        log.info("A total of %d images.", count)
         self._mirror = transform.mirror
         values = np.array(transform.mean_value or [0], np.float64)
         if len(values) not in (1, shape[0]):
@@ -177,8 +177,6 @@ class ImageGtReader:
         self._height, self._width = self._size(shape[1:])
         self._channels = shape[0]
         self._cache: dict[str, bytes] = {}
-        self._arrange()
-        self._at = 0
 
     def _size(self, size: Shape) -> tuple[int, int]:
         """Height and width of the output."""
@@ -206,29 +204,6 @@ class ImageGtReader:
         boxes = [(1, ROW, 1, 1)] if config.output_gt_boxes else []
         return [(size, self._channels, self._height, self._width), *maps, *boxes]
 
-    def _arrange(self) -> None:
-        shuffle, count = self._config.shuffle, len(self._scenes)
-        self._before_order = states.of_generator(self._rng) if shuffle else None
-        self._order = self._rng.permutation(count) if shuffle else np.arange(count)
-
-    def get_state(self) -> State:
-        """The random stream, the next image, and the stream before the list was shuffled."""
-        count = len(self._scenes)
-        place: State = {"image": self._at, "images": count, "order": self._before_order}
-        return {"rng": states.of_generator(self._rng), **place}
-
-    def set_state(self, state: State) -> None:
-        """Go on as after `get_state`."""
-        self._at = states.integer(state, "image", below=len(self._scenes))
-        if self._config.shuffle:
-            states.restore_generator(self._rng, state, "order")
-        self._arrange()
-        states.note_change(state, "images", len(self._scenes), self._config.source)
-        states.restore_generator(self._rng, state)
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
-
     def fill(self, old: Batch | None) -> Batch:
         """The next batch; reuses the arrays of `old`."""
         if old is None:
@@ -239,13 +214,8 @@ class ImageGtReader:
         for array in (old.data, *maps):
             array.fill(0)
         rows: list[Array] = []
-        for item in range(self._config.batch_size):
-            scene = self._scenes[self._order[self._at]]
-            self._at += 1
-            if self._at == len(self._scenes):
-                log.info("Restarting data prefetching from start.")
-                self._at = 0
-                self._arrange()
+        for item, index in self._places():
+            scene = self._scenes[index]
             path = self._config.root_folder + scene.image
             with named(f'image "{path}"'):
                 truths = self._write(scene, path, old.data[item], [each[item] for each in maps])
