@@ -64,12 +64,13 @@ FAMILY = 99  # the level of a family of kernels, above all that setup.cfg names
 KERNELS_OF = {  # the rooms of families whose kernels are more than a file
     "batch_norm": "norm",
     "convolution": "conv",
+    "lstm": "recurrent",
     "normalization": "norm",
     "pooling": "pool",
     "roi_pooling": "pool",
 }
 WITHOUT_LAYERS = {"image", "update"}  # kernels of the readers and of the solvers
-WITHOUT_KERNELS = {"annotated_data", "data", "image_pairs", "python", "video"}
+WITHOUT_KERNELS = {"annotated_data", "data", "image_gt_data", "image_pairs", "python", "video"}
 WITHOUT_CASES = {"python"}  # what a user's layer does is the user's: tests/layers/test_python.py
 EVERYWHERE = {"caffe_lite", "numpy", "google"}  # google.protobuf, which every program here needs
 ON_TOP = {
