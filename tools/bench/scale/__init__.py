@@ -1,0 +1,8 @@
+"""A model of training on many machines: the time of a step, from what was measured on one.
+
+    python -m tools.bench.scale alexnet:32 resnet50:8        measure these nets here, and predict
+    python -m tools.bench.scale alexnet:32 --faster 16       on machines 16 times as fast
+
+`profile` measures a net, `reductions` has the cost of adding the ranks' gradients, `step` puts
+both together, `tables` prints.  docs/scale.md shows the results.
+"""

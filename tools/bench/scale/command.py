@@ -1,0 +1,81 @@
+"""The command line: measure nets here, and print what the model predicts of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+
+from tools.bench import isolated, machine, rows
+from tools.bench.scale import tables
+from tools.bench.scale.profile import from_plain
+from tools.bench.scale.reductions import Cluster, Link
+from tools.bench.scale.step import Profile
+
+MEMORY_LATENCY = 1e-6  # seconds of a short message between two ranks of one machine
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.scale",
+        description="Predict the time of a training step on 2 to 1,024 ranks.",
+    )
+    add = parser.add_argument
+    add("nets", nargs="*", metavar="NET:BATCH", default=["alexnet:32", "resnet50:8"])
+    add("--threads", type=int, default=os.cpu_count() or 1, help="threads of the measured rank")
+    add("--faster", type=float, default=1.0, help="a rank computes so many times as fast as here")
+    add("--local", type=int, default=2, help="ranks on one machine (default: %(default)s)")
+    add("--batch", type=int, default=256, help="the batch that is divided (default: %(default)s)")
+    add("--bucket", type=float, default=4.0, help="MB of a bucket (default: %(default)s)")
+    return parser
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure each net with its batch and with one example, and print its tables."""
+    parser = _parser()
+    args = parser.parse_args(words)
+    try:
+        chosen = [rows.parse(key) for key in args.nets]
+    except ValueError as error:
+        parser.error(str(error))
+    _, copied = isolated.call(
+        "tools.bench.machine:speed", threads=args.threads, workers=args.threads
+    )
+    gamma = isolated.call("tools.bench.scale.profile:adding_speed", threads=1)
+    # a message is copied into memory that both ranks see and out of it, each time read and written
+    memory = Link(MEMORY_LATENCY, 4e-9 / copied)
+    cluster = Cluster(Link(0, 0), memory, gamma, args.local)
+    limit = int(1e6 * args.bucket)
+    print(
+        f"{machine.processor()} ({machine.vectors()}), {args.threads} threads, computing "
+        f"{args.faster:g} times as fast; {args.local} ranks on a machine; memory between them "
+        f"{1e-9 / memory.beta:.1f} GB/s, adding {1e-9 / gamma:.1f} GB/s."
+    )
+    for row in chosen:
+        batches = row.batch, 1
+        with tempfile.TemporaryDirectory() as folder:
+            large, small = (
+                _measured(f"{row.net}:{batch}", folder, args.threads).faster(args.faster)
+                for batch in batches
+            )
+        print(f"\n## {row.net}\n\n{tables.heading(large, limit)}")
+        each = tables.weak(large, cluster, limit)
+        print(f"\nEfficiency, batch {row.batch} on each rank:\n")
+        print(tables.efficiency_table(each, tables.RANKS, divided=False))
+        print("\nMilliseconds of a step with a ring:\n")
+        print(tables.step_table(each, tables.RANKS, "ring"))
+        if small.batch < large.batch:
+            together = tables.strong(small, large, args.batch, cluster, limit)
+            ranks = [p for p in tables.RANKS if p <= args.batch]
+            print(f"\nEfficiency, batch {args.batch} divided among the ranks:\n")
+            print(tables.efficiency_table(together, ranks, divided=True), flush=True)
+    return 0
+
+
+def _measured(key: str, folder: str, threads: int) -> Profile:
+    return from_plain(
+        isolated.call(
+            "tools.bench.scale.profile:as_plain", threads=threads, key=key, folder=folder
+        )
+    )
