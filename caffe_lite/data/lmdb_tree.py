@@ -358,7 +358,7 @@ def do_not_read_ahead(file: BinaryIO) -> None:
     The system reads ahead of a file that seems to be read from beginning to end.  Of records of 40
     KB so twice the bytes come from the disk where every second record is read, and 6.2 times those
     of every eighth batch of 32; asked like this, 1.03 times.  Where all records are read, what was
-    read ahead is of use: that was four times as fast with records of 200 KB, six with 3 KB.
+    read ahead is of use: that was three times as fast with records of 200 KB, six with 3 KB.
     """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from caffe_lite.cli import pictures
-from caffe_lite.data.db import open_db
+from caffe_lite.data.datum import array_to_datum
+from caffe_lite.data.db import open_db, write_all
 from caffe_lite.pictures import load
 from caffe_lite.proto import caffe_pb2, files
 from caffe_lite.proto.blobs import array_to_blob
@@ -23,17 +24,37 @@ HEIGHT, WIDTH, CLASSES = 13, 17, 6
 SIZES = [(HEIGHT, WIDTH), (20, 31), (9, 14)]
 PICTURES = 23
 
-NET = f"""
-layer {{ name: "data" type: "Input" top: "data"
-  input_param {{ shape {{ dim: 5 dim: 3 dim: {HEIGHT} dim: {WIDTH} }} }} }}
+BODY = f"""
 layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param {{ num_output: 11 kernel_size: 3 }} }}
 layer {{ name: "pool" type: "Pooling" bottom: "conv" top: "pool"
   pooling_param {{ pool: AVE global_pooling: true }} }}
 layer {{ name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
   inner_product_param {{ num_output: {CLASSES} }} }}
+"""
+
+NET = f"""
+layer {{ name: "data" type: "Input" top: "data"
+  input_param {{ shape {{ dim: 5 dim: 3 dim: {HEIGHT} dim: {WIDTH} }} }} }}
+{BODY}
 layer {{ name: "prob" type: "Softmax" bottom: "ip" top: "prob" }}
 """
+
+SCORED = f"""
+layer {{ name: "images" type: "Data" top: "data" top: "label"
+  data_param {{ source: "parts.txt" backend: LMDB batch_size: 5 }}
+  transform_param {{ crop_size: 9 scale: 0.05 }} }}
+{BODY}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }}
+layer {{ name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" }}
+"""
+
+TURNS = f"""
+layer {{ name: "data" type: "DummyData" top: "data"
+  dummy_data_param {{ shape {{ dim: 2 dim: 3 dim: 7 dim: 9 }} data_filler {{ value: 0.7 }} }} }}
+{BODY}
+"""
+"""Its batches can only be run in turn: this source leaves none out."""
 
 ONE = ("-model_def", "net.prototxt", "-pretrained_model", "net.caffemodel")
 MODEL = ("-model", "net.prototxt", "-weights", "net.caffemodel", "-labels", "labels.txt")
@@ -62,6 +83,19 @@ COMMANDS = {
     ],
     "classify, crops": [*ONE, "-images_dim", "15,19", "-ext", "png", "pictures", "scores.npy"],
     "classify, centres": [*ONE, "-center_only", "-ext", "png", "pictures", "centres.npy"],
+    "test": ["-model", "scored.prototxt", "-weights", "net.caffemodel", "-iterations", "10"],
+    "extract_features": [
+        *("net.caffemodel", "scored.prototxt", "label,ip", "label,ip"),
+        *("7", "lmdb"),
+    ],
+    "extract_features, hdf5": [
+        *("net.caffemodel", "scored.prototxt", "accuracy,ip", "accuracy.h5,ip.h5"),
+        *("2", "hdf5"),
+    ],
+    "extract_features, in turn": [
+        *("net.caffemodel", "turns.prototxt", "pool", "turns.h5"),
+        *("4", "hdf5"),
+    ],
     "detect": [*ONE, "-context_pad", "0", "windows.csv", "windows_out.csv"],
     "detect, hdf5": [*ONE, "-context_pad", "0", "windows.csv", "windows_out.h5"],
 }
@@ -82,6 +116,16 @@ def fill(folder: Path) -> None:
     (folder / "windows.csv").write_text("\n".join(windows) + "\n")
     (folder / "labels.txt").write_text("".join(f"class {i}\n" for i in range(CLASSES)))
     (folder / "net.prototxt").write_text(NET)
+    (folder / "scored.prototxt").write_text(SCORED)
+    (folder / "turns.prototxt").write_text(TURNS)
+    for part, count in (("part0", 4), ("part1", 12)):
+        images = rng.integers(0, 256, (count, 3, 10, 11), np.uint8)
+        datums = (array_to_datum(image, i % CLASSES) for i, image in enumerate(images))
+        records = [
+            (b"%d%d" % (i // 10, i % 10), d.SerializeToString()) for i, d in enumerate(datums)
+        ]
+        write_all(str(folder / part), "lmdb", records)
+    (folder / "parts.txt").write_text("part0\npart1\n")
     net = caffe_pb2.NetParameter()
     for name, *shapes in (("conv", (11, 3, 3, 3), (11,)), ("ip", (CLASSES, 11), (CLASSES,))):
         scale = 0.02 if name == "conv" else 0.05
@@ -108,16 +152,31 @@ def folders(tmp_path_factory) -> list[tuple[Path, list[list[list[str]]]]]:
     return found
 
 
+def _scores_in(log: str) -> list[str]:
+    """The lines of a log that have the outputs of batches, and their means."""
+    messages = [line.partition("] ")[2] for line in log.splitlines()]
+    return [
+        line
+        for line in messages[messages.index("Running for 10 iterations.") + 1 :]
+        if "=" in line or "Loss:" in line
+    ]
+
+
 @needs_mpi
 @pytest.mark.parametrize("name", COMMANDS)
 def test_rank_0_prints_what_one_process_does_and_the_others_nothing(name, folders):
     index = list(COMMANDS).index(name)
     ((_, (one,)), (_, three)) = folders
     out, err = one[index]
-    out = out.partition(" images classified in ")[0]
-    assert out
-    assert three[0][index][0].startswith(out)
-    assert three[0][index][1] == err
+    if name == "test":
+        first, second = (_scores_in(each[index][1]) for each in (one, three[0]))
+        assert first == second
+        assert len(first) == 10 * 2 + 3
+    else:
+        out = out.partition(" images classified in ")[0]
+        assert out
+        assert three[0][index][0].startswith(out)
+        assert three[0][index][1] == err
     assert ("skipped: " in err) == name.startswith("convert")
     assert three[1][index] == three[2][index] == ["", ""]
 
@@ -127,7 +186,8 @@ def test_rank_0_prints_what_one_process_does_and_the_others_nothing(name, folder
     "file",
     [
         *("db/data.mdb", "classes.csv", "classes.json", "scores.npy", "centres.npy"),
-        *("windows_out.csv", "windows_out.h5"),
+        *("windows_out.csv", "windows_out.h5", "label/data.mdb", "ip/data.mdb"),
+        *("accuracy.h5", "ip.h5", "turns.h5"),
     ],
 )
 def test_files_are_the_same_to_the_byte(file, folders):
