@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from tests.distributed.launching import needs_mpi, run
 from tests.oracles import reductions as oracle
 from tools.bench.scale import command, profile, tables
 from tools.bench.scale.reductions import Cluster, Link, hierarchical, ring, tree
@@ -235,3 +236,21 @@ def test_an_unknown_net_is_an_error_of_the_command(capsys):
         command.main(["lenet"])
     assert ended.value.code == 2
     assert '"lenet" is not NET:BATCH' in capsys.readouterr().err
+
+
+@needs_mpi
+def test_the_model_is_compared_with_what_ranks_measure(tmp_path):
+    program = (
+        "from caffe_lite.distributed import world\n"
+        "from tools.bench.scale.checked import compare\n"
+        "found = compare(world(), ['lenet:2'], 1 << 20, 0.05)\n"
+        "if found: print(found)"
+    )
+    text = run(2, "-c", program, folder=tmp_path).stdout
+    assert text.startswith("2 ranks of 1 threads; a message takes ")
+    cells = [cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")]
+    assert cells[0] == "lenet:2"
+    alone, ring, _, tree, _, took = cells[1:]
+    assert 0 < float(alone) <= float(ring)
+    assert float(alone) <= float(tree)
+    assert float(took) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caffe_lite import TEST
+from caffe_lite.distributed import Group
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.solver import SGDSolver
@@ -26,12 +27,15 @@ def train(task: Task) -> Prepared:
     return Prepared(lambda: solver.step(1))
 
 
-def make_solver(prototxt: str) -> SGDSolver:
-    """SGD with the settings of AlexNet's solver, at a rate too low to diverge."""
+def make_solver(prototxt: str, group: Group | None = None) -> SGDSolver:
+    """SGD with the settings of AlexNet's solver, at a rate too low to diverge.
+
+    group: the ranks that train together.
+    """
     param = caffe_pb2.SolverParameter(
         train_net=prototxt, base_lr=1e-5, lr_policy="fixed", momentum=0.9, weight_decay=0.0005
     )
-    return SGDSolver(param)
+    return SGDSolver(param, group=group)
 
 
 def write_weights(prototxt: str, path: str) -> None:

@@ -2,7 +2,9 @@
 
     python -m tools.bench.scale alexnet:32 resnet50:8        measure these nets here, and predict
     python -m tools.bench.scale alexnet:32 --faster 16       on machines 16 times as fast
+    mpirun -n 2 python -m tools.bench.scale lenet:64         compare with what ranks here measure
 
 `profile` measures a net, `reductions` has the cost of adding the ranks' gradients, `step` puts
-both together, `tables` prints.  docs/scale.md shows the results.
+both together, `tables` prints, and `checked` measures what was predicted.  docs/scale.md shows
+the results.
 """

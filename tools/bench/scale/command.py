@@ -7,8 +7,11 @@ import os
 import tempfile
 from collections.abc import Sequence
 
+from caffe_lite import distributed
+from caffe_lite.solver.reduction import BUCKET
 from tools.bench import isolated, machine, rows
 from tools.bench.scale import tables
+from tools.bench.scale.checked import compare
 from tools.bench.scale.profile import from_plain
 from tools.bench.scale.reductions import Cluster, Link
 from tools.bench.scale.step import Profile
@@ -27,18 +30,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--faster", type=float, default=1.0, help="a rank computes so many times as fast as here")
     add("--local", type=int, default=2, help="ranks on one machine (default: %(default)s)")
     add("--batch", type=int, default=256, help="the batch that is divided (default: %(default)s)")
-    add("--bucket", type=float, default=4.0, help="MB of a bucket (default: %(default)s)")
+    add("--bucket", type=int, default=BUCKET, help="bytes of a bucket (default: the solver's)")
     return parser
 
 
 def main(words: Sequence[str]) -> int:
-    """Measure each net with its batch and with one example, and print its tables."""
+    """Measure each net with its batch and with one example, and print its tables.
+
+    On several ranks, compare with what they measure instead.
+    """
     parser = _parser()
     args = parser.parse_args(words)
     try:
         chosen = [rows.parse(key) for key in args.nets]
     except ValueError as error:
         parser.error(str(error))
+    group = distributed.world()
+    if not group.is_alone:
+        found = compare(group, [row.key for row in chosen], args.bucket)
+        if found is not None:
+            print(found)
+        return 0
     _, copied = isolated.call(
         "tools.bench.machine:speed", threads=args.threads, workers=args.threads
     )
@@ -46,7 +58,6 @@ def main(words: Sequence[str]) -> int:
     # a message is copied into memory that both ranks see and out of it, each time read and written
     memory = Link(MEMORY_LATENCY, 4e-9 / copied)
     cluster = Cluster(Link(0, 0), memory, gamma, args.local)
-    limit = int(1e6 * args.bucket)
     print(
         f"{machine.processor()} ({machine.vectors()}), {args.threads} threads, computing "
         f"{args.faster:g} times as fast; {args.local} ranks on a machine; memory between them "
@@ -59,14 +70,14 @@ def main(words: Sequence[str]) -> int:
                 _measured(f"{row.net}:{batch}", folder, args.threads).faster(args.faster)
                 for batch in batches
             )
-        print(f"\n## {row.net}\n\n{tables.heading(large, limit)}")
-        each = tables.weak(large, cluster, limit)
+        print(f"\n## {row.net}\n\n{tables.heading(large, args.bucket)}")
+        each = tables.weak(large, cluster, args.bucket)
         print(f"\nEfficiency, batch {row.batch} on each rank:\n")
         print(tables.efficiency_table(each, tables.RANKS, divided=False))
         print("\nMilliseconds of a step with a ring:\n")
         print(tables.step_table(each, tables.RANKS, "ring"))
         if small.batch < large.batch:
-            together = tables.strong(small, large, args.batch, cluster, limit)
+            together = tables.strong(small, large, args.batch, cluster, args.bucket)
             ranks = [p for p in tables.RANKS if p <= args.batch]
             print(f"\nEfficiency, batch {args.batch} divided among the ranks:\n")
             print(tables.efficiency_table(together, ranks, divided=True), flush=True)

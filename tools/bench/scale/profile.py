@@ -25,7 +25,7 @@ def measured(key: str, folder: str, seconds: float = 6.0) -> Profile:
 
 
 def profile_of(solver: Solver, name: str, batch: int, seconds: float) -> Profile:
-    """The profile of a solver's net.
+    """The profile of a solver's net: the fastest of several passes, as on a machine of its own.
 
     A layer's backward is timed alone.  In the whole pass it is joined to its neighbours and finds
     values in the caches; so the times are multiplied by what makes their sum that of the pass.
@@ -44,15 +44,15 @@ def profile_of(solver: Solver, name: str, batch: int, seconds: float) -> Profile
         for index in reversed(range(count)):
             once = measure.passes(lambda i=index: net.backward_from_to(i, i), 0)  # type: ignore[misc]
             alone[index] += once if turn else []  # the first turn computes what fusion left out
-    update = measure.median(measure.passes(solver.apply_update, seconds / 10, 3))
-    times = [measure.median(each) for each in alone]
-    factor = measure.median(back) / sum(times)
+    update = min(measure.passes(solver.apply_update, seconds / 10, 3))
+    times = [min(each) for each in alone]
+    factor = min(back) / sum(times)
     sizes = gradient_bytes(solver)
     layers = tuple(
         Layer(layer.name, factor * time, sizes.get(layer.name, 0))
         for layer, time in zip(net.layers, times, strict=True)
     )
-    return Profile(name, batch, measure.median(ahead), update, layers)
+    return Profile(name, batch, min(ahead), update, layers)
 
 
 def gradient_bytes(solver: Solver) -> dict[str, int]:
