@@ -9,6 +9,7 @@ from typing import Any
 from caffe_lite import reading
 from caffe_lite.data.cursor import KeyCursor, no_record_from
 from caffe_lite.data.handles import Handles
+from caffe_lite.distributed import launched
 from caffe_lite.errors import DataError
 
 FOOTER = 48  # bytes at the end of a table: two blocks, by place and size, and the magic number
@@ -85,7 +86,8 @@ def _reason(error: Exception) -> str:
     reason = error.args[0] if error.args else error
     text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
     if "lock" in text.lower():
-        text += " (only one process can open it, and that process needs write permission)"
+        text += " (only one process can open it, and that process needs write permission"
+        text += "; several ranks need an LMDB)" if launched() > 1 else ")"
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

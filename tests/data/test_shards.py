@@ -13,6 +13,7 @@ from caffe_lite.data import db_lmdb
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.data.db import open_db, write_all
 from caffe_lite.data.shards import ShardedCursor
+from caffe_lite.distributed import Share
 from caffe_lite.errors import CaffeError, DataError
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2
@@ -269,3 +270,18 @@ def test_a_bad_record_names_its_database() -> None:
     several.forward()
     with pytest.raises(CaffeError, match='record "b" of "bad": the 1 byte'):
         several.forward()
+
+
+@pytest.mark.parametrize("by_batch", [False, True])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_rank_reads_its_share_of_all_shards(rank: int, by_batch: bool) -> None:
+    """Over the borders of shards and the end of the last: 9 records, batches of 4, 3 ranks."""
+    write_images([3, 3, 3])
+    whole, parts = net("whole"), net("parts.txt")
+    labels = []
+    for each in (whole, parts):
+        each.take_share(Share(rank, 3, by_batch))
+        labels.append([list(each.forward()["label"]) for _ in range(5)])
+    assert labels[0] == labels[1]
+    first = range(4 * rank, 4 * rank + 4) if by_batch else range(rank, 12, 3)
+    assert labels[1][0] == [record % 9 for record in first]

@@ -27,7 +27,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("nets", nargs="*", metavar="NET:BATCH", default=["alexnet:32", "resnet50:8"])
     add("--threads", type=int, default=os.cpu_count() or 1, help="threads of the measured rank")
-    add("--faster", type=float, default=1.0, help="a rank computes so many times as fast as here")
+    add(
+        "--faster",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="FACTOR",
+        help="ranks compute so many times as fast as this machine (default: 1)",
+    )
     add("--local", type=int, default=2, help="ranks on one machine (default: %(default)s)")
     add("--batch", type=int, default=256, help="the batch that is divided (default: %(default)s)")
     add("--bucket", type=int, default=BUCKET, help="bytes of a bucket (default: the solver's)")
@@ -59,29 +66,35 @@ def main(words: Sequence[str]) -> int:
     memory = Link(MEMORY_LATENCY, 4e-9 / copied)
     cluster = Cluster(Link(0, 0), memory, gamma, args.local)
     print(
-        f"{machine.processor()} ({machine.vectors()}), {args.threads} threads, computing "
-        f"{args.faster:g} times as fast; {args.local} ranks on a machine; memory between them "
-        f"{1e-9 / memory.beta:.1f} GB/s, adding {1e-9 / gamma:.1f} GB/s."
+        f"{machine.processor()} ({machine.vectors()}), {args.threads} threads; {args.local} ranks "
+        f"on a machine; memory between them {1e-9 / memory.beta:.1f} GB/s, adding "
+        f"{1e-9 / gamma:.1f} GB/s."
     )
     for row in chosen:
-        batches = row.batch, 1
         with tempfile.TemporaryDirectory() as folder:
             large, small = (
-                _measured(f"{row.net}:{batch}", folder, args.threads).faster(args.faster)
-                for batch in batches
+                _measured(f"{row.net}:{batch}", folder, args.threads) for batch in (row.batch, 1)
             )
         print(f"\n## {row.net}\n\n{tables.heading(large, args.bucket)}")
-        each = tables.weak(large, cluster, args.bucket)
-        print(f"\nEfficiency, batch {row.batch} on each rank:\n")
-        print(tables.efficiency_table(each, tables.RANKS, divided=False))
-        print("\nMilliseconds of a step with a ring:\n")
-        print(tables.step_table(each, tables.RANKS, "ring"))
-        if small.batch < large.batch:
-            together = tables.strong(small, large, args.batch, cluster, args.bucket)
-            ranks = [p for p in tables.RANKS if p <= args.batch]
-            print(f"\nEfficiency, batch {args.batch} divided among the ranks:\n")
-            print(tables.efficiency_table(together, ranks, divided=True), flush=True)
+        for factor in args.faster:
+            print(f"\n### Ranks that compute {factor:g} times as fast as this machine")
+            _print_tables(large.faster(factor), small.faster(factor), cluster, args)
     return 0
+
+
+def _print_tables(
+    profile: Profile, small: Profile, cluster: Cluster, args: argparse.Namespace
+) -> None:
+    each = tables.weak(profile, cluster, args.bucket)
+    print(f"\nEfficiency, batch {profile.batch} on each rank:\n")
+    print(tables.efficiency_table(each, tables.RANKS, divided=False))
+    print("\nMilliseconds of a step with a ring:\n")
+    print(tables.step_table(each, tables.RANKS, "ring"), flush=True)
+    if small.batch < profile.batch:
+        together = tables.strong(small, profile, args.batch, cluster, args.bucket)
+        ranks = [p for p in tables.RANKS if p <= args.batch]
+        print(f"\nEfficiency, batch {args.batch} divided among the ranks:\n")
+        print(tables.efficiency_table(together, ranks, divided=True), flush=True)
 
 
 def _measured(key: str, folder: str, threads: int) -> Profile:
