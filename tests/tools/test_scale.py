@@ -161,6 +161,9 @@ def test_other_batches_and_machines():
     assert [layer.backward for layer in half.layers] == [5.0, 4.0, 4.5, 3.5]
     assert NET.at(8, twice) == NET
     assert NET.at(0, twice).layers[1].backward == 0  # not less
+    assert NET.least(twice).layers[1].backward == 2.0
+    assert NET.least(twice).layers[3].backward == 1.0
+    assert NET.least(twice).forward == twice.least(NET).forward == 5.0
     assert NET.faster(4).seconds == NET.seconds / 4
     assert NET.faster(4).gradients == NET.gradients == 56
 
@@ -207,7 +210,8 @@ def test_tables(capsys):
 
 
 def test_a_net_is_measured(tmp_path):
-    found = profile.measured("lenet:2", str(tmp_path), seconds=0.01)
+    (found, other) = profile.measured(["lenet:2", "lenet:3"], str(tmp_path), seconds=0.01)
+    assert other.batch == 3
     assert (found.net, found.batch) == ("lenet", 2)
     assert found.gradients == 4 * 431_080
     sizes = {layer.name: layer.gradients for layer in found.layers}

@@ -56,7 +56,7 @@ def measure_net(group: Group, key: str, seconds: float) -> Measured:
     row = rows.parse(key)
     with tempfile.TemporaryDirectory() as folder:
         group.barrier()
-        alone = measured(key, folder, seconds)
+        (alone,) = measured([key], folder, seconds)
         path = Path(group.broadcast(folder)) / "together.prototxt"  # all are given the same file
         if group.is_root:
             path.write_text(nets.prototxt(row.net, row.batch, train=True))

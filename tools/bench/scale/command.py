@@ -28,12 +28,11 @@ def _parser() -> argparse.ArgumentParser:
     add("nets", nargs="*", metavar="NET:BATCH", default=["alexnet:32", "resnet50:8"])
     add("--threads", type=int, default=os.cpu_count() or 1, help="threads of the measured rank")
     add(
-        "--faster",
+        "--rate",
         type=float,
         nargs="+",
-        default=[1.0],
-        metavar="FACTOR",
-        help="ranks compute so many times as fast as this machine (default: 1)",
+        metavar="N",
+        help="examples a second of a rank that trains alone (default: as measured here)",
     )
     add("--local", type=int, default=2, help="ranks on one machine (default: %(default)s)")
     add("--batch", type=int, default=256, help="the batch that is divided (default: %(default)s)")
@@ -71,14 +70,17 @@ def main(words: Sequence[str]) -> int:
         f"{1e-9 / gamma:.1f} GB/s."
     )
     for row in chosen:
+        batches = {row.batch, 1}
         with tempfile.TemporaryDirectory() as folder:
-            large, small = (
-                _measured(f"{row.net}:{batch}", folder, args.threads) for batch in (row.batch, 1)
+            small, *_, large = _measured(
+                [f"{row.net}:{each}" for each in sorted(batches)], folder, args.threads
             )
         print(f"\n## {row.net}\n\n{tables.heading(large, args.bucket)}")
-        for factor in args.faster:
-            print(f"\n### Ranks that compute {factor:g} times as fast as this machine")
-            _print_tables(large.faster(factor), small.faster(factor), cluster, args)
+        measured = large.batch / large.seconds
+        for rate in args.rate or [measured]:
+            print(f"\n### {rate:.3g} examples a second on one rank")
+            faster = rate / measured
+            _print_tables(large.faster(faster), small.faster(faster), cluster, args)
     return 0
 
 
@@ -97,9 +99,8 @@ def _print_tables(
         print(tables.efficiency_table(together, ranks, divided=True), flush=True)
 
 
-def _measured(key: str, folder: str, threads: int) -> Profile:
-    return from_plain(
-        isolated.call(
-            "tools.bench.scale.profile:as_plain", threads=threads, key=key, folder=folder
-        )
+def _measured(keys: list[str], folder: str, threads: int) -> list[Profile]:
+    plain = isolated.call(
+        "tools.bench.scale.profile:as_plain", threads=threads, keys=keys, folder=folder
     )
+    return [from_plain(each) for each in plain]

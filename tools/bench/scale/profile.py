@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,31 @@ from caffe_lite.solver import Solver
 from tools.bench import measure, nets, ours, rows, weights
 from tools.bench.scale.step import Layer, Profile
 
+ROUNDS = 3
+"""How often nets are measured in turns, so that what else the machine does meets them all."""
 
-def measured(key: str, folder: str, seconds: float = 6.0) -> Profile:
-    """The profile of a net and batch, ``NET:BATCH``, with the threads of this process."""
-    row = rows.parse(key)
-    path = Path(folder) / f"{row.net}-{row.batch}.prototxt"
+
+def measured(keys: Sequence[str], folder: str, seconds: float = 6.0) -> list[Profile]:
+    """The profiles of nets and batches, ``NET:BATCH``, with the threads of this process."""
+    chosen = [rows.parse(key) for key in keys]
+    solvers = [_solver(row, Path(folder)) for row in chosen]
+    found: list[Profile | None] = [None] * len(keys)
+    for _ in range(ROUNDS):
+        for index, (row, solver) in enumerate(zip(chosen, solvers, strict=True)):
+            profile = profile_of(solver, row.net, row.batch, seconds / ROUNDS)
+            before = found[index]
+            found[index] = profile if before is None else profile.least(before)
+    return [profile for profile in found if profile is not None]
+
+
+def _solver(row: rows.Row, folder: Path) -> Solver:
+    path = folder / f"{row.net}-{row.batch}.prototxt"
     path.write_text(nets.prototxt(row.net, row.batch, train=True))
     solver = ours.make_solver(str(path))
     weights.fill(solver.net)
     solver.net.blobs["data"].data[...] = weights.image(solver.net.blobs["data"].shape)
     solver.net.blobs["label"].data[...] = weights.labels(row.batch, nets.NETS[row.net].classes)
-    return profile_of(solver, row.net, row.batch, seconds)
+    return solver
 
 
 def profile_of(solver: Solver, name: str, batch: int, seconds: float) -> Profile:
@@ -68,14 +83,17 @@ def gradient_bytes(solver: Solver) -> dict[str, int]:
     return sizes
 
 
-def as_plain(key: str, folder: str) -> dict[str, Any]:
+def as_plain(keys: list[str], folder: str) -> list[dict[str, Any]]:
     """`measured`, as a process of its own gives it back."""
-    profile = measured(key, folder)
-    return {**vars(profile), "layers": [list(layer) for layer in profile.layers]}
+    profiles = measured(keys, folder)
+    return [
+        {**vars(profile), "layers": [list(layer) for layer in profile.layers]}
+        for profile in profiles
+    ]
 
 
 def from_plain(plain: dict[str, Any]) -> Profile:
-    """The profile that `as_plain` has made."""
+    """A profile that `as_plain` has made."""
     return Profile(**{**plain, "layers": tuple(Layer(*each) for each in plain["layers"])})
 
 

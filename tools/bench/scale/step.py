@@ -55,6 +55,15 @@ class Profile:
         layers = tuple(layer._replace(backward=layer.backward / factor) for layer in self.layers)
         return Profile(self.net, self.batch, self.forward / factor, self.update / factor, layers)
 
+    def least(self, other: Profile) -> Profile:
+        """The lesser of each time, of two measurements of one net."""
+        layers = tuple(
+            one._replace(backward=min(one.backward, two.backward))
+            for one, two in zip(self.layers, other.layers, strict=True)
+        )
+        forward, update = min(self.forward, other.forward), min(self.update, other.update)
+        return Profile(self.net, self.batch, forward, update, layers)
+
     def at(self, batch: float, other: Profile) -> Profile:
         """Another batch: each time on the line through those of this profile and of the other."""
         share = (batch - self.batch) / (other.batch - self.batch)
