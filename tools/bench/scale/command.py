@@ -35,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
         help="examples a second of a rank that trains alone (default: as measured here)",
     )
     add("--local", type=int, default=2, help="ranks on one machine (default: %(default)s)")
+    add("--memory", type=float, metavar="GB/s", help="of a message between two of these")
+    add("--adding", type=float, metavar="GB/s", help="of adding gradients (defaults: as measured)")
     add("--batch", type=int, default=256, help="the batch that is divided (default: %(default)s)")
     add("--bucket", type=int, default=BUCKET, help="bytes of a bucket (default: the solver's)")
     return parser
@@ -57,12 +59,12 @@ def main(words: Sequence[str]) -> int:
         if found is not None:
             print(found)
         return 0
-    _, copied = isolated.call(
-        "tools.bench.machine:speed", threads=args.threads, workers=args.threads
+    memory = Link(MEMORY_LATENCY, 1e-9 / (args.memory or _memory_speed(args.threads)))
+    gamma = (
+        1e-9 / args.adding
+        if args.adding
+        else isolated.call("tools.bench.scale.profile:adding_speed", threads=1)
     )
-    gamma = isolated.call("tools.bench.scale.profile:adding_speed", threads=1)
-    # a message is copied into memory that both ranks see and out of it, each time read and written
-    memory = Link(MEMORY_LATENCY, 4e-9 / copied)
     cluster = Cluster(Link(0, 0), memory, gamma, args.local)
     print(
         f"{machine.processor()} ({machine.vectors()}), {args.threads} threads; {args.local} ranks "
@@ -97,6 +99,15 @@ def _print_tables(
         ranks = [p for p in tables.RANKS if p <= args.batch]
         print(f"\nEfficiency, batch {args.batch} divided among the ranks:\n")
         print(tables.efficiency_table(together, ranks, divided=True), flush=True)
+
+
+def _memory_speed(threads: int) -> float:
+    """GB/s of a message between two ranks of this machine.
+
+    It is copied into memory that both see and out of it, each time read and written.
+    """
+    _, copied = isolated.call("tools.bench.machine:speed", threads=threads, workers=threads)
+    return float(copied) / 4
 
 
 def _measured(keys: list[str], folder: str, threads: int) -> list[Profile]:
