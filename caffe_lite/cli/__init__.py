@@ -182,6 +182,7 @@ def _run(command: str, words: list[str]) -> int:
             with _limited(getattr(args, "memory_limit", None)), _allowing(unknown_fields):
                 return int(module.run(args))
     except UsageError as error:
+        parser.leave_to_rank_0()
         parser.print_usage(sys.stderr)
         return _fail(f"{parser.prog}: {error}", 2)
 

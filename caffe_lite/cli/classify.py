@@ -15,12 +15,14 @@ scores of all classes to an .npy file, one row for each image.  INPUT is an imag
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffe_lite.cli import UsageError, flags, pictures, preprocessing
+from caffe_lite.cli import UsageError, flags, pictures, preprocessing, ranks
 from caffe_lite.cli.progress import watch
 from caffe_lite.cli.streams import say
 
@@ -98,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _classify(args: argparse.Namespace) -> None:
     """Print or write the best classes of each picture."""
+    group = ranks.gather(args.model, args.weights, args.labels)
     with pictures.load(args) as model:
         from caffe_lite.pictures import records
 
@@ -108,7 +111,7 @@ def _classify(args: argparse.Namespace) -> None:
         def rows(result: Result) -> list[tuple[Any, ...]]:
             return records.class_rows(classify(result))
 
-        pictures.answer(args, model, found, table, rows)
+        pictures.answer(args, group, model, found, table, rows)
 
 
 # -- as Caffe's classification -----------------------------------------------------------------
@@ -118,23 +121,29 @@ def _print_classes(
     deploy: str, weights: str, mean_file: str, labels: str, images: list[str], strict: bool
 ) -> None:
     """Print the best classes of each image, in the form of Caffe's classification."""
+    from caffe_lite.distributed import dealt, in_order
     from caffe_lite.net.net import Net
     from caffe_lite.pictures.answers import read_lines
     from caffe_lite.proto import caffe_pb2
 
+    group = ranks.gather(deploy, weights, mean_file, labels)
     with Net(deploy, caffe_pb2.TEST, weights=weights, strict=strict) as net:
         channels = _check_input(net)
         means = _channel_means(mean_file, channels)
         names = read_lines(labels)
-        for image in images:
+
+        def classes(image: str) -> list[str]:
             scores = _scores(net, image, means)
             if len(names) != len(scores):
                 raise _error(
                     f'"{labels}" has {len(names)} labels, but the net has {len(scores)} outputs'
                 )
-            say(f"---------- Prediction for {image} ----------")
-            for index in (-scores).argsort(kind="stable")[:BEST]:
-                say(f'{scores[index]:.4f} - "{names[index]}"')
+            best = (-scores).argsort(kind="stable")[:BEST]
+            lines = [f'{scores[index]:.4f} - "{names[index]}"' for index in best]
+            return [f"---------- Prediction for {image} ----------", *lines]
+
+        for lines in in_order(group, map(classes, dealt(group, images, 1)), 1):
+            say(*lines)
 
 
 def _error(message: str) -> Exception:
@@ -184,16 +193,29 @@ def _write_scores(args: argparse.Namespace, source: str, target: str) -> None:
     """Write the scores of all images to an .npy file."""
     if len(args.images_dim) != 2:
         raise UsageError(f"-images_dim takes 2 sizes, height,width, not {len(args.images_dim)}")
+    group = ranks.gather(args.model_def, args.pretrained_model, args.mean_file)
     options = preprocessing.options(args)
     import numpy as np
 
     from caffe_lite.classifier import Classifier
+    from caffe_lite.distributed import dealt, in_order
     from caffe_lite.proto.files import write_atomically
 
     classifier = Classifier(image_dims=args.images_dim, **options)
     inputs = _inputs(os.path.expanduser(source), args.ext)
+    batch, crops = classifier.blobs[classifier.inputs[0]].shape[0], 1 if args.center_only else 10
+    block = batch // math.gcd(batch, crops)  # images whose crops fill batches
+    images = _read(list(dealt(group, inputs, block)))
     start = time.perf_counter()
-    scores = classifier.predict(inputs, not args.center_only)
+
+    def predictions() -> Iterator[Array]:
+        if images:
+            yield from classifier.predict(images, not args.center_only)
+
+    found = list(in_order(group, predictions(), block))
+    if not group.is_root:
+        return
+    scores = np.stack(found)
     say(f"{len(inputs)} images classified in {time.perf_counter() - start:.2f} s")
 
     def write(path: Path) -> None:
@@ -204,10 +226,9 @@ def _write_scores(args: argparse.Namespace, source: str, target: str) -> None:
     say(f"{target}: scores {scores.shape}")
 
 
-def _inputs(source: str, suffix: str) -> list[Array]:
-    """The images (height, width, channels) in a file or folder, with values from 0 to 1."""
+def _inputs(source: str, suffix: str) -> Sequence[Array | str]:
+    """The images in a file or folder: arrays as `_read` gives them, or files to be read."""
     from caffe_lite.data import npy
-    from caffe_lite.io import load_image
 
     if source.endswith(".npy"):
         array = npy.read_array(source)
@@ -217,10 +238,20 @@ def _inputs(source: str, suffix: str) -> list[Array]:
             )
         return list(array)
     if not os.path.isdir(source):
-        return [load_image(source)]
+        return [source]
     paths = sorted(Path(source).glob(f"*.{suffix}"))
     if not paths:
         raise _error(f'the folder "{source}" has no file with the suffix .{suffix}; see -ext')
     for path in paths:
         say(str(path))
-    return [load_image(str(path)) for path in watch(paths, len(paths), "images")]
+    return [str(path) for path in paths]
+
+
+def _read(inputs: Sequence[Array | str]) -> list[Array]:
+    """The images (height, width, channels), with values from 0 to 1."""
+    from caffe_lite.io import load_image
+
+    return [
+        load_image(each) if isinstance(each, str) else each
+        for each in watch(inputs, len(inputs), "images")
+    ]

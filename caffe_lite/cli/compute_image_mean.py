@@ -14,7 +14,7 @@ from caffe_lite.cli.streams import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add Caffe's arguments for compute_image_mean."""
-    parser.add_argument("db", metavar="DB", help="the database")
+    parser.add_argument("db", metavar="DB", help="the database, or a list of them")
     parser.add_argument("out", metavar="OUT", nargs="?", help="the .binaryproto to write")
     flags.add_backend(parser)
     flags.accept_log(parser)

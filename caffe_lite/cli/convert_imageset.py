@@ -8,8 +8,9 @@ As in Caffe, the exit code is 0 if at least one image is stored.
 from __future__ import annotations
 
 import argparse
+from collections import deque
 
-from caffe_lite.cli import flags
+from caffe_lite.cli import flags, ranks
 from caffe_lite.cli.progress import watch
 from caffe_lite.cli.skipping import Skips
 from caffe_lite.cli.streams import say
@@ -29,13 +30,19 @@ def run(args: argparse.Namespace) -> int:
     from caffe_lite.data import images, imageset
     from caffe_lite.data.db import refuse_existing, write_all
 
-    refuse_existing(args.db)
+    group = ranks.gather(args.list)
+    if group.is_root:
+        refuse_existing(args.db)
     items = images.read_list(args.list)
     if args.shuffle:
         items = imageset.shuffled(items, args.seed)
     settings = imageset.Settings(**flags.imageset_settings(args))
+    records = imageset.records(items, settings, group)
+    if not group.is_root:
+        deque(records, 0)  # they come at rank 0
+        return 0
     skips = Skips(args, len(items))
-    made = skips.stored(watch(imageset.records(items, settings), len(items), "images"))
+    made = skips.stored(watch(records, len(items), "images"))
     count = write_all(args.db, args.backend, made)
     say(f"{args.db}: {count} images" + (f", {skips.count} skipped" if skips.count else ""))
     return 0

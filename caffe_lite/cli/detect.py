@@ -16,14 +16,18 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffe_lite.cli import UsageError, flags, pictures, preprocessing
+from caffe_lite.cli import UsageError, flags, pictures, preprocessing, ranks
 from caffe_lite.cli.streams import say
 
 if TYPE_CHECKING:
+    from caffe_lite.detector import Detector
+    from caffe_lite.distributed import Group
     from caffe_lite.pictures.model import Result
 
 USAGES = (pictures.USAGE, "-model_def NET [flags] INPUT OUTPUT")
@@ -99,6 +103,7 @@ def _find(args: argparse.Namespace) -> int:
     """Print what is in the pictures, and draw it."""
     if not (args.boxes and args.scores) and (args.boxes or args.scores or args.nms or args.pixels):
         raise UsageError("-boxes and -scores must be given together, -nms and -pixels with them")
+    group = ranks.gather(args.model, args.weights, args.labels)
     with pictures.load(args) as model:
         from caffe_lite.pictures import drawing, records
 
@@ -106,18 +111,19 @@ def _find(args: argparse.Namespace) -> int:
         settings = {name: value for name, value in given.items() if value is not None}
         detect = model.detector(args.labels, pixels=args.pixels, **settings)
         found = pictures.pictures_of(args.files)
-        targets = iter(drawing.targets(found, args.output) if args.output else ())
+        targets = drawing.targets(found, args.output) if args.output else []
+        own_targets = iter(pictures.own(group, model, targets))
 
         def rows(result: Result) -> list[tuple[Any, ...]]:
             detections = detect(result)
             if args.output:
                 drawing.make_folder(args.output)
                 drawn = drawing.draw_detections(result.picture.name, detections)
-                drawing.save(drawn, next(targets))
+                drawing.save(drawn, next(own_targets))
             return records.detection_rows(detections)
 
         table = records.Records("detections", records.DETECTIONS)
-        pictures.answer(args, model, found, table, rows)
+        pictures.answer(args, group, model, found, table, rows)
     return 0
 
 
@@ -130,20 +136,44 @@ def _score(args: argparse.Namespace, source: str, target: str) -> int:
     if kind not in (".csv", ".h5", ".hdf5"):
         raise UsageError(f'OUTPUT must end with .csv or .h5, not "{kind}"')
     mode = args.crop_mode or MODES[Path(source).suffix == ".txt"]
+    group = ranks.gather(args.model_def, args.pretrained_model, args.mean_file, source)
     options = preprocessing.options(args)
     from caffe_lite.detector import Detector
 
     if mode == "list":
         windows = read_windows(source)
         detector = Detector(context_pad=args.context_pad, **options)
-        detections = detector.detect_windows(windows)
+        detections = list(_detections(group, detector, windows))
     else:
         names = _read_names(source)
+        if not group.is_root:  # MATLAB proposes the windows of all images at once
+            return 0
         detector = Detector(context_pad=args.context_pad, **options)
         detections = detector.detect_selective_search(names)
-    (_write_csv if kind == ".csv" else _write_hdf5)(target, detections)
+    if group.is_root:
+        (_write_csv if kind == ".csv" else _write_hdf5)(target, detections)
     say(f"{target}: {len(detections)} windows")
     return 0
+
+
+def _detections(group: Group, detector: Detector, images: Windows) -> Iterator[dict[str, Any]]:
+    """What a detector finds in windows, at rank 0; each rank takes whole batches of the net.
+
+    An image whose windows are in batches of several ranks is read by each of them.
+    """
+    from caffe_lite.distributed import dealt, in_order
+
+    batch = detector.blobs[detector.inputs[0]].shape[0]
+    windows = ((name, window) for name, windows in images for window in windows)
+    own = [
+        (name, [window for _, window in items])
+        for name, items in groupby(dealt(group, windows, batch), key=itemgetter(0))
+    ]
+
+    def found() -> Iterator[dict[str, Any]]:
+        yield from detector.detect_windows(own)
+
+    yield from in_order(group, found(), batch)
 
 
 def read_windows(path: str) -> Windows:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from caffe_lite.cli import UsageError, flags
+from caffe_lite.cli import UsageError, flags, ranks
 from caffe_lite.cli.progress import watch
 from caffe_lite.cli.streams import say
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from caffe_lite.blob import Blob
+    from caffe_lite.distributed import Group
     from caffe_lite.net.net import Net
 
     Array = npt.NDArray[np.float32]
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     log.start(max(args.minloglevel, 1))  # without the log of building the net
     if args.device == "GPU":
         modes.set_mode_gpu()
-    for database in databases:
+    group = ranks.gather(args.model, args.weights)
+    for database in databases if group.is_root else ():
         refuse_existing(database)
     with (
         Net(args.model, caffe_pb2.TEST, **flags.permissions(args)) as net,
@@ -81,21 +83,31 @@ def run(args: argparse.Namespace) -> int:
         sinks = [
             stack.enter_context(_sink(database, args.type, name))
             for name, database in zip(blobs, databases, strict=True)
+            if group.is_root
         ]
-        count = _extract(net, sources, sinks, args.batches)
+        count = _extract(net, group, sources, sinks, args.batches)
     for name, database in zip(blobs, databases, strict=True):
         say(f"{database}: {name} of {count} images")
     return 0
 
 
-def _extract(net: Net, sources: Sequence[Blob], sinks: Sequence[Sink], batches: int) -> int:
-    """Run the net and store the blobs; returns the number of images in the first blob."""
+def _extract(
+    net: Net, group: Group, sources: Sequence[Blob], sinks: Sequence[Sink], batches: int
+) -> int:
+    """Run the net and store the blobs; returns the number of images in the first blob.
+
+    Of several ranks, rank 0 stores what all of them compute.
+    """
+    from caffe_lite.solver.divided import run_batches
+
+    def features(loss: float) -> list[Array]:
+        return [blob.data if blob.shape else blob.data.reshape(1) for blob in sources]
+
     count = 0
-    for _ in watch(range(batches), batches, "batches"):
-        net.compute_loss()
-        for blob, store in zip(sources, sinks, strict=True):
-            store(blob.data if blob.shape else blob.data.reshape(1))
-        count += sources[0].num
+    for arrays in watch(run_batches(net, group, batches, features), batches, "batches"):
+        for array, store in zip(arrays, sinks, strict=True):
+            store(array)
+        count += len(arrays[0])
     return count
 
 

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from caffe_lite import mpirun
 from caffe_lite.errors import one_line
 
 NARROW, WIDE = 40, 100  # limits of the help's width, in columns
@@ -127,7 +128,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, which may repeat what was typed; exits with 2."""
+        self.leave_to_rank_0()
         super().error(one_line(message))
+
+    def leave_to_rank_0(self) -> None:
+        """Exit with 2 on every other rank: rank 0 has the same words, and says what is wrong."""
+        if mpirun.rank():
+            from caffe_lite.distributed import ending
+
+            ending.note_speaker(speaks=False)
+            self.exit(2)
 
     def format_usage(self) -> str:
         """One line for each form of the command, broken where the terminal ends."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from caffe_lite.cli import UsageError, flags
 from caffe_lite.cli.progress import watch
 from caffe_lite.cli.streams import say
 
 if TYPE_CHECKING:
+    from caffe_lite.distributed import Group
     from caffe_lite.pictures.model import Model, Result
     from caffe_lite.pictures.records import Records
     from caffe_lite.pictures.sources import Picture
+
+T = TypeVar("T")
 
 USAGE = "-model NET -weights WEIGHTS [flags] PICTURE ..."
 
@@ -108,17 +111,37 @@ def pictures_of(words: Sequence[str]) -> list[Picture]:
     return [picture for word in words for picture in sources.files(word)]
 
 
+def own(group: Group, model: Model, items: Sequence[T]) -> list[T]:
+    """The part of a rank of the pictures, or of what there is one of for each picture.
+
+    A rank takes whole batches, so that each picture is in a batch with those that one process
+    takes with it.
+    """
+    from caffe_lite.distributed import dealt
+
+    return list(dealt(group, items, model.batch))
+
+
 def answer(
     args: argparse.Namespace,
+    group: Group,
     model: Model,
     pictures: Sequence[Picture],
     records: Records,
     rows: Callable[[Result], Sequence[tuple[Any, ...]]],
 ) -> None:
-    """Run the model on the pictures, and print or write their rows."""
-    results = model.run([picture.name for picture in pictures])
-    for result in watch(results, len(pictures), "pictures"):
-        records.add(result, rows(result))
+    """Run the model on the pictures, and print or write their rows.
+
+    Each rank of the group runs it on its own ones; rank 0 prints and writes.
+    """
+    from caffe_lite.distributed import in_order
+
+    results = model.run([picture.name for picture in own(group, model, pictures)])
+    answers = ((result.picture.name, result.frame.picture, rows(result)) for result in results)
+    for each in watch(in_order(group, answers, model.batch), len(pictures), "pictures"):
+        records.add(*each)
+    if not group.is_root:
+        return
     from caffe_lite.proto.files import write_text
 
     to_stdout = False

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from caffe_lite import mpirun
 from caffe_lite.errors import one_line
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ def watch(items: Iterable[T], total: int | None, unit: str) -> Iterator[T]:
         items,
         total=total,
         unit=f" {unit}",
-        disable=None,  # shown on a terminal only
+        disable=True if mpirun.rank() else None,  # shown on a terminal only, by one rank
         leave=False,
         dynamic_ncols=True,
         file=sys.stderr,

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from caffe_lite.cli import UsageError, flags, pictures
+from caffe_lite.cli import UsageError, flags, pictures, ranks
 
 if TYPE_CHECKING:
     from caffe_lite.pictures.model import Result
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("-model is required")
     if not 0 <= args.opacity <= 1:
         raise UsageError(f"-opacity must be from 0 to 1, not {args.opacity:g}")
+    group = ranks.gather(args.model, args.weights, args.labels)
     with pictures.load(args) as model:
         from caffe_lite.pictures import answers, drawing, records
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             drawn, plain = (
                 drawing.targets(found, args.output, ending) for ending in ("", ".labels")
             )
-            files = zip(drawn, plain, strict=True)
+            files = iter(pictures.own(group, model, list(zip(drawn, plain, strict=True))))
 
         def rows(result: Result) -> list[tuple[Any, ...]]:
             labels = segment(result)
@@ -70,5 +71,6 @@ def run(args: argparse.Namespace) -> int:
                 drawing.save(drawing.label_image(labels), plain)
             return records.region_rows(labels, names)
 
-        pictures.answer(args, model, found, records.Records("regions", records.REGIONS), rows)
+        table = records.Records("regions", records.REGIONS)
+        pictures.answer(args, group, model, found, table, rows)
     return 0

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TextIO
 
+from caffe_lite import mpirun
 from caffe_lite.errors import one_line
 
 
@@ -34,8 +35,11 @@ def prepare() -> None:
 
 
 def say(*lines: str) -> None:
-    """Print lines to stdout; what is no printable character is shown as an escape."""
-    for line in lines:
+    """Print lines to stdout; what is no printable character is shown as an escape.
+
+    Of several ranks only rank 0 prints.
+    """
+    for line in () if mpirun.rank() else lines:
         print(one_line(line))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from caffe_lite import glog
-from caffe_lite.cli import flags
+from caffe_lite.cli import flags, ranks
 
 _log = glog.logger("caffe_lite.cli")
 
@@ -29,17 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the batches and log the means."""
     flags.start_log(args)
-    from caffe_lite.solver.report import Means
+    from caffe_lite.solver.divided import run_batches
+    from caffe_lite.solver.report import Means, Output
 
+    group = ranks.gather(args.model, args.weights)
     with flags.build_net(args) as net:
         net.copy_from(args.weights, args.strict)
         net.freeze()
         net.share_memory(backward=False)
         _log.info("Running for %d iterations.", args.iterations)
         means, loss = Means(), 0.0
-        for batch in range(args.iterations):
-            loss += net.compute_loss()
-            found = means.read(net)
+
+        def result(its_loss: float) -> tuple[float, list[Output]]:
+            return its_loss, means.read(net)
+
+        results = run_batches(net, group, args.iterations, result)
+        for batch, (its_loss, found) in enumerate(results):
+            loss += its_loss
             means.add(found)
             for output in found:
                 _log.info("Batch %d, %s = %g", batch, output.name, output.value)

@@ -105,6 +105,9 @@ class AnnotatedReader(RecordReader):
         with named(name):
             return name, annotation.parse(value)
 
+    def _datum(self, value: bytes) -> caffe_pb2.Datum:
+        return annotation.parse(value).datum
+
     def _item(self, record: caffe_pb2.AnnotatedDatum) -> _Item:
         if self._typed and not self._overruled:
             if not record.HasField("type"):

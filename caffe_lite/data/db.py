@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Protocol
 
 from caffe_lite import unfinished
-from caffe_lite.data.cursor import Cursor
+from caffe_lite.data.cursor import Cursor, KeyCursor
+from caffe_lite.data.shards import Inspect, ShardedCursor, is_list
 from caffe_lite.errors import DataError
 from caffe_lite.proto.temporary import remove_leftovers_of, temporary_path
 
@@ -119,15 +120,23 @@ class Writer:
             self.discard()
 
 
-def open_db(source: str, backend: str) -> Cursor:
-    """A cursor at the first record of the database `source`; `backend`: "lmdb" or "leveldb".
+def open_db(source: str, backend: str, inspect: Inspect | None = None) -> Cursor:
+    """A cursor at the first record of `source`; `backend`: "lmdb" or "leveldb".
 
-    Raises DataError if the database is missing, empty, of another kind, or cannot be read.
+    `source` is a database, or a text file that lists databases (`shards`); then `inspect` is
+    called with the first value of each.  Raises DataError if a database is missing, empty, of
+    another kind, or cannot be read.
     """
     _require_known(backend)
+    if is_list(source):
+        return ShardedCursor(source, lambda shard: _open_one(shard, backend), inspect)
+    return _open_one(source, backend)
+
+
+def _open_one(source: str, backend: str) -> KeyCursor:
     if not os.path.exists(source):
         raise DataError(f'there is no database "{source}" (current folder: {os.getcwd()})')
-    cursor: Cursor
+    cursor: KeyCursor
     if backend == "lmdb":
         from caffe_lite.data.db_lmdb import LmdbCursor
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from caffe_lite import reading
-from caffe_lite.data.cursor import Cursor, no_record_from
+from caffe_lite.data.cursor import KeyCursor, no_record_from
+from caffe_lite.data.handles import Handles
+from caffe_lite.distributed import launched
 from caffe_lite.errors import DataError
 
 FOOTER = 48  # bytes at the end of a table: two blocks, by place and size, and the magic number
@@ -18,43 +17,8 @@ MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 TRAILER = 5  # bytes after a block: how it is packed, and its checksum
 
 
-@dataclass
-class Handle:
-    """An open database, its real path, and the number of cursors that use it."""
-
-    database: Any
-    path: str
-    users: int = 1
-
-
-class Handles:
-    """The open databases; a process may open each of them only once."""
-
-    def __init__(self) -> None:
-        # reentrant: the garbage collector may close a cursor while this thread holds the lock
-        self._lock = threading.RLock()
-        self._handles: dict[str, Handle] = {}
-
-    def acquire(self, source: str, open_new: Callable[[str], Any]) -> Handle:
-        """The handle of `source`, opened with `open_new` if it is not open yet."""
-        path = os.path.realpath(source)
-        with self._lock:
-            try:
-                self._handles[path].users += 1
-            except KeyError:
-                self._handles[path] = Handle(open_new(source), path)
-            return self._handles[path]
-
-    def release(self, handle: Handle) -> None:
-        """Remove one user of the handle; the last one closes the database."""
-        with self._lock:
-            handle.users -= 1
-            if handle.users == 0:
-                del self._handles[handle.path]
-                handle.database.close()
-
-
-_handles = Handles()
+_handles: Handles[Any] = Handles()
+"""A process may open a LevelDB only once."""
 
 
 def _plyvel() -> Any:
@@ -122,20 +86,21 @@ def _reason(error: Exception) -> str:
     reason = error.args[0] if error.args else error
     text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
     if "lock" in text.lower():
-        text += " (only one process can open it, and that process needs write permission)"
+        text += " (only one process can open it, and that process needs write permission"
+        text += "; several ranks need an LMDB)" if launched() > 1 else ")"
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-class LevelDbCursor(Cursor):
+class LevelDbCursor(KeyCursor):
     """Reads a LevelDB, whose number of records is not known."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._handle = _handles.acquire(source, _open_existing)
+        self._handle = _handles.acquire(os.path.realpath(source), lambda: _open_existing(source))
         self._error = _plyvel().Error
         self._closed = False
         try:
-            self._iterator = self._handle.database.raw_iterator(verify_checksums=True)
+            self._iterator = self._handle.opened.raw_iterator(verify_checksums=True)
             self.rewind()
         except BaseException:
             _handles.release(self._handle)
@@ -158,6 +123,17 @@ class LevelDbCursor(Cursor):
         except self._error as error:
             raise self._damaged(error) from None
         return record
+
+    def skip(self, count: int) -> int:
+        """Pass over this many records, or fewer at the end; returns how many."""
+        try:
+            for skipped in range(count):
+                if not self._iterator.valid():
+                    return skipped
+                self._iterator.next()
+        except self._error as error:
+            raise self._damaged(error) from None
+        return count
 
     @property
     def position(self) -> bytes | None:

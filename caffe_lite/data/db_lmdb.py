@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import BinaryIO
 
 import lmdb
 
 from caffe_lite import reading
-from caffe_lite.data.cursor import Cursor, no_record_from
+from caffe_lite.data.cursor import KeyCursor, no_record_from
+from caffe_lite.data.handles import Handle, Handles
 from caffe_lite.data.lmdb_tree import MAGIC, Tree
 from caffe_lite.errors import DataError
 
@@ -37,25 +39,42 @@ def _open_file(source: str) -> BinaryIO:
     raise DataError(f'"{source}" is not an LMDB: {os.path.basename(data)} {problem}')
 
 
-class LmdbCursor(Cursor):
-    """Reads an LMDB; other cursors and processes may use it at the same time."""
+_files: Handles[BinaryIO] = Handles()
+"""The files that cursors of this process read, by their device and number on it."""
+
+
+def _share(file: BinaryIO) -> Handle[BinaryIO]:
+    """A handle of the file that other cursors have open, or of this one; else this one closes."""
+    status = os.fstat(file.fileno())
+    handle = _files.acquire((status.st_dev, status.st_ino), lambda: file)
+    if handle.opened is not file:
+        file.close()
+    return handle
+
+
+class LmdbCursor(KeyCursor):
+    """Reads an LMDB; other cursors and processes may use it at the same time.
+
+    The cursors of one process share one open file.
+    """
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._file = _open_file(source)
+        self._handle = _share(_open_file(source))
+        self._release = weakref.finalize(self, _files.release, self._handle)
         self._ahead: list[tuple[bytes, bytes] | None] = []
         try:
-            self._tree = Tree(self._file)
+            self._tree = Tree(self._handle.opened)
             self.count = self._tree.snapshot.entries
             self._check_size()
         except (DataError, OSError) as error:
-            self._file.close()
+            self.close()
             raise DataError(f'cannot open the LMDB "{source}": {_reason(error)}') from None
 
     def _check_size(self) -> None:
         snapshot = self._tree.snapshot
         needed = (snapshot.last_page + 1) * snapshot.page_size
-        size = os.fstat(self._file.fileno()).st_size
+        size = os.fstat(self._handle.opened.fileno()).st_size
         if size < needed:
             raise DataError(f"it is truncated: its file has {size} of {needed} bytes")
 
@@ -78,16 +97,14 @@ class LmdbCursor(Cursor):
             raise self._damaged(error) from None
 
     def skip(self, count: int) -> int:
-        """Leave out so many records, or all that are left, without a look at their values."""
-        passed = 0
+        """Pass over this many records, or fewer at the end; returns how many."""
+        ahead = min(count, len(self._ahead))
+        if ahead and self._ahead.pop() is None:
+            return 0
         try:
-            if count and self._ahead:
-                passed = 0 if self._ahead.pop() is None else 1
-            while passed < count and self._tree.next(with_value=False) is not None:
-                passed += 1
+            return ahead + self._tree.skip(count - ahead)
         except (DataError, OSError, MemoryError) as error:
             raise self._damaged(error) from None
-        return passed
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f'the LMDB "{self.source}" is damaged: {_reason(error)}')
@@ -111,8 +128,8 @@ class LmdbCursor(Cursor):
             raise no_record_from(self.source, position)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file if no other cursor uses it."""
+        self._release()
 
 
 def _reason(error: Exception) -> str:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from caffe_lite.data import images
 from caffe_lite.data.datum import array_to_datum
+from caffe_lite.distributed.group import Group
+from caffe_lite.distributed.order import dealt, in_order
 from caffe_lite.errors import DataError
 from caffe_lite.proto import caffe_pb2
 from caffe_lite.rng import Streams
@@ -33,6 +35,9 @@ ENCODINGS = {
     "tiff": "TIFF",
 }
 """The file types in which an image can be stored, with Pillow's names for them."""
+
+BLOCK = 16
+"""How many images a rank decodes before the next rank's turn: some megabytes of records."""
 
 JPEG_QUALITY = 95  # OpenCV's default
 
@@ -101,14 +106,19 @@ def shuffled(items: Sequence[T], seed: int) -> list[T]:
     return [items[i] for i in order]
 
 
-def records(items: Iterable[Item], settings: Settings) -> Iterator[Record]:
+def records(
+    items: Iterable[Item], settings: Settings, group: Group | None = None
+) -> Iterator[Record]:
     """The record of each (file name, label), in order, decoded on all processors.
 
     Keys are "%08d_name".  An image that cannot be read or encoded gives a record with a
     `problem`, and its number is not reused.  Raises DataError for an image of another size if
-    `same_size` is set.
+    `same_size` is set.  The ranks of a `group` each decode a part; all records come at rank 0.
     """
-    made = in_parallel(lambda item: _record(*item, settings), enumerate(items))
+    group = group or Group()
+    own = dealt(group, enumerate(items), BLOCK)
+    decoded = in_parallel(lambda item: _record(*item, settings), own)
+    made = in_order(group, decoded, BLOCK)
     yield from same_sized(made) if settings.same_size else made
 
 

@@ -184,7 +184,10 @@ class Reader:
 
 
 class RecordReader(Reader):
-    """Cycles through the Datums of a database in the order of their keys."""
+    """Cycles through the Datums of a database, or of those of a list, in the order of their keys.
+
+    The first records of all databases of a list must have the same number of channels.
+    """
 
     def __init__(
         self,
@@ -193,9 +196,23 @@ class RecordReader(Reader):
         dtype: npt.DTypeLike,
     ) -> None:
         super().__init__(param.batch_size, transformer, dtype)
-        self._source = param.source
+        self._channels: int | None = None
         backend = caffe_pb2.DataParameter.DB.Name(param.backend).lower()
-        self._cursor = open_db(param.source, backend)
+        self._cursor = open_db(param.source, backend, self._require_channels)
+
+    def _require_channels(self, value: bytes) -> None:
+        """Refuse a record whose image has other channels than the first that was seen."""
+        channels = len(datum_to_array(self._datum(value), self._transformer.color))
+        if self._channels is None:
+            self._channels = channels
+        if channels != self._channels:
+            raise DataError(
+                f"its first image has {channels} channels, but that of the first database of the "
+                f"list has {self._channels}"
+            )
+
+    def _datum(self, value: bytes) -> caffe_pb2.Datum:
+        return parse(value)
 
     def _peek(self) -> tuple[str, Array, int]:
         first = self._next()
@@ -227,19 +244,16 @@ class RecordReader(Reader):
             record = self._cursor.read()
             assert record is not None  # open_db refuses an empty database
         key, value = record
-        return f'record "{key.decode(errors="backslashreplace")}" of "{self._source}"', value
+        name = f'record "{key.decode(errors="backslashreplace")}" of "{self._cursor.source}"'
+        return name, value
 
     def position(self) -> State:
-        """The key of the next record, None at the end; and how many records there are."""
-        return {"key": self._cursor.position, "records": self._cursor.count}
+        """Where the cursor is."""
+        return self._cursor.get_state()
 
     def move_to(self, state: State) -> None:
-        """Go to a key."""
-        key = states.take(state, "key")
-        if not (key is None or isinstance(key, bytes)):
-            raise states.refuse("key", key, "a key of a database")
-        self._cursor.seek(key)
-        states.note_change(state, "records", self._cursor.count, self._source)
+        """Go to a place in the databases."""
+        self._cursor.set_state(state)
 
     def close(self) -> None:
         """Close the database."""

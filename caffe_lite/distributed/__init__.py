@@ -15,6 +15,7 @@ Rank 0 logs and writes; the others compute.  Work is divided and collected with
 
     for item in group.own(items):       # every size-th item, from the rank-th on
     rows = group.interleaved(rows)      # of all ranks, in the order of the items; None but at root
+    own = dealt(group, items, 8)        # in blocks; `in_order` brings results to rank 0 one by one
     group.broadcast(value)              # rank 0's value, for all
     group.all_gather(value)             # the values of all ranks, by rank, for all
 
@@ -36,6 +37,7 @@ from __future__ import annotations
 from caffe_lite.distributed.agreement import agree, digest
 from caffe_lite.distributed.ending import end, may_speak
 from caffe_lite.distributed.group import Group, Request, world
+from caffe_lite.distributed.order import dealt, in_order
 from caffe_lite.distributed.share import ALONE, Share
 from caffe_lite.mpirun import launched
 
@@ -45,8 +47,10 @@ __all__ = [
     "Request",
     "Share",
     "agree",
+    "dealt",
     "digest",
     "end",
+    "in_order",
     "launched",
     "may_speak",
     "world",

@@ -182,12 +182,12 @@ class Group:
             assert failure is not None
             if isinstance(failure, CaffeError) and failing:
                 failure.message += f" (rank {self.rank} of {self.size}, on {self.host})"
-            self.communicator.bcast(_pickled(failure), failing)
+            self.communicator.bcast(pickled(failure), failing)
             raise failure
         raise pickle.loads(self.communicator.bcast(None, failing))
 
 
-def _pickled(error: Exception) -> bytes:
+def pickled(error: Exception) -> bytes:
     """An error as bytes; what cannot be pickled becomes its text."""
     try:
         content = pickle.dumps(error)

@@ -24,6 +24,7 @@ _YOLO = ("yolo_data_type", "yolo_data_jitter", "train_diffcult")
 class AnnotatedData(Prefetching):
     """The AnnotatedDatums of a database with their boxes, round and round (SSD).
 
+    `source` is a database, or a text file that lists databases, as in Data.
     top[0]: (batch_size, channels, height, width), transformed as transform_param says.
     top[1], if there is one: (1, 1, M, 8), a row for each box in the batch: the item, the label,
     the instance, xmin, ymin, xmax, ymax as fractions of the item's image, and 1 for a difficult

@@ -32,6 +32,8 @@ log = glog.logger("caffe_lite.data")
 class Data(Prefetching):
     """The Datums of a database, in the order of their keys, round and round.
 
+    `source` is a database, or a text file that lists databases, one path a line: they are read
+    one after the other as if they were one.
     top[0]: (batch_size, channels, height, width), transformed as transform_param says; the sizes
     are those of each batch's first Datum.  top[1], if there is one: the labels (batch_size,).
     `rand_skip` and `force_encoded_color` have no effect, as in Caffe 1.0.

@@ -291,9 +291,10 @@ class Model:
 
     def _run(self, pictures: Sequence[Picture]) -> Iterator[Result]:
         items: list[tuple[Picture, Array, Frame]] = []
-        for picture in pictures:
+        for index, picture in enumerate(pictures):
             x, frame = self.preprocessing.prepare(picture)
-            if items and (len(items) == self.batch or items[0][1].shape != x.shape):
+            # also where sizes differ a batch ends at each multiple, where ranks divide pictures
+            if items and (index % self.batch == 0 or items[0][1].shape != x.shape):
                 yield from self._run_batch(items)
                 items = []
             items.append((picture, x, frame))

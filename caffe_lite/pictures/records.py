@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from caffe_lite.errors import one_line
 from caffe_lite.pictures.answers import ClassScore, Detection, name_of
-from caffe_lite.pictures.model import Result
 from caffe_lite.pictures.preprocessing import Size
 
 Array = npt.NDArray[Any]
@@ -33,9 +32,9 @@ class Records:
         self.columns = tuple(columns)
         self._pictures: list[tuple[str, Size, list[Row]]] = []
 
-    def add(self, result: Result, rows: Sequence[Row]) -> None:
-        """Take the rows of the next picture; its pixels and outputs are not kept."""
-        self._pictures.append((result.picture.name, result.frame.picture, list(rows)))
+    def add(self, name: str, size: Size, rows: Sequence[Row]) -> None:
+        """Take the rows of the next picture, which has this name, height and width."""
+        self._pictures.append((name, size, list(rows)))
 
     def to_json(self) -> str:
         """A list with an object for each picture; what is not finite is null."""

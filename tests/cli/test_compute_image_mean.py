@@ -50,6 +50,23 @@ def test_float_datums_and_no_file(folder, capsys):
     assert [path.name for path in folder.iterdir()] == ["db"]
 
 
+def test_of_a_list_of_databases(folder, capsys):
+    datums = [
+        caffe_pb2.Datum(channels=1, height=1, width=2, data=bytes([i * i, 7 * i]))
+        for i in range(5)
+    ]
+    write("whole", *datums)
+    write("one", *datums[:2])
+    write("two", *datums[2:])
+    (folder / "parts.txt").write_text("one\ntwo\n")
+    for source in ("whole", "parts.txt"):
+        assert cli.main(["compute_image_mean", source, f"{source}.mean"]) == 0
+    assert (folder / "parts.txt.mean").read_bytes() == (folder / "whole.mean").read_bytes()
+    whole, parts = capsys.readouterr().out.split("Number")[1:]
+    assert whole == parts
+    assert "mean_value channel [0]: 10" in whole
+
+
 def test_encoded_datums_are_decoded(folder, capsys):
     pixels = np.full((3, 4, 3), [10, 20, 30], np.uint8)  # red, green, blue
     Image.fromarray(pixels).save("a.png")

@@ -54,6 +54,77 @@ def test_every_shape_of_a_tree(tmp_path: Path, records: Records) -> None:
     assert read(write(tmp_path / "db", records)) == sorted(records)
 
 
+@pytest.mark.parametrize("records", SHAPES.values(), ids=SHAPES)
+def test_passing_over_records(tmp_path: Path, records: Records) -> None:
+    records = sorted(records)
+    with open_db(str(write(tmp_path / "db", records)), "lmdb") as cursor:
+        for step in (1, 2, 7, len(records) // 2 + 1, len(records)):
+            cursor.rewind()
+            expected, found = records[step - 1 :: step], []
+            while cursor.skip(step - 1) == step - 1 and (record := cursor.read()):
+                found.append(record)
+            assert found == expected
+            assert cursor.skip(3) == 0
+        cursor.rewind()
+        assert cursor.position == records[0][0]  # which has read it
+        assert cursor.skip(len(records) + 5) == len(records)
+        assert cursor.position is None
+        assert cursor.skip(1) == 0
+
+
+def test_what_is_passed_over_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from caffe_lite.data import lmdb_tree
+
+    folder = write(tmp_path / "db", numbered(50, 40_000))
+    sizes, advice = [], []
+    real = lmdb_tree.read_at
+    monkeypatch.setattr(
+        lmdb_tree, "read_at", lambda *place: sizes.append(place[2]) or real(*place)
+    )
+    monkeypatch.setattr(lmdb_tree, "do_not_read_ahead", advice.append)
+    with open_db(str(folder), "lmdb") as cursor:
+        sizes.clear()
+        for _ in range(10):
+            assert cursor.skip(4) == 4
+            assert cursor.read() is not None
+        assert sum(size > 30_000 for size in sizes) == 10
+        assert sum(sizes) < 10 * 40_000 + 60 * PAGE
+        assert len(advice) == 1
+
+
+def test_reading_ahead_is_left_on_where_it_is_of_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All records are read, or those passed over are in pages that are read anyway."""
+    from caffe_lite.data import lmdb_tree
+
+    monkeypatch.setattr(lmdb_tree, "do_not_read_ahead", lambda file: pytest.fail("advised"))
+    with open_db(str(write(tmp_path / "large", numbered(20, 9000))), "lmdb") as cursor:
+        assert len(list(cursor)) == 20
+    with open_db(str(write(tmp_path / "small", numbered(60, 300))), "lmdb") as cursor:
+        assert cursor.skip(40) == 40
+
+
+def test_cursors_share_a_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "db", numbered(20, 40))
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    one, two = LmdbCursor(str(folder)), LmdbCursor(str(link))
+    assert one._handle.opened is two._handle.opened
+    one.close()
+    one.close()
+    assert [two.read() for _ in range(20)] == numbered(20, 40)
+    folder.rename(tmp_path / "old")
+    write(folder, numbered(3, 7))
+    three = LmdbCursor(str(folder))  # of the same name, but another
+    assert three.read() == numbered(3, 7)[0]
+    file = two._handle.opened
+    two.close()
+    assert file.closed
+    assert three.read() == numbered(3, 7)[1]
+    three.close()
+
+
 def test_what_was_deleted_and_replaced(tmp_path: Path) -> None:
     folder = write(tmp_path / "db", numbered(500, 700))
     with lmdb.open(str(folder), map_size=1 << 26) as environment:

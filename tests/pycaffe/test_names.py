@@ -10,6 +10,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite import pycaffe
 from caffe_lite.errors import CaffeError
+from caffe_lite.pycaffe import nccl
 
 TOP_LEVEL = """
     Net SGDSolver NesterovSolver AdaGradSolver RMSPropSolver AdaDeltaSolver AdamSolver NCCL Timer
@@ -96,7 +97,10 @@ def test_vectors_are_lists() -> None:
     assert isinstance(net.layers, pycaffe.LayerVec)
 
 
-def test_one_process_trains() -> None:
+def test_one_process_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are started by mpirun, and the message has the command."""
+    words = ["--solver=my solver.prototxt", "--gpus", "0", "1", "3", "--timing"]
+    monkeypatch.setattr("sys.argv", ["train.py", *words, "--snapshot", "a.solverstate"])
     assert not caffe.has_nccl()
     assert (caffe.solver_count(), caffe.solver_rank()) == (1, 0)
     caffe.set_solver_count(1)
@@ -108,8 +112,17 @@ def test_one_process_trains() -> None:
         lambda: caffe.NCCL(None, "x"),
         lambda: caffe.NCCL.new_uid(),
     ):
-        with pytest.raises(CaffeError, match=r"no NCCL; .* mpirun -n N caffe-lite train"):
+        with pytest.raises(CaffeError) as caught:
             refused()
+        assert str(caught.value).endswith(
+            "run: mpirun -n 3 caffe-lite train -solver 'my solver.prototxt' "
+            "-snapshot a.solverstate"
+        )
+
+
+@pytest.mark.parametrize("words", [[], ["positional", "--gpus", "0"], ["--solver"]])
+def test_a_command_without_what_the_program_was_not_told(words: list[str]) -> None:
+    assert nccl.command(words) == "mpirun -n RANKS caffe-lite train -solver SOLVER"
 
 
 def test_any_device_is_accepted() -> None:

@@ -10,12 +10,14 @@ from tools.bench import inputs
 from tools.bench.task import Prepared, Task
 
 if TYPE_CHECKING:
+    from caffe_lite.distributed import Group
     from caffe_lite.solver import SGDSolver
 
 
 def infer(task: Task) -> Prepared:
     """Forward from a constant input to all outputs."""
     net = Net(task.prototxt, TEST, weights=task.weights)
+    net.freeze()  # as the engines do
     net.blobs["data"].data[...] = task.batch()
     return Prepared(net.forward, net.forward)
 
@@ -32,12 +34,15 @@ def train(task: Task) -> Prepared:
     return Prepared(lambda: solver.step(1))
 
 
-def make_solver(prototxt: str) -> SGDSolver:
-    """SGD with the settings of AlexNet's solver, at a rate too low to diverge."""
+def make_solver(prototxt: str, group: Group | None = None) -> SGDSolver:
+    """SGD with the settings of AlexNet's solver, at a rate too low to diverge.
+
+    group: the ranks that train together.
+    """
     from caffe_lite.proto import caffe_pb2
     from caffe_lite.solver import SGDSolver  # a first answer does not need it
 
     param = caffe_pb2.SolverParameter(
         train_net=prototxt, base_lr=1e-5, lr_policy="fixed", momentum=0.9, weight_decay=0.0005
     )
-    return SGDSolver(param)
+    return SGDSolver(param, group=group)
