@@ -13,7 +13,7 @@ import numpy as np
 
 from caffe_lite.distributed import Group
 from caffe_lite.kernels.parallel import get_num_threads
-from tools.bench import measure, nets, ours, rows, weights
+from tools.bench import inputs, measure, nets, ours, rows, weights
 from tools.bench.report import number, table
 from tools.bench.scale.profile import adding_speed, measured
 from tools.bench.scale.reductions import REDUCTIONS, Cluster, Link
@@ -64,9 +64,9 @@ def measure_net(group: Group, key: str, seconds: float) -> Measured:
         solver = ours.make_solver(str(path), group)
         weights.fill(solver.net)
         shape = solver.net.blobs["data"].shape
-        solver.net.blobs["data"].data[...] = weights.image(shape)
+        solver.net.blobs["data"].data[...] = inputs.image(shape)
         classes = nets.NETS[row.net].classes
-        solver.net.blobs["label"].data[...] = weights.labels(row.batch, classes)
+        solver.net.blobs["label"].data[...] = inputs.labels(row.batch, classes)
         solver.step(2)
         steps = group.broadcast(max(5, int(seconds / alone.seconds)))
         times = measure.passes(lambda: solver.step(1), 0, steps)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from caffe_lite.solver import Solver
-from tools.bench import measure, nets, ours, rows, weights
+from tools.bench import inputs, measure, nets, ours, rows, weights
 from tools.bench.scale.step import Layer, Profile
 
 ROUNDS = 3
@@ -34,8 +34,8 @@ def _solver(row: rows.Row, folder: Path) -> Solver:
     path.write_text(nets.prototxt(row.net, row.batch, train=True))
     solver = ours.make_solver(str(path))
     weights.fill(solver.net)
-    solver.net.blobs["data"].data[...] = weights.image(solver.net.blobs["data"].shape)
-    solver.net.blobs["label"].data[...] = weights.labels(row.batch, nets.NETS[row.net].classes)
+    solver.net.blobs["data"].data[...] = inputs.image(solver.net.blobs["data"].shape)
+    solver.net.blobs["label"].data[...] = inputs.labels(row.batch, nets.NETS[row.net].classes)
     return solver
 
 
