@@ -34,6 +34,12 @@ SMALL = [
     (1, 200, (4, LANES + 1), 3 * LANES, 1, (2, 3), (3, 1), (0, 1)),  # several slices
 ]
 """Images of few pixels, for which a vector of pixels is mostly empty."""
+FEW = [
+    (2, 70, (12, 11), 11, 1, (1, 1), (1, 1), (0, 0)),  # an edge, odd rows
+    (1, KC + 20, (9, 2 * LANES), 2 * MR + 3, 1, (1, 1), (1, 1), (0, 0)),  # two slices
+    (2, 10, (40, 17), 2 * MR, 2, (1, 1), (1, 1), (0, 0)),  # two blocks of pixels
+]
+"""Few outputs, for which the image is read in place."""
 WINOGRAD = [
     (2, 20, (9, 14), MR + 9, 1, (3, 3), (1, 1), (1, 1)),
     (1, 16, (8, 12), 18, 2, (5, 5), (1, 1), (2, 1)),
@@ -71,7 +77,7 @@ class Setting:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("case", PLAIN + SMALL + WINOGRAD, ids=str)
+@pytest.mark.parametrize("case", PLAIN + SMALL + FEW + WINOGRAD, ids=str)
 def test_they_compute_the_same_numbers(case, dtype, threads):
     setting = Setting(*case, dtype)
     wanted = setting.forward()
@@ -88,7 +94,7 @@ def test_they_compute_the_same_numbers(case, dtype, threads):
         set_num_threads(config.NUMBA_NUM_THREADS)
 
 
-@pytest.mark.parametrize("case", [PLAIN[0], SMALL[0], WINOGRAD[0]], ids=str)
+@pytest.mark.parametrize("case", [PLAIN[0], SMALL[0], FEW[0], WINOGRAD[0]], ids=str)
 def test_what_depends_on_weights_alone_is_not_computed_again(case):
     setting = Setting(*case, np.float32)
     recording, before = setting.record(), setting.y.copy()
@@ -99,14 +105,18 @@ def test_what_depends_on_weights_alone_is_not_computed_again(case):
     np.testing.assert_array_equal(setting.y, before)
 
 
-@pytest.mark.parametrize(("cases", "transposed"), [(PLAIN[:2], False), (SMALL, True)])
-def test_which_products_are_transposed(cases, transposed):
+@pytest.mark.parametrize(
+    ("cases", "transposed", "in_place"),
+    [(PLAIN[:2], False, False), (SMALL, True, False), (FEW, False, True)],
+)
+def test_how_products_are_computed(cases, transposed, in_place):
     for case in cases:
         setting = Setting(*case, np.float32)
         how = setting.group, tuple(setting.window.planar()), 4, get_num_threads()
         plan, *_ = plan_of(setting.x.shape, setting.y.shape, False, True, *how)
-        assert plan.transposed == transposed, case
-        assert not plan_of(setting.x.shape, setting.y.shape, False, False, *how)[0].transposed
+        assert (plan.transposed, plan.in_place) == (transposed, in_place), case
+        plan, *_ = plan_of(setting.x.shape, setting.y.shape, False, False, *how)
+        assert (plan.transposed, plan.in_place, plan.packed) == (False, in_place, in_place)
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])

@@ -4,12 +4,13 @@ convolution      the entry points
 algorithms       which of these computes a convolution:
 implicit_gemm      products of panels packed from the image; gemm_col2im: its gradient with strides
 transposed_gemm    the same for small images, if the weights stay
+few_outputs        the same for 1x1 to few outputs
 pointwise          1x1 with a stride
 winograd           3x3 and 5x5
 depthwise          a group for every channel
 explicit_gemm      three or more axes: im2col, then a product; im2col and col2im themselves
-patches            how an image is cut and packed for the first two
-packed_weight      weights that stay, packed for the first two
+patches            how an image is cut and packed for these
+packed_weight      weights that stay, or are small, packed for these
 weight_gradient    the gradient with respect to the weights, of implicit_gemm and pointwise
 """
 

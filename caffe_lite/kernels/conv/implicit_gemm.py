@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels.conv import transposed_gemm
+from caffe_lite.kernels.conv import few_outputs, transposed_gemm
 from caffe_lite.kernels.conv.packed_weight import packed_offset, packed_weight
 from caffe_lite.kernels.conv.patches import (
     Plan,
@@ -170,7 +170,10 @@ def forward(x, w, flipped, factors, group, window, y):
     packed = weights_stay() and not flipped
     how = flipped, packed, group, window, x.itemsize, get_num_threads()
     plan, tasks, elements, numbers = plan_of(x.shape, y.shape, *how)
-    w = packed_weight(w, group, numbers) if packed else w.reshape(-1)
+    w = packed_weight(w, group, numbers) if plan.packed else w.reshape(-1)
     x, y = x.reshape(-1), y.reshape(-1)
     kernel = transposed_gemm.convolve if plan.transposed else _convolve
+    if plan.in_place:
+        few_outputs.LIBRARY.link(8 * x.itemsize)
+        kernel = few_outputs.convolve
     launch(kernel, tasks, elements, x, w, factors, y, numbers)

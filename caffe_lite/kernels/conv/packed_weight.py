@@ -1,4 +1,4 @@
-"""Weights that stay as they are, in the order in which a convolution reads them.
+"""Weights in the order in which a convolution reads them: those that stay, and small ones.
 
 They are one stream of panels: for each group, for each slice of the channels, all outputs.  A
 panel has `outputs_panel` outputs side by side, for each channel and tap of the slice.

@@ -50,6 +50,7 @@ class Plan(NamedTuple):
     flipped: int  # 1: the gradient; the weight is (inputs, outputs / group, kernel_h, kernel_w)
     packed: int  # 1: the weight is given as packed panels
     transposed: int  # 1: patches are the rows of the product; see `transposed_gemm`
+    in_place: int  # 1: they are not packed; see `few_outputs`
     pointwise: int  # 1: the patches are the image itself, there is no stripe
     images: int  # of a block
     pixels: int  # of a block in each image
@@ -73,15 +74,20 @@ def parts_for(tasks, most, threads):
     return 1 if tasks % threads == 0 or tasks >= 4 * threads else max(1, min(most, threads))
 
 
-def _block_sizes(items, pixels, width):
-    """(images, pixels of each): PANELS panels of patches, which stay in the second-level cache."""
+def _block_sizes(items, pixels, width, single):
+    """(images, pixels of each): PANELS panels of patches, which stay in the second-level cache.
+
+    single: of one image only.
+    """
     most = PANELS * width
-    images = max(1, min(items, most // pixels))
+    images = 1 if single else max(1, min(items, most // pixels))
     blocks = -(-pixels // most)
     block = pixels if blocks == 1 else -(-pixels // (blocks * width)) * width
     return -(-items // -(-items // images)), block
 
 
+MOST_PANELS, FEWEST_PIXELS = 4, 128
+"""Panels of outputs up to which, and pixels from which on, an image is read in place."""
 MOST_PRODUCTS = 200_000
 """Elements of a transposed product, which stays in the second-level cache."""
 FEWEST_ROWS = 4
@@ -107,9 +113,11 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     kh, kw, sh, sw, _, _, dh, dw = window
     (items, outputs, oh, ow), width = y, 2 * VECTOR_BYTES // itemsize
     inputs, taps, pixels = x[1] // group, kh * kw, oh * ow
-    images, block = _block_sizes(items, pixels, width)
-    blocks = -(-pixels // block)
     pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1) and x[2:] == y[2:]
+    few = outputs // group <= MOST_PANELS * MR and pixels >= FEWEST_PIXELS
+    in_place = pointwise and few and not flipped
+    images, block = _block_sizes(items, pixels, width, in_place)
+    blocks = -(-pixels // block)
     if pointwise:
         channels = min(inputs, KC)
         layout = 0, block, 0, x[1] * pixels, pixels
@@ -122,18 +130,23 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
         layout = stripe_row, ow, sh * sw * stripe_row, step, images * step
     elements = math.prod(y) * inputs * taps / 16
     tasks = -(-items // images) * group * blocks
+    packed |= in_place
     transposed = (
         packed
+        and not in_place
         and items == blocks == 1
         and _is_faster_transposed(outputs // group, inputs * taps, pixels, width)
     )
     panel, outputs_panel = (MR, width) if transposed else (width, MR)
-    parts = parts_for(tasks, -(-outputs // group // outputs_panel), pieces_of(threads, elements))
+    parts = 1
+    if not in_place:
+        most = -(-outputs // group // outputs_panel)
+        parts = parts_for(tasks, most, pieces_of(threads, elements))
     staged = images > 1 or (blocks == 1 and pixels % (width // 2) != 0)
     panels = (channels * taps * side + SLACK for side in (outputs_panel, panel))
     cut = images, block, blocks, panel, outputs_panel, parts, staged, channels, *layout, *panels
     sizes = *x, *y[1:], group, *window
-    plan = Plan(*sizes, flipped, packed, transposed, pointwise, *cut)
+    plan = Plan(*sizes, flipped, packed, transposed, in_place, pointwise, *cut)
     return plan, tasks * parts, elements, pack(plan)
 
 

@@ -75,7 +75,13 @@ def row_tile(
         for n in e.range(a.lines, carried=sums):
             left = [origin + a.starts[n] for origin in origins]
             right = b + n * a.count * (2 * e.lanes)
-            add_products(e, a.count, lambda p, left=left: [line + p for line in left], right, sums)
+            add_products(
+                e,
+                a.count,
+                lambda p, left=left: [line + p for line in left],
+                lambda p, right=right: right + p * (2 * e.lanes),
+                sums,
+            )
         ends = [c + (2 * i + v) * e.lanes for i in range(height) for v in range(wide)]
         for total, end in zip(sums, ends):
             before = e.select(accumulate, e.load(end), e.zeros())

@@ -92,7 +92,7 @@ def tile(
             ends += [line + v * e.lanes for v in range(wide)]
             e.prefetch(line + 2 * e.lanes)
         sums = [e.select(accumulate, e.load(end), e.zeros()) for end in ends]
-        add_products(e, depth, column, b, sums)
+        add_products(e, depth, column, lambda p: b + p * (2 * e.lanes), sums)
         for value, end in zip(sums, ends):
             e.store(value, end)
 

@@ -37,18 +37,18 @@ def add_products(
     e: Emitter,
     depth: Int,
     column: Callable[[Int], list[Pointer]],
-    b: Pointer,
+    line: Callable[[Int], Pointer],
     sums: list[Vector],
 ) -> None:
-    """Add to `sums` rows of A times a packed panel of B, (depth, 2 vectors); depth is 1 or more.
+    """Add to `sums` rows of A times rows of B of one or two vectors; depth is 1 or more.
 
-    column(p): where element p of each row of A is.  sums: for each row one or two vectors, which
-    are replaced.
+    column(p): where element p of each row of A is.  line(p): where row p of B is.  sums: for each
+    row of A the vectors of a row of B, which are replaced.
     """
     for p in e.range(depth, carried=sums, nonempty=True):
         left = column(p)
-        vectors, line = len(sums) // len(left), b + p * (2 * e.lanes)
-        right = [e.load(line + v * e.lanes) for v in range(vectors)]
+        vectors, start = len(sums) // len(left), line(p)
+        right = [e.load(start + v * e.lanes) for v in range(vectors)]
         for i, pointer in enumerate(left):
             value = e.broadcast(pointer[0])
             for k, factor in enumerate(right, i * vectors):
