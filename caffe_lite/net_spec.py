@@ -76,6 +76,7 @@ class FieldError(CaffeError, TypeError, ValueError):
 
 
 _MESSAGE_OF_ANOTHER = {
+    "CTCGreedyDecoder": "ctc_decoder",
     "ConvolutionDepthwise": "convolution",
     "Deconvolution": "convolution",
     "DepthwiseConvolution": "convolution",
@@ -85,14 +86,17 @@ _MESSAGE_OF_ANOTHER = {
     "ImageSegData": "image_data",
     "Im2col": "convolution",
     "LSTM": "recurrent",
+    "Lstm": "lstm",
     "MultiLabelImageData": "image_data",
     "NegReLU": "relu",
     "PriorBoxClustered": "prior_box",
     "RNN": "recurrent",
+    "ROIAlign": "roi_pooling",
     "ReLU6": "relu6",
     "SmoothL1Loss": "smoothl1",
     "SoftmaxWithLoss": "softmax",
     "SoftmaxWithLossOHEM": "softmax",
+    "WarpCTCLoss": "ctc_loss",
 }
 """Layer types whose parameter message does not have their name, to its field without "_param"."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
 from typing import ClassVar
 
+from caffe_lite.blob import Shape
 from caffe_lite.data.frames import FLOW, FrameReader
 from caffe_lite.data.transformer import OF_FORKS
 from caffe_lite.data.video import VideoReader
@@ -49,13 +51,26 @@ class VideoData(Prefetching):
 
     @classmethod
     def needs_stand_in(cls, param: caffe_pb2.LayerParameter) -> bool:
-        """Where its video is missing."""
-        return missing(param.video_data_param.video_file)
+        """Where its video, or its list, is missing."""
+        video = param.video_data_param
+        return missing(video.source if video.HasField("source") else video.video_file)
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """Of a list of videos, too."""
+        if param.video_data_param.HasField("source"):
+            return VideoList.source_shapes(param, items, channels)
+        return super().source_shapes(param, items, channels)
 
     @classmethod
     def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
         """The batch size."""
-        return Drawing(batch_size=param.data_param.batch_size)
+        return Drawing(batch_size=param.data_param.batch_size or param.video_data_param.batch_size)
 
     @classmethod
     def _declared_channels(cls, param: caffe_pb2.LayerParameter) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from caffe_lite.data.frames import FrameReader, read_videos
 from caffe_lite.errors import CaffeError, DataError
+from caffe_lite.layers import registry
 from caffe_lite.proto import caffe_pb2, text
 from tests.cases.data import png
 
@@ -36,6 +37,19 @@ def corners(data: np.ndarray) -> tuple[float, float, float, float]:
     """The row and the column of the first pixel, and of the last."""
     x, y = data[0, :2]
     return y[0, 0] - 100, x[0, 0], y[-1, -1] - 100, x[-1, -1]
+
+
+def test_a_net_says_its_shapes_without_the_videos() -> None:
+    param = caffe_pb2.LayerParameter(type="VideoData", top=["data", "label"])
+    config = 'source: "nowhere" batch_size: 22 new_length: 10'
+    text.parse(
+        f"video_data_param {{ {config} }} transform_param {{ crop_size: 224 }}", param, "case"
+    )
+    cls = registry.describing_class("VideoData")
+    assert cls.needs_stand_in(param)
+    assert cls.source_shapes(param, {}) == [(22, 20, 224, 224), (22,)]
+    param.video_data_param.modality = caffe_pb2.VideoDataParameter.RGB
+    assert cls.source_shapes(param, {}) == [(22, 30, 224, 224), (22,)]
 
 
 def test_fixed_places(tmp_path: Path) -> None:
