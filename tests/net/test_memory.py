@@ -221,6 +221,15 @@ def test_workspaces_of_one_layer_stay_apart() -> None:
     assert not np.shares_memory(one.first, one.second)
 
 
+def test_what_nobody_reads_takes_memory_while_it_is_written() -> None:
+    """Else it would be written over what another layer still reads."""
+    life = Life(3)
+    for time, last in ((4, 4), (6, 6), (5, 6)):
+        life.write(time)
+        assert (life.first, life.last) == (4, last)
+    assert life.meets(Life(2, first=3, last=5))
+
+
 @pytest.mark.parametrize("backward", [True, False])
 def test_workspace_is_in_use_in_a_layers_forward_and_in_its_backward(backward: bool) -> None:
     """The backward of layer t of n is at time 2 n - 1 - t; between them others may use it."""

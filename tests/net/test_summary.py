@@ -414,6 +414,8 @@ def test_the_batch_is_the_first_axis_of_the_first_blob():
         assert net.summary().items == 3
     with caffe.Net(source_of(content.replace("dim: 3 dim: 5", "")), TEST) as net:
         assert net.summary().items == 1
+    with caffe.Net(source_of('name: "empty"'), TEST) as net:
+        assert net.summary().items == 1
 
 
 def test_a_source_may_have_a_scalar():
