@@ -28,12 +28,13 @@ def test_outputs_are_written_as_caffe_writes_them():
 def test_means():
     means = report.Means()
     assert means.means() == []
-    means.add(net(loss=([1.0, 2.0], 1.0)))
-    shown = means.add(net(loss=([2.0, 5.0], 1.0)))
+    means.add(means.read(net(loss=([1.0, 2.0], 1.0))))
+    shown = means.read(net(loss=([2.0, 5.0], 1.0)))
+    means.add(shown)
     assert [each.value for each in shown] == [2.0, 5.0]
     assert [each.value for each in means.means()] == [1.5, 3.5]
     with pytest.raises(SolverError, match="had 2 values and now have 1"):
-        means.add(net(loss=(1.0, 1.0)))
+        means.add(means.read(net(loss=(1.0, 1.0))))
 
 
 def judged(*rows):
@@ -46,8 +47,9 @@ def test_average_precisions(caplog):
     precisions = report.AveragePrecisions("Integral", show_classes=True)
     assert precisions.means() == []
     # class 1: right, wrong and, in the next batch, right; that of a difficult truth is neither
-    precisions.add(net(eval=(judged([0, 1, 0.9, 1, 0], [0, 1, 0.5, 0, 1], [1, 1, 0.7, 0, 0]), 0)))
-    precisions.add(net(eval=(judged([0, 1, 0.2, 1, 0]), 0)))
+    first = judged([0, 1, 0.9, 1, 0], [0, 1, 0.5, 0, 1], [1, 1, 0.7, 0, 0])
+    for rows in (first, judged([0, 1, 0.2, 1, 0])):
+        precisions.add(precisions.read(net(eval=(rows, 0))))
     (mean,) = precisions.means()
     assert mean.name == "eval"
     # each batch has 2 truths of the class: precision 1 and 2/3 at recall 1/4 and 1/2
@@ -61,7 +63,7 @@ def test_average_precisions(caplog):
 def test_average_precisions_need_detections():
     precisions = report.AveragePrecisions("11point", show_classes=False)
     with pytest.raises(SolverError, match=r'"loss" is of shape \(\)'):
-        precisions.add(net(loss=(1.0, 1.0)))
+        precisions.read(net(loss=(1.0, 1.0)))
 
 
 def test_smoothed_loss_is_the_mean_of_the_last():
