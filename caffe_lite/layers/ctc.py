@@ -70,8 +70,9 @@ class WarpCTCLoss(Loss):
     when repeated classes are merged and blanks dropped.
 
     Of senlinuc's caffe_ocr, with Baidu's warp-ctc: a sequence with more labels than fit into T
-    steps costs 0 and has no gradient.  There the gradient is that of the sum, without loss_weight;
-    here it is that of the mean.  Other forks' layers of this name have more bottoms.
+    steps costs 0 and has no gradient.  The gradient is that of the sum, not of the mean, whatever
+    the loss_weight: the rates of its solvers are meant for that.  Other forks' layers of this name
+    have more bottoms.
     """
 
     config_field = "ctc_loss_param"
@@ -109,10 +110,9 @@ class WarpCTCLoss(Loss):
         top[0].data[...] = buf.costs.mean()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """That of the mean."""
+        """That of the sum."""
         if propagate_down[0]:
-            scale = float(top[0].diff) / len(self.buf.costs)
-            np.multiply(self.buf.dx, scale, out=bottom[0].diff.reshape(self.buf.dx.shape))
+            np.copyto(bottom[0].diff.reshape(self.buf.dx.shape), self.buf.dx)
 
 
 @register("CTCGreedyDecoder")

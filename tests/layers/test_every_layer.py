@@ -42,9 +42,10 @@ NEVER = {
     "float64": set(),
     "float32": set(),
     "gradient": NO_GRADIENT  # the cases of these say why
-    | {"Clip", "GeneralTripletLoss", "RegionLoss", "YoloSeg", "Yolov3"},
+    | {"Clip", "GeneralTripletLoss", "RegionLoss", "WarpCTCLoss", "YoloSeg", "Yolov3"},
     "diffs": NO_GRADIENT,
-    "reshape": SOURCES | {"DetectionEvaluate", "HDF5Output", "LSTMUnit", "Parameter", "Silence"},
+    "reshape": SOURCES  # axis 0 is not the same thing in all bottoms of some
+    | {"DetectionEvaluate", "HDF5Output", "LSTMUnit", "Parameter", "Silence", "WarpCTCLoss"},
     "counts": set(),
 }
 SOMETIMES = {
