@@ -228,6 +228,10 @@ def test_what_nobody_reads_takes_memory_while_it_is_written() -> None:
         life.write(time)
         assert (life.first, life.last) == (4, last)
     assert life.meets(Life(2, first=3, last=5))
+    early = Life(3)
+    for time in (0, 2):  # again in place
+        early.write(time)
+        assert (early.first, early.last) == (0, time)
 
 
 @pytest.mark.parametrize("backward", [True, False])

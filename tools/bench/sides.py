@@ -54,6 +54,12 @@ SIDES = {
 """caffe_lite's own limit is Numba's, which `machine.limits` computes from the processor."""
 
 
+def title(name: str, limited: bool) -> str:
+    """A side's name in a table; in one for AVX2 with a remark if it may use more."""
+    side = SIDES[name]
+    return f"{side.title} (not limited)" if limited and side.limit is None else side.title
+
+
 def prepare(name: str, task: Task) -> Prepared:
     """Let a side prepare a task."""
     module = import_module(SIDES[name].module)

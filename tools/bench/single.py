@@ -19,7 +19,7 @@ from tools.bench import files, isolated, machine, rows
 from tools.bench.disturbance import Watched
 from tools.bench.processes import Answer, Worker, in_turns, started
 from tools.bench.report import Options, Section, number, table
-from tools.bench.sides import SIDES
+from tools.bench.sides import SIDES, title
 from tools.bench.task import Task
 
 NETS = ("squeezenet", "mobilenet", "googlenet", "resnet50", "alexnet", "mobilenet_ssd", "ssd300")
@@ -51,10 +51,9 @@ def section(options: Options) -> Section:
     names = ["ours", *options.peers]
     found = [_row(rows.Row(net, 1), options) for net in NETS]
     lines = [_latency(each, names) for each in found]
-    titles = ("net", *(f"{SIDES[name].title}, p50 / p99" for name in names))
-    pairs = table(
-        ("net", *(SIDES[name].title for name in names)), [_pair(each, names) for each in found]
-    )
+    shown = [title(name, options.limited) for name in names]
+    titles = ("net", *(f"{each}, p50 / p99" for each in shown))
+    pairs = table(("net", *shown), [_pair(each, names) for each in found])
     starts = [_starts(rows.Row(net, 1), options) for net in STARTED]
     head = ("net, library", "import", "first answer", "process", "peak, MB")
     begun = table(head, [line for each in starts for line in _start_lines(each)])

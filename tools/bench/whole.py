@@ -11,7 +11,7 @@ from tools.bench.compare import TOLERANCE, Result, Side, compare
 from tools.bench.disturbance import BOUND
 from tools.bench.report import Options, Section, number, table
 from tools.bench.rows import CAFFE_GFLOPS, CAFFE_MEMORY, PROVENANCE, Row
-from tools.bench.sides import SIDES
+from tools.bench.sides import SIDES, title
 
 NOTES = f"""\
 Medians of single passes in milliseconds, with the minimum in brackets.  Each library runs in its
@@ -59,7 +59,7 @@ def section(results: list[Result], options: Options) -> Section:
 
 
 def _times(results: list[Result], names: Sequence[str], options: Options) -> str:
-    titles = [_title(name, options) for name in names]
+    titles = [title(name, options.limited) for name in names]
     titles[0] += ", ms"
     lines = []
     for result in results:
@@ -68,13 +68,6 @@ def _times(results: list[Result], names: Sequence[str], options: Options) -> str
         cells = [_time(sides.get(name)) for name in names]
         lines.append([_name(result), *cells, "-" if ratio is None else f"{ratio:.2f}"])
     return table(("net, batch", *titles, "ours / fastest"), lines)
-
-
-def _title(name: str, options: Options) -> str:
-    """A library's name; in a table for AVX2 with a remark if it may use more."""
-    side = SIDES[name]
-    may_use_more = options.limited and side.limit is None
-    return f"{side.title} (not limited)" if may_use_more else side.title
 
 
 def _name(result: Result) -> str:
