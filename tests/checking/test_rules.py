@@ -14,6 +14,7 @@ from caffe_lite.arguments import ArgumentError
 from caffe_lite.checking import RULES, Severity, check
 from caffe_lite.data.datum import array_to_datum
 from caffe_lite.data.db import write_all
+from caffe_lite.errors import Location
 from caffe_lite.proto import caffe_pb2, files
 from tests.checking.files import NET, SOLVER, changed, found, of, write
 
@@ -578,6 +579,23 @@ def test_weights_of_zeros_may_be_meant_where_they_do_not_learn(params, is_found)
     assert ("zero-weights" in found(check("solver.prototxt"))) == is_found
 
 
+@pytest.mark.parametrize(("name", "is_found"), [("w", False), ("v", True)])
+def test_weights_that_another_layer_fills_need_no_filler(name, is_found):
+    old = """  param { lr_mult: 1 decay_mult: 1 }
+  param { lr_mult: 2 decay_mult: 0 }
+  inner_product_param { num_output: 11 weight_filler { type: "msra" } } }"""
+    layers = [
+        f"""param {{ name: "{own}" }} param {{ name: "{own}_bias" }}
+        inner_product_param {{ num_output: 11 {filler} }} }}"""
+        for own, filler in (("w", 'weight_filler { type: "msra" }'), (name, ""))
+    ]
+    more = 'layer { name: "again" type: "InnerProduct" bottom: "conv1" top: "again" '
+    reader = 'layer { name: "reader" type: "TanH" bottom: "again" top: "reader" }'
+    net = changed(NET, old, f"{layers[0]} {more} {layers[1]} {reader}")
+    write(net=net)
+    assert ("zero-weights" in found(check("solver.prototxt"))) == is_found
+
+
 def test_labels_that_are_learned_have_no_gradient():
     """The bottom before them has one."""
     learned = """layer { name: "guess" type: "InnerProduct" bottom: "ip1" top: "guess"
@@ -701,3 +719,4 @@ def test_weights_of_another_net_are_told_once(weights):
     report = check("net.prototxt", save(weights))
     assert found(report) == ["untrained-weights"]
     assert "none of the net's layers" in report.findings[0].message
+    assert report.findings[0].location == Location("net.prototxt", 1, 1)
