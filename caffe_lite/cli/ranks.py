@@ -7,7 +7,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from caffe_lite import __version__
+from caffe_lite import __version__, glog
 
 if TYPE_CHECKING:
     from caffe_lite.distributed import Group
@@ -26,7 +26,7 @@ def gather(*files: str | None) -> Group:
     if group.is_alone:
         return group
     if not group.is_root:
-        logging.getLogger("caffe_lite").setLevel(logging.CRITICAL + 1)
+        glog.logger("caffe_lite").setLevel(logging.CRITICAL + 1)
     facts = {VERSION: __version__}
     with group.together():
         for file in files:

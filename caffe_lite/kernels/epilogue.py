@@ -11,9 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from caffe_lite.kernels.jit import jit
-from caffe_lite.kernels.parallel import parallel, prepare, unrecorded
+from caffe_lite.kernels.parallel import launch, parallel, prepare, unrecorded
 
-__all__ = ["NO_EPILOGUE", "Epilogue", "complete", "completion", "then", "typed"]
+__all__ = [
+    "NO_EPILOGUE",
+    "Epilogue",
+    "complete",
+    "complete_items",
+    "completion",
+    "then",
+    "typed",
+]
 
 
 class Epilogue(NamedTuple):
@@ -134,3 +142,29 @@ def complete(y, at, stride, rows, columns, o, outputs, extra):
         if limit < np.inf:
             for t in range(columns):
                 line[t] = min(line[t], limit)
+
+
+def complete_items(y, completed):
+    """Apply a `completion` to all of y, (N, O), in which the outputs are adjacent."""
+    if completed[-4] or completed[-3] or completed[-1] < np.inf:
+        launch(_complete_items, len(y), y.size, completed, y)
+
+
+@parallel
+def _complete_items(first, last, completed, y):
+    """A task is an item."""
+    outputs = y.shape[1]
+    factor, summand = completed[:outputs], completed[outputs : 2 * outputs]
+    affine, active, slope, limit = completed[-4], completed[-3], completed[-2], completed[-1]
+    zero = y.dtype.type(0)
+    for n in range(first, last):
+        row = y[n]
+        if affine:
+            for o in range(outputs):
+                row[o] = row[o] * factor[o] + summand[o]
+        if active:
+            for o in range(outputs):
+                row[o] = max(row[o], zero) + slope * min(row[o], zero)
+        if limit < np.inf:
+            for o in range(outputs):
+                row[o] = min(row[o], limit)

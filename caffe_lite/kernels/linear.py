@@ -1,9 +1,4 @@
-"""Inner product, embedding, scale and bias.
-
-With few items an inner product does few operations for each element it reads, so its weights are
-streamed once, at the speed of memory, without packing; larger batches are matrix products, those
-of up to some hundred items without packing the weights either.
-"""
+"""Inner product, embedding, scale and bias."""
 
 from __future__ import annotations
 
@@ -11,18 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
-from caffe_lite.kernels.gemm import CROSS, CROSS_ROWS, cross, gemm
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, complete_items, completion
+from caffe_lite.kernels.gemm import gemm, multiply_items
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import launch, parallel, unrecorded
-from caffe_lite.kernels.simd import BUNDLE, VECTOR_BYTES, Matrix, dot, weighted_sum
-
-COLUMNS = 1024
-"""Columns of a matrix that one thread streams at a time."""
-ROWS_AT_ONCE = 64
-"""Rows of them that it reads before it goes on to the next columns."""
-MANY = 128
-"""Items above which it pays to pack the weights."""
+from caffe_lite.kernels.simd import dot
 
 
 def inner_product_forward(
@@ -33,14 +21,13 @@ def inner_product_forward(
     x: (N, K).  w: (O, K), or (K, O) with `transpose`.  b: (O,), or of size 0 for none.  y: (N, O).
     """
     completed = completion(b, epilogue, y.shape[1], y.dtype)
-    _product(x, w, not transpose, y)
-    if completed[-4] or completed[-3] or completed[-1] < np.inf:
-        launch(_complete_items, len(y), y.size, completed, y)
+    multiply_items(x, w, not transpose, y)
+    complete_items(y, completed)
 
 
 def inner_product_backward(dy: Any, w: Any, transpose: bool, dx: Any) -> None:
     """dX = dY W, or dY W^T with `transpose`.  Shapes as in `inner_product_forward`."""
-    _product(dy, w, transpose, dx)
+    multiply_items(dy, w, transpose, dx)
 
 
 def inner_product_backward_params(x: Any, dy: Any, transpose: bool, dw: Any, db: Any) -> None:
@@ -55,96 +42,6 @@ def normalize_weight(w: Any) -> None:
     """Divide each row of w, (O, K), by sqrt(0.000001 + the sum of its squares)."""
     unrecorded()
     w /= np.sqrt(np.square(w).sum(axis=1, keepdims=True) + 1e-6)
-
-
-def _product(x: Any, w: Any, across: bool, y: Any) -> None:
-    """Y = X W^T if `across`, else X W."""
-    items = x.shape[0]
-    if across and CROSS_ROWS < items <= min(MANY, w.shape[0]):
-        transposed = np.empty(y.shape[::-1], y.dtype)  # so that the rows of W are not packed
-        gemm(w, x, transposed, transpose_b=True)
-        unrecorded()
-        y[...] = transposed.T
-    elif w.size == 0 or items == 0 or items > (CROSS_ROWS if across else 1):
-        gemm(x, w, y, transpose_b=across)
-    elif items > 1:
-        launch(_cross_rows, -(-w.shape[0] // CROSS), w.size, w, x, y)
-    elif across:
-        launch(_dot_rows, w.shape[0], w.size, w, x[0], y[0])
-    else:
-        launch(_add_rows, -(-w.shape[1] // COLUMNS), w.size, w, x[0], y[0])
-
-
-@parallel
-def _dot_rows(first, last, w, x, y):
-    """y[o] = the sum over k of w[o, k] x[k], for rows first, ..., last - 1 of w."""
-    for o in range(first, last):
-        dot(w[o], x, x.size, y[o:])
-
-
-@parallel
-def _cross_rows(first, last, w, x, y):
-    """y[n, o] = the sum over k of x[n, k] w[o, k], for all n and CROSS o at a time."""
-    rows, k = w.shape
-    items, lanes = x.shape[0], VECTOR_BYTES // w.itemsize
-    whole = k // lanes * lanes
-    vectors = np.empty(items * CROSS * lanes, w.dtype)
-    sums = np.empty(items * CROSS, w.dtype)
-    for o in range(first * CROSS, last * CROSS, CROSS):
-        if o + CROSS > rows:
-            for n in range(items):
-                for row in range(o, rows):
-                    dot(w[row], x[n], k, y[n, row:])
-            continue
-        cross(items, Matrix(x.reshape(-1), k), Matrix(w[o:].reshape(-1), k), whole, vectors)
-        sums[:] = 0
-        for lane in range(lanes):
-            for q in range(sums.size):
-                sums[q] += vectors[q * lanes + lane]
-        for q in range(sums.size):
-            n, row = q // CROSS, o + q % CROSS
-            for i in range(whole, k):
-                sums[q] += x[n, i] * w[row, i]
-            y[n, row] = sums[q]
-
-
-@parallel
-def _add_rows(first, last, w, x, y):
-    """y[o] = the sum over k of x[k] w[k, o], for blocks first, ..., last - 1 of COLUMNS o."""
-    rows, columns = w.shape
-    bundle = BUNDLE * (VECTOR_BYTES // w.itemsize)
-    offsets, flat = np.arange(ROWS_AT_ONCE) * columns, w.reshape(-1)
-    for left in range(first * COLUMNS, min(last * COLUMNS, columns), COLUMNS):
-        here = min(COLUMNS, columns - left)
-        whole = here // bundle * bundle
-        for k in range(0, rows, ROWS_AT_ONCE):
-            count, start = min(ROWS_AT_ONCE, rows - k), flat[k * columns + left :]
-            weighted_sum(start, offsets, count, x[k:], y[left:], whole, k > 0)
-        for o in range(left + whole, left + here):
-            total = w.dtype.type(0)
-            for k in range(rows):
-                total += x[k] * w[k, o]
-            y[o] = total
-
-
-@parallel
-def _complete_items(first, last, completed, y):
-    """`epilogue.complete` for rows of y (N, O), in which the outputs are adjacent."""
-    outputs = y.shape[1]
-    factor, summand = completed[:outputs], completed[outputs : 2 * outputs]
-    affine, active, slope, limit = completed[-4], completed[-3], completed[-2], completed[-1]
-    zero = y.dtype.type(0)
-    for n in range(first, last):
-        row = y[n]
-        if affine:
-            for o in range(outputs):
-                row[o] = row[o] * factor[o] + summand[o]
-        if active:
-            for o in range(outputs):
-                row[o] = max(row[o], zero) + slope * min(row[o], zero)
-        if limit < np.inf:
-            for o in range(outputs):
-                row[o] = min(row[o], limit)
 
 
 def embed_forward(index: Any, w: Any, b: Any, y: Any) -> None:

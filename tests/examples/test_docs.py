@@ -36,6 +36,7 @@ LEFT_OUT = {
     "python -m caffe_lite.as_caffe program.py": "tests/pycaffe/test_docs.py runs it",
     "python -m caffe_lite.as_cv2_dnn program.py": "tests/dnn/test_docs.py runs it",
     "python -m tools.fuzz": "mutates and kills for minutes; tests/fuzz is its small form",
+    "mpirun": "tests/distributed starts ranks",
     "tools/check": "CI runs it",
     "python -m pdoc": "test_reference.py builds it",
 }

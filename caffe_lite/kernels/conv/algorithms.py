@@ -13,9 +13,9 @@ __all__ = ["TILE_SIDES", "Algorithm", "algorithm", "gradient_is_convolution"]
 
 
 class Algorithm(Enum):
-    """The algorithms; each value is a file or a folder of this package, or `linear` beside it."""
+    """The algorithms; each value is a file or a folder of this package, or of `gemm`."""
 
-    INNER_PRODUCT = "linear"
+    INNER_PRODUCT = "items"
     EXPLICIT_GEMM = "explicit_gemm"
     DEPTHWISE = "depthwise"
     POINTWISE = "pointwise"

@@ -28,9 +28,9 @@ from caffe_lite.kernels.conv.algorithms import (
     gradient_is_convolution,
 )
 from caffe_lite.kernels.conv.packed_weight import packed_size
-from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, completion
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, Epilogue, complete_items, completion
+from caffe_lite.kernels.gemm import multiply_items
 from caffe_lite.kernels.geometry import Sizes, Window
-from caffe_lite.kernels.linear import inner_product_forward
 from caffe_lite.kernels.parallel import launch, parallel, unrecorded
 from caffe_lite.kernels.simd import dot
 
@@ -102,7 +102,9 @@ def convolution_forward(
     chosen, window = _choose(window, group, x.shape, y.shape)
     if chosen is Algorithm.INNER_PRODUCT:
         x, w, y = (array.reshape(len(array), -1) for array in (x, w, y))
-        inner_product_forward(x, w, b, False, y, epilogue)
+        factors = completion(b, epilogue, y.shape[1], y.dtype)
+        multiply_items(x, w, True, y)
+        complete_items(y, factors)
         return
     if chosen is Algorithm.EXPLICIT_GEMM:
         unrecorded()
