@@ -22,7 +22,7 @@ LANES = VECTOR_BYTES // 4
 # items, channels, spatial, outputs, groups, kernel, stride, pad
 PLAIN = [
     (2, 12, (5, 9), 2 * MR + 3, 1, (1, 1), (1, 1), (0, 0)),
-    (1, KC + 40, (LANES, 2 * LANES), 5 * MR + 1, 1, (1, 1), (1, 1), (0, 0)),  # two slices
+    (1, KC + 40, (LANES, 2 * LANES), 10 * MR + 1, 1, (1, 1), (1, 1), (0, 0)),  # two slices
     (2, 6, (9, 8), 34, 2, (3, 2), (2, 1), (1, 0)),
     (3, 8, (6, 7), 10, 1, (1, 1), (2, 2), (0, 0)),  # its pixels are gathered
     (1, 70, (11, 6), 5, 1, (2, 3), (1, 2), (1, 1)),

@@ -74,20 +74,28 @@ def parts_for(tasks, most, threads):
     return 1 if tasks % threads == 0 or tasks >= 4 * threads else max(1, min(most, threads))
 
 
-def _block_sizes(items, pixels, width, single):
-    """(images, pixels of each): PANELS panels of patches, which stay in the second-level cache.
-
-    single: of one image only.
-    """
+def _block_sizes(items, pixels, width):
+    """(images, pixels of each): PANELS panels of patches, which stay in the second-level cache."""
     most = PANELS * width
-    images = 1 if single else max(1, min(items, most // pixels))
+    images = max(1, min(items, most // pixels))
     blocks = -(-pixels // most)
     block = pixels if blocks == 1 else -(-pixels // (blocks * width)) * width
     return -(-items // -(-items // images)), block
 
 
-MOST_PANELS, FEWEST_PIXELS = 4, 128
-"""Panels of outputs up to which, and pixels from which on, an image is read in place."""
+def _pixels_in_place(items, pixels, width, threads):
+    """The pixels of a block that is read in place: as many for each thread."""
+    blocks = -(-pixels // (PANELS * width))
+    if items * blocks < 8 * threads:
+        blocks = -(-blocks // threads) * threads
+    lanes = width // 2
+    return max(lanes, -(-pixels // (blocks * lanes)) * lanes)
+
+
+MOST_PANELS, FEWEST_PIXELS = 10, 128
+"""Panels of outputs up to which, and pixels from which on, images are read in place."""
+IN_CACHE = 4 << 20
+"""Bytes of images up to which: where they come from memory, a few lines of each plane are slow."""
 MOST_PRODUCTS = 200_000
 """Elements of a transposed product, which stays in the second-level cache."""
 FEWEST_ROWS = 4
@@ -115,8 +123,11 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     inputs, taps, pixels = x[1] // group, kh * kw, oh * ow
     pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1) and x[2:] == y[2:]
     few = outputs // group <= MOST_PANELS * MR and pixels >= FEWEST_PIXELS
-    in_place = pointwise and few and not flipped
-    images, block = _block_sizes(items, pixels, width, in_place)
+    in_place = pointwise and few and not flipped and math.prod(x) * itemsize <= IN_CACHE
+    elements = math.prod(y) * inputs * taps / 16
+    images, block = _block_sizes(items, pixels, width)
+    if in_place:
+        images, block = 1, _pixels_in_place(items, pixels, width, pieces_of(threads, elements))
     blocks = -(-pixels // block)
     if pointwise:
         channels = min(inputs, KC)
@@ -128,7 +139,6 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
         channels = PANELS * width * KC // (images * step)
         channels = max(1, min(inputs, KC // taps, channels))
         layout = stripe_row, ow, sh * sw * stripe_row, step, images * step
-    elements = math.prod(y) * inputs * taps / 16
     tasks = -(-items // images) * group * blocks
     packed |= in_place
     transposed = (
