@@ -20,6 +20,8 @@ from caffe_lite.solver import (
 )
 from caffe_lite.solver.signals import Action
 
+CLOSE = {"rtol": 1e-6, "atol": 1e-8}
+"""Rates are float32 in the message, and weights are drawn anew in each run: near 0, too."""
 NET = """
 name: "line"
 layer { name: "in" type: "Input" top: "x" top: "t"
@@ -92,9 +94,9 @@ def test_order_clip_normalise_regularise_update(make, lines):
         hb = 0.5 * hb + 0.2 * (factor * gb)
         w, b = w - hw, b - hb
         solver.step(1)
-        np.testing.assert_allclose(weights(solver)[0], w, rtol=1e-6)
-        np.testing.assert_allclose(weights(solver)[1], b, rtol=1e-6)
-        np.testing.assert_allclose(solver.net.blobs["loss"].data, loss, rtol=1e-6)
+        np.testing.assert_allclose(weights(solver)[0], w, **CLOSE)
+        np.testing.assert_allclose(weights(solver)[1], b, **CLOSE)
+        np.testing.assert_allclose(solver.net.blobs["loss"].data, loss, **CLOSE)
     clipped = [line for line in lines() if line.startswith("Gradient clipping")]
     assert re.fullmatch(
         r"Gradient clipping: scaling down gradients \(L2 norm \S+ > 0.5\) by scale factor \S+",
@@ -107,8 +109,8 @@ def test_l1(make):
     w, b = weights(solver)
     gw, gb, _ = gradients(w, b)
     solver.step(1)
-    np.testing.assert_allclose(weights(solver)[0], w - 0.1 * (gw + 0.25 * np.sign(w)), rtol=1e-6)
-    np.testing.assert_allclose(weights(solver)[1], b - 0.2 * gb, rtol=1e-6)
+    np.testing.assert_allclose(weights(solver)[0], w - 0.1 * (gw + 0.25 * np.sign(w)), **CLOSE)
+    np.testing.assert_allclose(weights(solver)[1], b - 0.2 * gb, **CLOSE)
 
 
 def test_diffs_hold_the_step_afterwards(make):
