@@ -11,6 +11,7 @@ a file that is missing.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -112,3 +113,12 @@ def _some(file: BinaryIO, size: int) -> bytes:
 
 def _too_large(limit: int) -> OSError:
     return OSError(errno.EFBIG, f"it has over {limit / 1e6:.0f} MB, the limit of its kind")
+
+
+def sha256(path: _Path) -> str:
+    """The SHA-256 of a regular file, in hexadecimal.  Raises OSError if it cannot be read."""
+    found = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()

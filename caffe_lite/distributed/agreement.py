@@ -19,14 +19,10 @@ def digest(source: str | os.PathLike[str] | bytes) -> str:
     """The SHA-256 of a file, or of bytes.  Raises CaffeError if the file cannot be read."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
-    found = hashlib.sha256()
     try:
-        with reading.open_regular(source) as file:
-            while chunk := file.read(1 << 20):
-                found.update(chunk)
+        return reading.sha256(source)
     except OSError as error:
         raise CaffeError(f"{os.fspath(source)}: cannot be read: {error.strerror}") from None
-    return found.hexdigest()
 
 
 def agree(group: Group, facts: Mapping[str, str]) -> None:

@@ -77,14 +77,10 @@ def resume_file(state_file: str | os.PathLike[str]) -> str:
 
 def digest(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file.  Raises SolverError if it cannot be read."""
-    found = hashlib.sha256()
     try:
-        with reading.open_regular(path) as file:
-            while chunk := file.read(1 << 20):
-                found.update(chunk)
+        return reading.sha256(path)
     except OSError as error:
         raise SolverError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
-    return found.hexdigest()
 
 
 # -- nets ----------------------------------------------------------------------------------
