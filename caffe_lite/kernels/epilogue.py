@@ -1,7 +1,8 @@
 """The epilogue of a linear map: scale, shift, ReLU and limit, before its outputs are stored.
 
 Convolution, inner product and batch normalization take an `Epilogue`.  `completion` packs it with
-the bias into one array, which `complete` applies to rows of outputs.
+the bias into one array, which `complete` applies to rows of outputs.  Vector code that has the
+outputs in registers applies it by `completed` before it stores them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import numpy as np
 
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import launch, parallel, prepare, unrecorded
+from caffe_lite.kernels.simd import Bool, Emitter, Int, Pointer, Vector
 
 __all__ = [
     "NO_EPILOGUE",
+    "Ending",
     "Epilogue",
     "complete",
     "complete_items",
+    "completed",
     "completion",
+    "incomplete",
     "then",
     "typed",
 ]
@@ -144,18 +149,67 @@ def complete(y, at, stride, rows, columns, o, outputs, extra):
                 line[t] = min(line[t], limit)
 
 
-def complete_items(y, completed):
+class Ending(NamedTuple):
+    """What becomes of rows of outputs before they are stored."""
+
+    data: Pointer
+    """Of `completion`."""
+    output: Int
+    """Of the first row; the next rows are of the next outputs."""
+    outputs: Int
+    """How many there are in `data`."""
+    due: Bool
+    """False: the rows are no outputs yet, nothing becomes of them."""
+
+
+@jit
+def incomplete(array):
+    """The `Ending` of rows that are no outputs yet, for vector code on such arrays."""
+    return Ending(array, np.int64(0), np.int64(0), np.bool_(False))
+
+
+def completed(e: Emitter, ending: Ending, values: list[Vector], wide: int) -> list[Vector]:
+    """What is to be stored for rows of `wide` vectors; as `complete`, to the bit."""
+    factors = ending.data + ending.output
+    last = ending.data + ending.outputs * 2
+    slope, limit = last[2], last[3]
+
+    def affine(*values: Vector) -> list[Vector]:
+        found = []
+        for i in range(0, len(values), wide):
+            factor = e.broadcast(factors[i // wide])
+            summand = e.broadcast((factors + ending.outputs)[i // wide])
+            found += [value * factor + summand for value in values[i : i + wide]]
+        return found
+
+    def active(*values: Vector) -> list[Vector]:
+        below, zero = e.broadcast(slope), e.zeros()
+        return [e.select(x < 0, zero, x) + e.select(x > 0, zero, x) * below for x in values]
+
+    def limited(*values: Vector) -> list[Vector]:
+        most = e.broadcast(limit)
+        return [e.select(x > most, most, x) for x in values]
+
+    def finish(*values: Vector) -> list[Vector]:
+        values = e.if_then(last[0] != 0, affine, values)
+        values = e.if_then(last[1] != 0, active, values)
+        return e.if_then(limit < float("inf"), limited, values)
+
+    return e.if_then(ending.due, finish, values)
+
+
+def complete_items(y, factors):
     """Apply a `completion` to all of y, (N, O), in which the outputs are adjacent."""
-    if completed[-4] or completed[-3] or completed[-1] < np.inf:
-        launch(_complete_items, len(y), y.size, completed, y)
+    if factors[-4] or factors[-3] or factors[-1] < np.inf:
+        launch(_complete_items, len(y), y.size, factors, y)
 
 
 @parallel
-def _complete_items(first, last, completed, y):
+def _complete_items(first, last, factors, y):
     """A task is an item."""
     outputs = y.shape[1]
-    factor, summand = completed[:outputs], completed[outputs : 2 * outputs]
-    affine, active, slope, limit = completed[-4], completed[-3], completed[-2], completed[-1]
+    factor, summand = factors[:outputs], factors[outputs : 2 * outputs]
+    affine, active, slope, limit = factors[-4], factors[-3], factors[-2], factors[-1]
     zero = y.dtype.type(0)
     for n in range(first, last):
         row = y[n]

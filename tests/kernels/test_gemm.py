@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from caffe_lite.kernels import parallel
+from caffe_lite.kernels.epilogue import Ending, Epilogue, complete, completion, incomplete
 from caffe_lite.kernels.gemm import CROSS, CROSS_ROWS, KC, PANELS, gemm, micro_kernels, tile_sizes
 from caffe_lite.kernels.gemm.product import parts_of
 from caffe_lite.kernels.jit import jit
@@ -129,8 +130,8 @@ def test_parts_are_no_more_than_threads_or_tiles_and_no_strips() -> None:
 
 
 @jit
-def tiles(rows, vectors, a, b, depth, c, accumulate, ahead):
-    micro_kernels.tile(rows, vectors, a, b, depth, c, accumulate, ahead)
+def tiles(rows, vectors, a, b, depth, c, accumulate, ahead, ending):
+    micro_kernels.tile(rows, vectors, a, b, depth, c, accumulate, ahead, ending)
 
 
 @jit
@@ -156,13 +157,79 @@ def test_tiles_of_every_size(dtype, packed, tile) -> None:
         c = np.full((MR + 2, 40), 1.0 if accumulate else np.nan, dtype)
         before = c.copy()
         target = Matrix(c.reshape(-1)[2:], 40)
-        tile(rows, vectors, left, b.reshape(-1), depth, target, accumulate, 10**6)
+        ending = incomplete(b.reshape(-1))
+        tile(rows, vectors, left, b.reshape(-1), depth, target, accumulate, 10**6, ending)
         width = vectors * lanes
         wanted = a[:rows, 3 : 3 + depth] @ b[:, :width] + accumulate
         np.testing.assert_allclose(c[:rows, 2 : 2 + width], wanted, rtol=0, atol=1e-5)
         around = np.ones(c.shape, bool)
         around[: rows + rows % 2, 2 : 2 + width] = False
         np.testing.assert_array_equal(c[around], before[around])
+
+
+EPILOGUES = {
+    "bias": (1.5, Epilogue(np.empty(0), np.empty(0), None)),
+    "ReLU": (0.0, Epilogue(np.empty(0), np.empty(0), -0.25)),
+    "scale, shift": (0.0, Epilogue(np.array([2.0, -0.5]), np.array([0.5]), None)),
+    "all": (-0.75, Epilogue(np.array([2.0, -0.5]), np.array([0.25, 1.0]), 0.125, 0.75)),
+}
+"""A bias of the last output but one, and an epilogue; each array is repeated for all outputs."""
+
+
+@pytest.mark.parametrize("tile", [tiles, plainly], ids=["tile", "text"])
+@pytest.mark.parametrize("name", EPILOGUES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_end_as_their_outputs_do(dtype, name, tile) -> None:
+    """To the bit as the tile without an ending and `complete`; and as the oracle."""
+    rng, depth, lanes = np.random.default_rng(1), 5, VECTOR_BYTES // np.dtype(dtype).itemsize
+    a, b = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((MR, depth), (depth, 2 * lanes))
+    )
+    outputs, first = MR + 3, 2
+    bias, (scale, shift, slope, limit) = EPILOGUES[name]
+    biases = np.zeros(outputs, dtype)
+    biases[-2] = bias
+    scale, shift = (np.resize(each, outputs).astype(dtype) if each.size else each
+                    for each in (scale, shift))  # fmt: skip
+    epilogue = Epilogue(scale, shift, slope, limit)
+    numbers = completion(biases, epilogue, outputs, dtype)
+    for vectors, rows in itertools.product((1, 2), range(1, MR + 1)):
+        c, plain = np.full((2, MR + 1, 2 * lanes), np.nan, dtype)
+        args = rows, vectors, Matrix(a.reshape(-1), depth), b.reshape(-1), depth
+        ending = Ending(numbers, first, outputs, True)
+        tile(*args, Matrix(c.reshape(-1), 2 * lanes), False, 0, ending)
+        unended = Matrix(plain.reshape(-1), 2 * lanes)
+        tile(*args, unended, False, 0, incomplete(numbers))
+        width = vectors * lanes
+        complete(plain.reshape(-1), 0, 2 * lanes, rows, width, first, outputs, numbers)
+        np.testing.assert_array_equal(c[:rows, :width], plain[:rows, :width])
+        chosen = slice(first, first + rows)
+        products = a[:rows].astype(float) @ b[:, :width] + biases[chosen, None]
+        wanted = oracle_epilogue(products, scale[chosen], shift[chosen], slope, limit)
+        np.testing.assert_allclose(c[:rows, :width], wanted, atol=1e-5)
+
+
+def oracle_epilogue(y, scale, shift, slope, limit):
+    """min(act(scale y + shift), limit), output by output and element by element."""
+    found = y.copy()
+    for o, row in enumerate(found):
+        for t, value in enumerate(row):
+            value = value * scale[o] if scale.size else value
+            value = value + shift[o] if shift.size else value
+            value = value * slope if slope is not None and value < 0 else value
+            row[t] = value if limit is None else min(value, limit)
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_endings_keep_what_is_not_a_number(dtype) -> None:
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    b = np.resize(np.array([np.nan, np.inf, -np.inf, -2.0], dtype), 2 * lanes)
+    c = np.empty((2, lanes), dtype)
+    numbers = completion(np.zeros(1, dtype), Epilogue(b[:0], b[:0], 0.5, 3.0), 1, dtype)
+    args = Matrix(np.ones(1, dtype), 1), b, 1, Matrix(c.reshape(-1), lanes), False, 0
+    tiles(1, 1, *args, Ending(numbers, 0, 1, True))
+    np.testing.assert_array_equal(c[0, :4], [np.nan, 3.0, -np.inf, -1.0])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -15,7 +15,7 @@ import numpy as np
 
 from caffe_lite.kernels.conv.packed_weight import packed_offset
 from caffe_lite.kernels.conv.patches import Plan, task_of
-from caffe_lite.kernels.epilogue import complete
+from caffe_lite.kernels.epilogue import Ending, completed
 from caffe_lite.kernels.gemm import MR, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import parallel
@@ -35,10 +35,11 @@ def tile_of_image(
     depth: Int,
     c: Matrix,
     accumulate: Bool,
+    ending: Ending,
 ) -> None:
     """C (rows, 1 or 2 vectors) = or += a packed panel of A times rows of B, `depth` of them.
 
-    If the rows are odd, one more is written.
+    Then its ending.  If the rows are odd, one more is written.
     """
 
     def compute(height: int, wide: int) -> None:
@@ -49,9 +50,11 @@ def tile_of_image(
             return start
 
         ends = [c.row(i) + v * e.lanes for i in range(height) for v in range(wide)]
+        for end in ends:
+            e.prefetch(end + 2 * e.lanes)
         sums = [e.select(accumulate, e.load(end), e.zeros()) for end in ends]
         add_products(e, depth, lambda p: [a + p * MR + i for i in range(height)], line, sums)
-        for value, end in zip(sums, ends):
+        for value, end in zip(completed(e, ending, sums, wide), ends):
             e.store(value, end)
 
     def heights(wide: int) -> Iterator[Any]:
@@ -70,7 +73,7 @@ def _copy_edge(image, count, depth, edge):
 
 
 @inlined
-def _multiply(p, task, panel, j, c, image, w, added, spare, y):
+def _multiply(p, task, panel, j, c, image, w, factors, spare, y):
     """y = or += a panel of the weight times up to two vectors of pixels, from pixel j on."""
     height, width = tile_sizes(spare)
     pixels, outputs = p.out_height * p.out_width, p.outputs // p.group
@@ -80,14 +83,15 @@ def _multiply(p, task, panel, j, c, image, w, added, spare, y):
     o = task.group * outputs + panel * height
     target = y[(task.image * p.outputs + o) * pixels + task.pixel + j :]
     a = w[packed_offset(p, task.group, c, channels, panel) :]
+    added, ending = c > 0, Ending(factors, o, p.outputs, c + channels == p.inputs // p.group)
     if here == vectors * lanes and rows % 2 == 0:
-        tile_of_image(rows, vectors, a, image, channels, Matrix(target, pixels), added)
+        tile_of_image(rows, vectors, a, image, channels, Matrix(target, pixels), added, ending)
         return
     if added:
         for i in range(rows):
             for t in range(here):
                 spare[i * width + t] = target[i * pixels + t]
-    tile_of_image(rows, vectors, a, image, channels, Matrix(spare, width), added)
+    tile_of_image(rows, vectors, a, image, channels, Matrix(spare, width), added, ending)
     for i in range(rows):
         for t in range(here):
             target[i * pixels + t] = spare[i * width + t]
@@ -100,7 +104,7 @@ def convolve(first, last, x, w, factors, y, numbers):
     w: of `packed_weight`.  numbers: a plan that is `in_place`.
     """
     p, (height, width) = unpack(Plan, numbers), tile_sizes(x)
-    inputs, outputs, pixels = p.inputs // p.group, p.outputs // p.group, p.out_height * p.out_width
+    inputs, pixels = p.inputs // p.group, p.out_height * p.out_width
     spare = np.empty(height * width, x.dtype)
     edge = Matrix(np.zeros(p.channels * width, x.dtype), width)
     for number in range(first, last):
@@ -114,8 +118,4 @@ def convolve(first, last, x, w, factors, y, numbers):
                     _copy_edge(image, here, min(p.channels, inputs - c), edge)
                     image = edge
                 for panel in range(task.first_panel, task.last_panel):
-                    _multiply(p, task, panel, j, c, image, w, c > 0, spare, y)
-        for panel in range(task.first_panel, task.last_panel):
-            rows, o = min(height, outputs - panel * height), task.group * outputs + panel * height
-            at = (task.image * p.outputs + o) * pixels + task.pixel
-            complete(y, at, pixels, rows, task.pixels, o, p.outputs, factors)
+                    _multiply(p, task, panel, j, c, image, w, factors, spare, y)

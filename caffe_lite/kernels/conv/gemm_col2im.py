@@ -13,7 +13,7 @@ import numpy as np
 
 from caffe_lite.kernels.conv.add_lanes import add_lanes
 from caffe_lite.kernels.conv.patches import SLACK, parts_for
-from caffe_lite.kernels.epilogue import complete
+from caffe_lite.kernels.epilogue import complete, incomplete
 from caffe_lite.kernels.gemm import (
     KC,
     PANELS,
@@ -142,6 +142,7 @@ def _multiply(p, task, k, rows, w, space):
         Block(space.columns, pixels, rows, task.images * p.pixels, height),
         np.bool_(False),
         space.tile,
+        incomplete(space.tile),
     )
 
 

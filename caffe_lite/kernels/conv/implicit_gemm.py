@@ -24,7 +24,7 @@ from caffe_lite.kernels.conv.patches import (
     plan_of,
     task_of,
 )
-from caffe_lite.kernels.epilogue import complete
+from caffe_lite.kernels.epilogue import Ending
 from caffe_lite.kernels.gemm import MR, Block, block_times_panel, pack_panels, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import get_num_threads, launch, parallel, weights_stay
@@ -102,7 +102,7 @@ def _copy_lines(lines, count, source, stride, target, pitch):
 
 
 @inlined
-def _multiply_staged(p, task, rows, depth, added, space, y):
+def _multiply_staged(p, task, rows, depth, added, space, y, ending):
     """`_multiply` for pixels of several images, or for few: through whole tiles."""
     height, width = tile_sizes(space.c)
     lanes, count, image = width // 2, task.pixels, p.outputs * y.stride
@@ -113,27 +113,20 @@ def _multiply_staged(p, task, rows, depth, added, space, y):
             _copy_lines(y.rows, count, y.data[n * image :], y.stride, target, columns)
     panels = Matrix(space.patches, p.patches_panel)
     staged = Block(space.c, columns, y.rows, columns, height)
-    block_times_panel(rows, panels, depth, staged, added, space.c)
+    block_times_panel(rows, panels, depth, staged, added, space.c, ending)
     for n in range(task.images):
         source = space.c[n * count :]
         _copy_lines(y.rows, count, source, columns, y.data[n * image :], y.stride)
 
 
 @inlined
-def _multiply(p, task, rows, depth, added, space, y):
-    """y = or += some rows of the weight times the packed patches of the task."""
+def _multiply(p, task, rows, depth, added, space, y, ending):
+    """y = or += some rows of the weight times the packed patches of the task, then the ending."""
     if p.staged:
-        _multiply_staged(p, task, rows, depth, added, space, y)
+        _multiply_staged(p, task, rows, depth, added, space, y, ending)
     else:
-        block_times_panel(rows, Matrix(space.patches, p.patches_panel), depth, y, added, space.c)
-
-
-@inlined
-def _finish(p, task, y, o, factors):
-    """Apply the epilogue to outputs o, o + 1, ... of all images."""
-    for n in range(task.images):
-        at = n * p.outputs * y.stride
-        complete(y.data, at, y.stride, y.rows, task.pixels, o, p.outputs, factors)
+        panels = Matrix(space.patches, p.patches_panel)
+        block_times_panel(rows, panels, depth, y, added, space.c, ending)
 
 
 @parallel
@@ -156,9 +149,8 @@ def _convolve(first, last, x, w, factors, y, numbers):
                 to = (task.image * p.outputs + o) * pixels + task.pixel
                 count = min(height, outputs - panel * height)
                 block = Block(y[to:], pixels, count, task.pixels, count)
-                _multiply(p, task, rows, depth, c > 0, space, block)
-                if c + channels == inputs:
-                    _finish(p, task, block, o, factors)
+                ending = Ending(factors, o, p.outputs, c + channels == inputs)
+                _multiply(p, task, rows, depth, c > 0, space, block, ending)
 
 
 def forward(x, w, flipped, factors, group, window, y):

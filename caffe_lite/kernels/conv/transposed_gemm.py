@@ -20,7 +20,7 @@ from caffe_lite.kernels.conv.patches import (
     patches_workspace,
     task_of,
 )
-from caffe_lite.kernels.epilogue import complete
+from caffe_lite.kernels.epilogue import complete, incomplete
 from caffe_lite.kernels.gemm import pack_across, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined
 from caffe_lite.kernels.parallel import parallel
@@ -41,7 +41,17 @@ def _multiply(p, patches, weight, vectors, depth, added, products):
         ahead = (weight.ctypes.data - rows.data.ctypes.data) // weight.itemsize
         ahead += (2 + i // height % 2) * half
         target = Matrix(products[i * width :], width)
-        tile(min(height, pixels - i), vectors, rows, weight, depth, target, added, ahead)
+        tile(
+            min(height, pixels - i),
+            vectors,
+            rows,
+            weight,
+            depth,
+            target,
+            added,
+            ahead,
+            incomplete(products),
+        )
 
 
 @inlined

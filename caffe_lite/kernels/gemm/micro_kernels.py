@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from caffe_lite.kernels.epilogue import Ending, complete, completed
 from caffe_lite.kernels.simd import (
     REGISTERS,
     VECTOR_BYTES,
@@ -34,7 +35,7 @@ CROSS, CROSS_ROWS = 4, 7
 """Rows of a matrix that `cross` multiplies with others at once, and how many of those at most."""
 
 
-def _plain_tile(rows, vectors, a, b, depth, c, accumulate, ahead):
+def _plain_tile(rows, vectors, a, b, depth, c, accumulate, ahead, ending):
     """`tile` as one NumPy product, where nothing is compiled: by vectors it would be too slow."""
     height, width = next(each for each in HEIGHTS if rows <= each), VECTOR_BYTES // b.itemsize * 2
     if a.stride == 0:
@@ -47,6 +48,9 @@ def _plain_tile(rows, vectors, a, b, depth, c, accumulate, ahead):
         for i, product in enumerate(left @ right):
             row = c.data[i * c.stride :][: product.size]
             row[...] = row + product if accumulate else product
+        if ending.due:
+            columns, numbers = vectors * width // 2, (ending.output, ending.outputs)
+            complete(c.data, 0, c.stride, rows, columns, *numbers, ending.data)
 
 
 _LIBRARY = Library("gemm")
@@ -63,8 +67,9 @@ def tile(
     c: Matrix,
     accumulate: Bool,
     ahead: Int,
+    ending: Ending,
 ) -> None:
-    """C (rows, 1 or 2 vectors) = or += A (rows, depth) times a packed panel of B.
+    """C (rows, 1 or 2 vectors) = or += A (rows, depth) times a packed panel of B, then its ending.
 
     A of stride 0 is a packed panel.  If the rows are odd, one more is written.
 
@@ -90,10 +95,11 @@ def tile(
         for i in range(height):
             line = c.row(i)
             ends += [line + v * e.lanes for v in range(wide)]
-            e.prefetch(line + 2 * e.lanes)
+            for v in range(wide):
+                e.prefetch(line + (2 + v) * e.lanes)
         sums = [e.select(accumulate, e.load(end), e.zeros()) for end in ends]
         add_products(e, depth, column, lambda p: b + p * (2 * e.lanes), sums)
-        for value, end in zip(sums, ends):
+        for value, end in zip(completed(e, ending, sums, wide), ends):
             e.store(value, end)
 
     def choose(left: Callable[[int], Any]) -> None:

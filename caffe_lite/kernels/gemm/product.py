@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from caffe_lite.kernels.epilogue import incomplete
 from caffe_lite.kernels.gemm.micro_kernels import MR, tile
 from caffe_lite.kernels.gemm.packing import pack_across, pack_panels, tile_sizes
 from caffe_lite.kernels.jit import jit
@@ -57,8 +58,8 @@ class Operand(NamedTuple):
 
 
 @jit
-def block_times_panel(a, panels, depth, c, accumulate, spare):
-    """C (rows, columns) = or += A (rows, depth) times packed panels of B.
+def block_times_panel(a, panels, depth, c, accumulate, spare, ending):
+    """C (rows, columns) = or += A (rows, depth) times packed panels of B, then its ending.
 
     a: a matrix; with stride 0 it is a packed panel.  panels: a matrix that has a packed panel in
     each row.  c: a block.  Tiles that reach over its edge are computed in `spare`, MR x NR.
@@ -71,15 +72,14 @@ def block_times_panel(a, panels, depth, c, accumulate, spare):
         vectors = (here + lanes - 1) // lanes
         b = panels.data[j // nr * panels.stride :]
         if fits and here == vectors * lanes:
-            tile(
-                c.rows, vectors, a, b, depth, Matrix(c.data[j:], c.stride), accumulate, depth * MR
-            )
+            target = Matrix(c.data[j:], c.stride)
+            tile(c.rows, vectors, a, b, depth, target, accumulate, depth * MR, ending)
             continue
         if accumulate:
             for i in range(c.rows):
                 for t in range(here):
                     spare[i * nr + t] = c.data[i * c.stride + j + t]
-        tile(c.rows, vectors, a, b, depth, Matrix(spare, nr), accumulate, depth * MR)
+        tile(c.rows, vectors, a, b, depth, Matrix(spare, nr), accumulate, depth * MR, ending)
         for i in range(c.rows):
             for t in range(here):
                 c.data[i * c.stride + j + t] = spare[i * nr + t]
@@ -126,7 +126,7 @@ def multiply(m, n, k, a, b, c, accumulate):
     a_panel, b_panel = kc * mr + nr, kc * nr + nr // 2
     a_panels = Matrix(np.empty(1 if direct else mc // mr * a_panel, c.data.dtype), a_panel)
     b_panels = Matrix(np.empty(nc // nr * b_panel, c.data.dtype), b_panel)
-    spare = np.empty(mr * nr, c.data.dtype)
+    spare, ending = np.empty(mr * nr, c.data.dtype), incomplete(c.data)
     for i0 in range(0, m, mc):
         rows = min(mc, m - i0)
         for p in range(0, k, kc):
@@ -145,7 +145,8 @@ def multiply(m, n, k, a, b, c, accumulate):
                     here = min(mr, rows - i)
                     data = c.data[(i0 + i) * c.stride + j0 :]
                     block = Block(data, c.stride, here, columns, here)
-                    block_times_panel(panel, b_panels, depth, block, accumulate or p > 0, spare)
+                    added = accumulate or p > 0
+                    block_times_panel(panel, b_panels, depth, block, added, spare, ending)
 
 
 class _Plan(NamedTuple):

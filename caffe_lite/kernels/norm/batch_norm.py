@@ -57,7 +57,7 @@ def read_statistics(
 
     mean, variance: (C,).  factor: (1,), the weight.  statistics: assigned.
     """
-    launch(_read_statistics, 1, mean.size, mean, variance, factor, float(eps), statistics)
+    prepare(_read_statistics, 1, mean.size, mean, variance, factor, float(eps), statistics)
 
 
 @parallel

@@ -32,7 +32,7 @@ from caffe_lite.kernels.conv.winograd.transforms import (
     rows_to_lines,
     vectors_to_outputs,
 )
-from caffe_lite.kernels.epilogue import NO_EPILOGUE, completion
+from caffe_lite.kernels.epilogue import NO_EPILOGUE, completion, incomplete
 from caffe_lite.kernels.gemm import MR, pack_across, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import (
@@ -310,7 +310,7 @@ def _multiply(height, vectors, depth, filters, work, b, c):
     for k in range(PRODUCTS):
         left, right = Matrix(filters[k * a_stride :], np.int64(0)), work[b + k * b_stride :]
         product = Matrix(work[c + k * rows * width :], width)
-        tile(height, vectors, left, right, depth, product, added, depth * rows)
+        tile(height, vectors, left, right, depth, product, added, depth * rows, incomplete(work))
 
 
 # -- tasks -------------------------------------------------------------------------------------

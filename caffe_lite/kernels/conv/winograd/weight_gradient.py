@@ -36,6 +36,7 @@ from caffe_lite.kernels.conv.winograd.weight_gradient_transforms import (
     patches_to_vectors,
     tiles_to_vectors,
 )
+from caffe_lite.kernels.epilogue import incomplete
 from caffe_lite.kernels.gemm import MR, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import get_num_threads, launch, parallel, pieces_of
@@ -323,7 +324,9 @@ def _multiply(p, task, strips, j, space, work, target, to):
             left = Matrix(work[a + k * a_stride :], np.int64(0))
             product = Matrix(work[space.products + k * rows * width :], width)
             right = work[space.b + k * b_stride :]
-            tile(height, vectors, left, right, depth, product, added, depth * rows)
+            tile(
+                height, vectors, left, right, depth, product, added, depth * rows, incomplete(work)
+            )
         at = to + (panel * rows * p.channels + j) * taps
         _add_panel(p, height, columns, work, space, target, at)
         a += PRODUCTS * a_stride
