@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.simd import VECTOR_BYTES, copy_every_second
 
 
 @jit
@@ -84,5 +85,11 @@ def _fill_line(x, at, step, low, high, line):
             for q in range(inside.size):
                 inside[q] = source[q]
         else:
-            for q in range(inside.size):
+            done = 0
+            if step == 2:
+                lanes = VECTOR_BYTES // x.itemsize
+                vectors = min(inside.size, (x.size - at) // 2) // lanes
+                copy_every_second(x[at:], vectors, inside)
+                done = vectors * lanes
+            for q in range(done, inside.size):
                 inside[q] = source[q * step]

@@ -38,6 +38,7 @@ from caffe_lite.kernels.simd.values import (
 from caffe_lite.kernels.simd.vectors import (
     BUNDLE,
     add_products,
+    copy_every_second,
     copy_lines,
     copy_vector,
     dot,
@@ -66,6 +67,7 @@ __all__ = [
     "Value",
     "Vector",
     "add_products",
+    "copy_every_second",
     "band_rows",
     "copy_lines",
     "copy_vector",
