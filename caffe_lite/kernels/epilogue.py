@@ -137,11 +137,15 @@ def complete(y, at, stride, rows, columns, o, outputs, extra):
     zero, limit = y.dtype.type(0), extra[2 * outputs + 3]
     for i in range(rows):
         line = y[at + i * stride : at + i * stride + columns]
-        if affine:
-            factor, summand = extra[o + i], extra[outputs + o + i]
+        factor, summand = extra[o + i], extra[outputs + o + i]
+        if affine and active:  # in one pass, as most layers end so
+            for t in range(columns):
+                value = line[t] * factor + summand
+                line[t] = max(value, zero) + slope * min(value, zero)
+        elif affine:
             for t in range(columns):
                 line[t] = line[t] * factor + summand
-        if active:
+        elif active:
             for t in range(columns):
                 line[t] = max(line[t], zero) + slope * min(line[t], zero)
         if limit < np.inf:

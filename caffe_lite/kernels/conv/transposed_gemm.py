@@ -25,7 +25,7 @@ from caffe_lite.kernels.gemm import pack_across, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined
 from caffe_lite.kernels.parallel import parallel
 from caffe_lite.kernels.plan import unpack
-from caffe_lite.kernels.simd import Matrix
+from caffe_lite.kernels.simd import VECTOR_BYTES, Matrix, copy_lines
 
 
 @inlined
@@ -59,8 +59,11 @@ def _store(p, o, count, products, offsets, lines, factors, y):
     """Transpose the products to outputs o, ..., o + count - 1 of y, with the epilogue."""
     pixels = offsets.size
     pack_across(products, offsets, pixels, count, Matrix(lines, pixels))
-    to = o * pixels
-    y[to : to + count * pixels] = lines[: count * pixels]
+    to, elements = o * pixels, count * pixels
+    vectors = elements * y.itemsize // VECTOR_BYTES
+    copy_lines(Matrix(lines, pixels), Matrix(y[to:], pixels), 1, vectors)
+    for t in range(vectors * VECTOR_BYTES // y.itemsize, elements):
+        y[to + t] = lines[t]
     complete(y, to, pixels, count, pixels, o, p.outputs, factors)
 
 
