@@ -96,8 +96,8 @@ MOST_PANELS, FEWEST_PIXELS = 10, 128
 """Panels of outputs up to which, and pixels from which on, images are read in place."""
 IN_CACHE = 4 << 20
 """Bytes of images up to which: where they come from memory, a few lines of each plane are slow."""
-MOST_PRODUCTS = 200_000
-"""Elements of a transposed product, which stays in the second-level cache."""
+MOST_PRODUCTS = 1 << 20
+"""Elements of a transposed product, of which a thread holds its part."""
 FEWEST_ROWS = 4
 """A tile of fewer rows takes as long: its multiply-adds wait for each other."""
 
@@ -109,9 +109,9 @@ def _is_faster_transposed(outputs, depth, pixels, width):
     """
     if outputs < width or outputs * pixels > MOST_PRODUCTS:
         return False
-    plain = outputs / MR * -(-pixels // (width // 2)) * MR / 2
+    plain = 1.05 * outputs / MR * -(-pixels // (width // 2)) * MR / 2
     rest = pixels % MR and max(pixels % MR, FEWEST_ROWS)
-    transposing = 0.65 * outputs * pixels / depth  # as measured
+    transposing = 0.25 * outputs * pixels / depth  # more than the plain products' copy; as measured
     return -(-outputs // width) * (pixels // MR * MR + rest) + transposing < plain
 
 
