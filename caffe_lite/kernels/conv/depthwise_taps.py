@@ -14,10 +14,23 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from caffe_lite.kernels.jit import inlined
-from caffe_lite.kernels.simd import Int, Ints, Library, Pointer, Value, Vector, every_block, fields
+from caffe_lite.kernels.simd import (
+    BAND,
+    REGISTERS,
+    Int,
+    Ints,
+    Library,
+    Pointer,
+    Value,
+    Vector,
+    every_block,
+    fields,
+)
 
 __all__ = ["FIELDS", "GROUP", "Taps", "correlate", "set_band", "weigh", "weigh_pairs"]
 
+TALLEST = 2 * BAND if REGISTERS >= 32 else BAND
+"""Rows of sums that are kept in registers, beside nine weights."""
 GROUP = 9
 """Taps that `correlate` takes at once."""
 LIBRARY = Library("depthwise")
@@ -165,7 +178,7 @@ def weigh(
                         sums[row] = e.fma(factors[t], value, sums[row])
             end.store(sums, to, p.pitch)
 
-        every_block(e, p.rows, p.columns, block)
+        every_block(e, p.rows, p.columns, block, TALLEST)
 
     e.if_else(
         p.nine != 0,

@@ -74,11 +74,23 @@ def parts_for(tasks, most, threads):
     return 1 if tasks % threads == 0 or tasks >= 4 * threads else max(1, min(most, threads))
 
 
-def _block_sizes(items, pixels, width):
-    """(images, pixels of each): PANELS panels of patches, which stay in the second-level cache."""
+SHALLOW = 3
+"""How many times as many panels a block has at most where patches are short."""
+
+
+def _block_sizes(items, pixels, depth, width, threads):
+    """(images, pixels of each): PANELS panels of patches, which stay in the second-level cache.
+
+    More of them where a large image has few inputs: rows of outputs are then written at length,
+    and fewer rows of the image are in two stripes.
+    """
     most = PANELS * width
+    if pixels > 2 * SHALLOW * most:
+        most *= max(1, min(SHALLOW, KC // depth))
     images = max(1, min(items, most // pixels))
     blocks = -(-pixels // most)
+    if images == 1 and threads < items * blocks < 8 * threads:  # as many for each thread
+        blocks = -(-blocks // threads) * threads
     block = pixels if blocks == 1 else -(-pixels // (blocks * width)) * width
     return -(-items // -(-items // images)), block
 
@@ -111,7 +123,9 @@ def _is_faster_transposed(outputs, depth, pixels, width):
         return False
     plain = 1.05 * outputs / MR * -(-pixels // (width // 2)) * MR / 2
     rest = pixels % MR and max(pixels % MR, FEWEST_ROWS)
-    transposing = 0.25 * outputs * pixels / depth  # more than the plain products' copy; as measured
+    transposing = (
+        0.25 * outputs * pixels / depth
+    )  # more than the plain products' copy; as measured
     return -(-outputs // width) * (pixels // MR * MR + rest) + transposing < plain
 
 
@@ -125,7 +139,7 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     few = outputs // group <= MOST_PANELS * MR and pixels >= FEWEST_PIXELS
     in_place = pointwise and few and not flipped and math.prod(x) * itemsize <= IN_CACHE
     elements = math.prod(y) * inputs * taps / 16
-    images, block = _block_sizes(items, pixels, width)
+    images, block = _block_sizes(items, pixels, inputs * taps, width, threads)
     if in_place:
         images, block = 1, _pixels_in_place(items, pixels, width, pieces_of(threads, elements))
     blocks = -(-pixels // block)

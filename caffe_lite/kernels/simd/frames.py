@@ -89,11 +89,17 @@ def tap_offsets(kernel: int, stride: int, reach: int) -> np.ndarray:
 # -- vector code ---------------------------------------------------------------------------------
 
 
-def every_block(e: Any, rows: Int, columns: Int, block: Callable[[int, Int, Int], None]) -> None:
+def every_block(
+    e: Any,
+    rows: Int,
+    columns: Int,
+    block: Callable[[int, Int, Int], None],
+    tallest: int = BAND,
+) -> None:
     """block(height, i, j) for blocks of a vector's width that cover the rows and columns.
 
-    The last blocks overlap those before them.  Fewer columns than lanes are one block, fewer rows
-    than BAND are blocks of one row.
+    The last blocks overlap those before them.  Fewer columns than lanes are one block.  Blocks
+    have `tallest` rows, or BAND where there are fewer, or one where there are fewer still.
     """
     last_column = e.max(columns - e.lanes, 0)
 
@@ -104,7 +110,13 @@ def every_block(e: Any, rows: Int, columns: Int, block: Callable[[int, Int, Int]
             for j in e.range(columns, e.lanes):
                 block(height, top, e.min(j, last_column))
 
-    e.if_else(rows >= BAND, lambda: blocks(BAND), lambda: blocks(1))
+    def heights() -> Iterator[tuple[Any, Any]]:
+        if tallest > BAND:
+            yield rows >= tallest, lambda: blocks(tallest)
+        yield rows >= BAND, lambda: blocks(BAND)
+        yield True, lambda: blocks(1)
+
+    e.switch(heights())
 
 
 @LIBRARY.function
