@@ -59,6 +59,11 @@ class Storage:
             CHANGES.note()
         return self.array
 
+    def move(self) -> None:
+        """Move the values to an array of its own, out of one that it has a part of."""
+        self.array = self.array.copy()
+        CHANGES.note()
+
 
 def _integers(shape: Iterable[int]) -> Shape:
     """A shape of Python's integers.  Raises ArgumentError for sizes that are none."""

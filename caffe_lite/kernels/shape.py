@@ -55,14 +55,22 @@ def _copy(x, x_start, y, y_start, axis, length):
 
 
 def join(xs, axis, y):
-    """y = the arrays `xs`, one behind the other along `axis`.
+    """y = the arrays `xs`, one behind the other along `axis`; one that is there already stays.
 
-    xs: arrays that differ only in that axis; y: as long there as all of them together.
+    xs: arrays that differ only in that axis; y: as long there as all of them together.  No x lies
+    in another's part of y.
     """
     start = 0
     for x in xs:
-        _copy(x, 0, y, start, axis, x.shape[axis])
+        if not is_part(x, axis, start, y):
+            _copy(x, 0, y, start, axis, x.shape[axis])
         start += x.shape[axis]
+
+
+def is_part(x, axis, start, y):
+    """Whether x is the memory itself of y from `start` on along `axis`."""
+    part = y[(*(slice(None),) * axis, slice(start, start + x.shape[axis]))]
+    return part.ctypes.data == x.ctypes.data and part.flags.c_contiguous
 
 
 def cut(x, axis, ys):

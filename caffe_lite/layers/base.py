@@ -15,6 +15,7 @@ import builtins
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import numpy as np
@@ -612,6 +613,31 @@ class KeepsBottom(Layer):
     def _shape(self, bottom: list[Blob], top: list[Blob], shapes: list[Shape]) -> None:
         self._overwrites = top[0].shares_data_with(bottom[0])
         super()._shape(bottom, top, shapes)
+
+
+class JoinsBottoms(Layer):
+    """A layer whose top is its bottoms, one behind the other along an axis.
+
+    A net that runs only forward may let bottoms be slices of the top (`net/passes/slices.py`).
+    Forward copies what is not in its place.
+    """
+
+    def joined_axis(self, x: Shape) -> int:
+        """The axis, for a first bottom of shape x."""
+        raise NotImplementedError(f"{type(self).__name__} has no joined_axis")
+
+    def places(self, bottom: list[Blob], top: list[Blob]) -> list[int]:
+        """Where each bottom begins in the top's data, in elements.
+
+        Empty where the bottoms do not lie whole in the top, and after a reshape, until the layer
+        is prepared.
+        """
+        shapes = _shapes(bottom)
+        if shapes != self._bottom_shapes or _shapes(top) != self._top_shapes:
+            return []
+        if math.prod(shapes[0][: self.joined_axis(shapes[0])]) != 1:
+            return []
+        return [0, *accumulate(blob.count for blob in bottom[:-1])]
 
 
 class Neuron(Layer):

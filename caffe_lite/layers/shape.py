@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 from typing import ClassVar
 
@@ -20,13 +20,14 @@ from caffe_lite.kernels.shape import (
     crop_backward,
     crop_forward,
     cut,
+    is_part,
     join,
     permute,
     shuffle_channels,
     tile_backward,
     tile_forward,
 )
-from caffe_lite.layers.base import Layer
+from caffe_lite.layers.base import JoinsBottoms, Layer
 from caffe_lite.layers.declarations import Count, Reads
 from caffe_lite.layers.description import CoordinateMap
 from caffe_lite.layers.registry import register
@@ -80,7 +81,7 @@ class View(Mover):
 
 
 @register("Concat")
-class Concat(Mover):
+class Concat(Mover, JoinsBottoms):
     """Blobs one behind the other along `axis` (once called `concat_dim`).
 
     bottom[0], bottom[1], ...: shapes that differ only along the axis; top[0]: as long there as all
@@ -91,9 +92,13 @@ class Concat(Mover):
     config_field = "concat_param"
     repeatable = True
 
+    def joined_axis(self, x: Shape) -> int:
+        """See the class."""
+        return self.axis_or_dim(x, "concat_dim")
+
     def check(self, *bottom: Shape) -> None:
         """All axes but one are equal."""
-        axis = self.axis_or_dim(bottom[0], "concat_dim")
+        axis = self.joined_axis(bottom[0])
         first = bottom[0]
         for i, x in enumerate(bottom):
             self.require(
@@ -105,7 +110,7 @@ class Concat(Mover):
 
     def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
         """The lengths along the axis add up."""
-        axis = self.axis_or_dim(bottom[0], "concat_dim")
+        axis = self.joined_axis(bottom[0])
         first = bottom[0]
         return [(*first[:axis], sum(x[axis] for x in bottom), *first[axis + 1 :])]
 
@@ -115,17 +120,26 @@ class Concat(Mover):
             share(bottom[0], top[0])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Copy them behind each other."""
+        """Copy those that are not in the top already."""
         if len(bottom) == 1:
             follow(bottom[0], top[0])
             return
-        axis = self.axis_or_dim(bottom[0].shape, "concat_dim")
-        join([blob.data for blob in bottom], axis, top[0].data)
+        axis, y = self.joined_axis(bottom[0].shape), top[0].data
+        starts = accumulate((blob.shape[axis] for blob in bottom[:-1]), initial=0)
+        parts = {
+            blob.data_memory
+            for blob, start in zip(bottom, starts, strict=True)
+            if is_part(blob.data, axis, start, y)
+        }
+        for blob in bottom:  # those that are slices for other shapes would be overwritten
+            if blob.data_memory not in parts and np.may_share_memory(blob.data, y):
+                blob.data_memory.move()
+        join([blob.data for blob in bottom], axis, y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Cut the gradient apart."""
         if len(bottom) > 1:
-            axis = self.axis_or_dim(bottom[0].shape, "concat_dim")
+            axis = self.joined_axis(bottom[0].shape)
             pieces = [
                 (blob.shape[axis], blob.diff if wanted else None)
                 for blob, wanted in zip(bottom, propagate_down)

@@ -23,6 +23,7 @@ from caffe_lite.net import log, weights
 from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes import learnable, memory, plan, rules, shares, splits, wiring
+from caffe_lite.net.passes.slices import parts_of
 from caffe_lite.net.passes.unread import (
     refuse_net_fields,
     refuse_unread,
@@ -200,11 +201,11 @@ class Net:
         lasting = [self._blob(name) for name in [*self.outputs, *self._known(keep, "keep")]]
         if not backward:
             self.runner.forbid_backward()
-        fusions = self.runner.fusions
+        fusions, parts = self.runner.fusions, parts_of(self.runner.slices)
         memories = memory.share(
-            self.links, self.plan, fusions, lasting, self.dtype, backward, self.budget
+            self.links, self.plan, fusions, parts, lasting, self.dtype, backward, self.budget
         )
-        self.runner.share_memory()
+        self.runner.share_memory(parts)
         shown = self.blobs.items()
         self.overwritten = frozenset(name for name, b in shown if b.data_memory in memories)
 
@@ -216,8 +217,9 @@ class Net:
         them ready.  They take memory: about that of the weights, four times for 3x3 kernels.
 
         From then on the net refuses to go backward, and what a program writes to weights may show
-        or not.  Weights that are loaded (`copy_from`) or shared (`share_with`) do show.  Call it
-        before `share_memory`.
+        or not.  Weights that are loaded (`copy_from`) or shared (`share_with`) do show.  A bottom
+        of a Concat may use a part of its top's memory: what is written to one shows in the other,
+        and arrays taken before do not follow.  Call it before `share_memory`.
         """
         self.runner.freeze()
 

@@ -81,6 +81,34 @@ def test_test_nets_are_counted_too():
     assert dataclasses.replace(with_tests.memory, tests=0) == alone.memory
 
 
+JOINED = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+  shape { dim: 1 dim: 3 dim: 30 dim: 40 } shape { dim: 1 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a"
+  convolution_param { num_output: 7 kernel_size: 1 } }
+layer { name: "b" type: "Convolution" bottom: "data" top: "b"
+  convolution_param { num_output: 5 kernel_size: 1 } }
+layer { name: "t" type: "Concat" bottom: "a" bottom: "b" top: "t" }
+layer { name: "pool" type: "Pooling" bottom: "t" top: "pool"
+  pooling_param { pool: AVE global_pooling: true } }
+layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
+  inner_product_param { num_output: 4 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def test_slices_of_a_top_are_counted_once():
+    def tests(text: str) -> int:
+        write(net=text)
+        found = check("solver.prototxt").forecast
+        assert found is not None
+        return found.memory.tests
+
+    in_place = 'layer { name: "relu" type: "ReLU" bottom: "t" top: "t" }\n'  # so all is copied
+    copied = JOINED.replace('layer { name: "pool"', in_place + 'layer { name: "pool"')
+    assert tests(copied) - tests(JOINED) == pytest.approx(4 * 12 * 30 * 40, rel=0.1)
+
+
 def test_the_time_grows_with_the_work_and_shrinks_with_the_speed():
     slow, fast = Machine(50e9, 10e9), Machine(100e9, 20e9)
     small, large = forecast("squeezenet", 8), forecast("squeezenet", 16)

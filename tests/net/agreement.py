@@ -154,7 +154,7 @@ def disagreements(drawn: Drawn) -> Iterator[str]:
 
     fused = run(drawn, keep=keep)
     by_layer = run(drawn, prepare=single, keep=keep)
-    forward = run(drawn, ahead, keep=keep)
+    forward = run(drawn, ahead, keep=tuple(names))
 
     def pieces(net: caffe.Net) -> float:
         net.clear_param_diffs()
@@ -198,6 +198,12 @@ def disagreements(drawn: Drawn) -> Iterator[str]:
         "trained, forward only",
         forward,
         run(drawn, ahead, share_ahead, keep),
+        rounding if ahead_more else bits,
+    )
+    yield from differ(
+        "trained, frozen",
+        forward,
+        run(drawn, ahead, lambda net: net.freeze(), tuple(names)),
         rounding if ahead_more else bits,
     )
     yield from differ("one by one, in pieces", by_layer, run(drawn, pieces, keep=keep), bits)

@@ -238,7 +238,7 @@ def test_what_nobody_reads_takes_memory_while_it_is_written() -> None:
 def test_workspace_is_in_use_in_a_layers_forward_and_in_its_backward(backward: bool) -> None:
     """The backward of layer t of n is at time 2 n - 1 - t; between them others may use it."""
     net = build(NET.replace("dim: 3 dim: 2 dim: 9 dim: 9", "dim: 3 dim: 12 dim: 19 dim: 17"))
-    found = arrange(net.links, net.plan, (), (), net.dtype, backward).buffers
+    found = arrange(net.links, net.plan, (), {}, (), net.dtype, backward).buffers
     times = {layer.name: time for time, layer in enumerate(net.layers)}
     works = {layer.name: life for layer, name, _, life in found if name == "work"}
     assert {"conv1", "left"} <= works.keys()

@@ -20,7 +20,7 @@ from caffe_lite.checking.dry import View
 from caffe_lite.checking.subjects import Checked
 from caffe_lite.errors import CaffeError
 from caffe_lite.net.link import Link
-from caffe_lite.net.passes import fuse, memory
+from caffe_lite.net.passes import fuse, memory, slices
 from caffe_lite.solver import SGDSolver, solver_class
 
 ITEM_SIZE = 4
@@ -81,11 +81,12 @@ def _blobs(view: View, backward: bool) -> tuple[int, int]:
             link.layer.goes_backward = False
     fusions = fuse.find_fusions(view.net.wires, links)
     lasting = [view.net.blobs[blob] for blob in view.net.wires.outputs]
-    found = memory.arrange(links, view.plan, fusions, lasting, "float32", backward)
+    parts = {} if backward else slices.parts_of(slices.find_slices(links))
+    found = memory.arrange(links, view.plan, fusions, parts, lasting, "float32", backward)
     apart = {
         blob.data_memory: ITEM_SIZE * blob.count
         for blob in view.net.blobs
-        if blob.data_memory not in found.shared
+        if blob.data_memory not in found.shared and blob.data_memory not in parts
     }
     placed = {(id(layer), name) for layer, name, *_ in found.buffers}
     kept = sum(

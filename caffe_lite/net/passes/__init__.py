@@ -7,6 +7,7 @@ ignored.py    warn of fields that have no effect
 learnable.py  the parameters that a solver updates; sharing by name
 plan.py       which gradients are computed; whether working in place is safe
 fuse.py       which layers run as one
+slices.py     which blobs are slices of others
 memory.py     which blobs and buffers use the same memory
 """
 

@@ -6,7 +6,7 @@ read them.  Those whose times do not overlap may use the same memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,11 @@ class Life:
         self.lasting = self.lasting or self.first < 0
         self.last = max(self.last, time)
 
+    def include(self, other: Life) -> None:
+        """It also holds what `other`, a part of it, holds."""
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+
     def spans(self) -> list[tuple[int, int]]:
         """The first and the last time of each period of use."""
         if self.pause is None:
@@ -98,7 +103,7 @@ def lives(links: Sequence[Link], plan: Plan, backward: bool) -> tuple[Lives, Liv
                 if wanted:
                     diffs[blob.diff_memory].write(time)
     for link in links:
-        for blob in _watched(link):
+        for blob in watched(link):
             data[blob.data_memory].lasting = diffs[blob.diff_memory].lasting = True
     return data, diffs
 
@@ -111,7 +116,7 @@ def _read_in_backward(link: Link) -> Iterator[Blob]:
         yield from link.top
 
 
-def _watched(link: Link) -> Iterator[Blob]:
+def watched(link: Link) -> Iterator[Blob]:
     """Blobs that are read or written by more than the net's layers.
 
     Inputs; losses; all blobs of a user's own layer, or of a layer whose tops' shapes depend on
@@ -203,14 +208,17 @@ class Arrangement:
     """The data and the diffs of blobs."""
     buffers: list[tuple[Layer, str, Array, Life]]
     data: Lives
-    """The data of all blobs, also of those that are not shared."""
+    """The data of all blobs, also of those that are not shared, but for `parts`."""
+    parts: Mapping[Storage, Storage]
+    """Data that lie in those of another blob, with these."""
     size: int
     """Of the array, in elements."""
     dtype: np.dtype[Any]
 
     def ask(self, budget: Budget) -> None:
         """Ask for the array, in the place of what budget was asked for its parts."""
-        apart = sum(map(budget.taken, self.shared))
+        parts = (part for part, whole in self.parts.items() if whole in self.shared)
+        apart = sum(map(budget.taken, (*self.shared, *parts)))
         apart += sum(a.nbytes for each, name, a, _ in self.buffers if _is_kept(each, name))
         together = self.size * self.dtype.itemsize
         budget.ask("shared memory", together - apart, "the memory that its blobs share")
@@ -224,13 +232,21 @@ def arrange(
     links: Sequence[Link],
     plan: Plan,
     fusions: Sequence[Fusion],
+    parts: Mapping[Storage, Storage],
     lasting: Collection[Blob],
     dtype: npt.DTypeLike,
     backward: bool,
 ) -> Arrangement:
-    """Find a place for all blobs but `lasting`, and for the layers' buffers."""
+    """Find a place for all blobs but `lasting`, and for the layers' buffers.
+
+    parts: data that lie in those of another blob, with these.
+    """
     data, diffs = lives(links, plan, backward)
     kept = {blob.data_memory for blob in lasting} | {blob.diff_memory for blob in lasting}
+    for part, whole in parts.items():
+        data[whole].include(data.pop(part))
+        if part in kept:
+            kept.add(whole)
     for link in links:
         kept.update(blob.data_memory for blob in link.layer.blobs)
         kept.update(blob.diff_memory for blob in link.layer.blobs)
@@ -243,24 +259,25 @@ def arrange(
     buffers = list(_buffers(links, plan, fusions, element, backward))
     lives_of_all = [*shared.values(), *(life for *_, life in buffers)]
     size = place(lives_of_all, ALIGNMENT // element.itemsize)
-    return Arrangement(shared, buffers, data, size, element)
+    return Arrangement(shared, buffers, data, parts, size, element)
 
 
 def share(
     links: Sequence[Link],
     plan: Plan,
     fusions: Sequence[Fusion],
+    parts: Mapping[Storage, Storage],
     lasting: Collection[Blob],
     dtype: npt.DTypeLike,
     backward: bool,
     budget: Budget,
 ) -> set[Storage]:
-    """Store all blobs but `lasting`, and the layers' buffers, in one array.
+    """Store all blobs but `lasting` and `parts`, and the layers' buffers, in one array.
 
     Returns the memories of the data that a forward overwrites before it ends.  `budget` is told
     what that saves.
     """
-    found = arrange(links, plan, fusions, lasting, dtype, backward)
+    found = arrange(links, plan, fusions, parts, lasting, dtype, backward)
     found.ask(budget)
     arena = np.zeros(found.size, found.dtype)
     for memory, life in found.shared.items():
@@ -270,6 +287,7 @@ def share(
         part = arena[life.offset : life.offset + life.count].view(np.uint8)[: array.nbytes]
         setattr(layer.buf, name, part.view(array.dtype).reshape(array.shape))
     written = found.data.items()
-    return {
+    overwritten = {
         memory for memory, life in written if memory in found.shared and life.last < len(links)
     }
+    return overwritten | {part for part, whole in parts.items() if whole in overwritten}

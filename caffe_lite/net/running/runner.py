@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 
+from caffe_lite.blob import CHANGES, Storage
 from caffe_lite.errors import CaffeError, NetError
 from caffe_lite.kernels import compiling
 from caffe_lite.limits import Budget
@@ -18,6 +19,7 @@ from caffe_lite.net.errors import located
 from caffe_lite.net.link import Link
 from caffe_lite.net.passes import fuse
 from caffe_lite.net.passes.plan import Plan
+from caffe_lite.net.passes.slices import Slice, find_slices, place
 from caffe_lite.net.passes.wiring import Wires
 from caffe_lite.net.running import steps
 from caffe_lite.net.running.stretches import Stretch, join_steps
@@ -43,6 +45,7 @@ class Runner:
     """Runs the layers of a net: fused where nothing reads the values between, else one by one.
 
     `fusions` are the layers that run as one, `steps` what a whole forward and backward run.
+    `slices` are bottoms that may lie in tops, if the net runs only forward.
     `nanoseconds` is how long each layer took in the last forward: 0 for one that did not run, and
     the time of layers that run as one is at the first of them.
     """
@@ -63,6 +66,8 @@ class Runner:
         self._links = links
         self._wires = wires
         self._plan = plan
+        self.slices: list[Slice] = []
+        self._placed: object = None  # the last change after which all slices were in place
         self._forward_only = False
         self._weights_stay = False
         self._shares_memory = False
@@ -96,6 +101,19 @@ class Runner:
         for link in self._links:
             link.layer.goes_backward = False
         self._fuse()
+        if not self._shares_memory:
+            self._set_slices(find_slices(self._links))
+
+    def _set_slices(self, slices: list[Slice]) -> None:
+        self.slices, self._placed = slices, None
+        self._place_slices()
+
+    def _place_slices(self) -> None:
+        """After a change of shapes or of memory, let bottoms be slices of tops again."""
+        latest = CHANGES.latest  # before looking: another thread may change something meanwhile
+        if self._placed is not latest:
+            place(self.slices)
+            self._placed = latest
 
     def freeze(self) -> None:
         """Compute what depends on the weights alone once: these stay as they are from now on."""
@@ -116,9 +134,13 @@ class Runner:
             if self._weights_stay:
                 self._join()
 
-    def share_memory(self) -> None:
-        """Refuse from now on to go on from values that a run has overwritten."""
+    def share_memory(self, parts: Container[Storage]) -> None:
+        """Refuse from now on to go on from values that a run has overwritten.
+
+        parts: the slices that memory was shared with; no other one has a place from now on.
+        """
         self._shares_memory = True
+        self._set_slices([each for each in self.slices if each.part in parts])
 
     def forward(self, start: int, end: int, debug: bool = False) -> float:
         """Run layers `start` to `end`, both included; the weighted loss of these.
@@ -151,6 +173,8 @@ class Runner:
                 self._unfold()
                 for index in range(start, end + 1):
                     loss += self._run_single(index, debug)
+            if whole:
+                self._place_slices()  # those of layers that have been reshaped on the way
         self._ready = start <= self._sources and end == len(self._links) - 1
         return loss
 
@@ -291,3 +315,4 @@ class Runner:
                     link.prepare()
                 except (CaffeError, MemoryError) as error:
                     raise self._located(error, index) from None
+            self._place_slices()
