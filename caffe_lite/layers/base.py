@@ -53,6 +53,8 @@ class Layer:
     backward_reads: Reads = Reads.BOTTOM
     in_place_keeps: Reads = Reads.NONE
     """What of its bottom's values is still true after this layer has overwritten them."""
+    goes_back_in_place: ClassVar[bool] = False
+    """May the gradient of bottom 0 be stored over that of top 0, where all blobs share memory?"""
     differentiable: ClassVar[bool] = True
     no_gradient: tuple[int, ...] = ()
     """Bottoms that never get a gradient: labels, indices."""

@@ -32,6 +32,7 @@ class LRN(Layer):
     keeps_coordinates = True
     repeatable = True
     backward_reads = Reads.BOTTOM
+    goes_back_in_place = True
 
     def check(self, *bottom: Shape) -> None:
         """The window has a middle."""
