@@ -72,6 +72,8 @@ class Layer:
     A net then runs the same launches again without calling forward (`kernels.parallel.recording`).
     A forward that does something else now and then says so with `unrecorded`.
     """
+    backward_repeatable: bool = False
+    """Is that true of backward's work, whose launches depend on what gets a gradient as well?"""
     takes_empty: ClassVar[bool] = False
     """May a bottom have an axis of size 0?  Only one of a layer that a user wrote."""
     overrules_lr_mult: ClassVar[bool] = False

@@ -31,6 +31,7 @@ class LRN(Layer):
     config_field = "lrn_param"
     keeps_coordinates = True
     repeatable = True
+    backward_repeatable = True
     backward_reads = Reads.BOTTOM
     goes_back_in_place = True
 

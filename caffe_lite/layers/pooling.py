@@ -256,6 +256,7 @@ class Pooling(_Pooling):
         """Only MAX has places to tell."""
         self._top_count = len(top)
         self.repeatable = self.config.pool != STOCHASTIC or not self.training
+        self.backward_repeatable = True
         self.require(
             len(top) == 1 or self.config.pool == MAX,
             ".top[1]",

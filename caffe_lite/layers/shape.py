@@ -66,6 +66,7 @@ class View(Mover):
     """One bottom and one top that hold the same numbers in the same order."""
 
     repeatable = True
+    backward_repeatable = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """One memory for both."""
@@ -90,6 +91,7 @@ class Concat(Mover):
     bottoms: ClassVar[Count] = (1, None)
     config_field = "concat_param"
     repeatable = True
+    backward_repeatable = True
 
     def check(self, *bottom: Shape) -> None:
         """All axes but one are equal."""
@@ -236,6 +238,7 @@ class Permute(Mover):
 
     config_field = "permute_param"
     repeatable = True
+    backward_repeatable = True
 
     def check(self, x: Shape) -> None:
         """Each axis once."""
@@ -440,6 +443,7 @@ class Slice(Mover):
     tops: ClassVar[Count] = (1, None)
     config_field = "slice_param"
     repeatable = True
+    backward_repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Remember the number of pieces."""
