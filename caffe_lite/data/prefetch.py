@@ -38,6 +38,8 @@ class _Shared(Generic[T]):
 class Prefetcher(Generic[T]):
     """Calls `fill` in a background thread, at most `depth` batches ahead of `next`.
 
+    Batches take memory, so there are no more than it takes: at first one, which is made while the
+    net works and is free again after `recycle`.  Each `next` that has to wait allows one more.
     Batches are returned in the order in which they were made, and calls of `fill` never overlap,
     so a reader with a seeded generator gives the same batches at any speed.  An exception in
     `fill` is raised by the `next` that would have returned its batch, and by every later one.
@@ -50,31 +52,44 @@ class Prefetcher(Generic[T]):
         self._begin(fill, close)
 
     def _begin(self, fill: Fill[T], close: Callable[[], None]) -> None:
-        self._shared = _Shared(fill, close, threading.Semaphore(self._depth))
+        self._shared = _Shared(fill, close, threading.Semaphore(1))
+        self._allowed = 1  # batches at a time, with the one that `next` has returned
+        self._in_use = False  # whether the batch that `next` has returned still counts
         self._failure: BaseException | None = None
         self._finalizer = weakref.finalize(self, _stop_and_close, self._shared)
 
     def next(self) -> T:
-        """Wait for the next batch and return it."""
+        """Wait for the next batch and return it; the last one counts no more."""
         if self._failure is not None:
             raise self._failure
         self._require_open()
         shared = self._shared
+        self._release()
         if shared.thread is None:
             shared.thread = threading.Thread(
                 target=_work, args=(shared,), name="caffe_lite reader", daemon=True
             )
             shared.thread.start()
+        elif shared.ready.empty() and self._allowed <= self._depth:
+            self._allowed += 1
+            shared.slots.release()
         batch = shared.ready.get()
         if isinstance(batch, _Failure):
             self._failure = batch.error
             raise batch.error
-        shared.slots.release()
+        self._in_use = True
         return batch
 
     def recycle(self, batch: T) -> None:
         """Return a batch, so that a later one can overwrite its arrays."""
         self._shared.used.put(batch)
+        self._release()
+
+    def _release(self) -> None:
+        """Let the reader make a batch in the place of the one that `next` has returned."""
+        if self._in_use:
+            self._in_use = False
+            self._shared.slots.release()
 
     def restart(self, move: Callable[[], None]) -> None:
         """Drop the batches made ahead, call `move`, which moves the reader, and go on from there.

@@ -35,7 +35,27 @@ def inner_product_backward_params(x: Any, dy: Any, transpose: bool, dw: Any, db:
     left, right = (x, dy) if transpose else (dy, x)
     gemm(left, right, dw, transpose_a=True, accumulate=True)
     if db.size:
-        db += dy.sum(axis=0)
+        add_rows(dy, db)
+
+
+def add_rows(x: Any, total: Any) -> None:
+    """total += the sum of x's rows, added one after the other.  x: (N, O).  total: (O,)."""
+    if x.shape[1] == 1:
+        unrecorded()
+        total += x.sum(axis=0)  # in pairs, which loses less
+    else:
+        launch(_add_rows, x.shape[1], x.size, x, total)
+
+
+@parallel
+def _add_rows(first, last, x, total):
+    found = x[0, first:last].copy()
+    for n in range(1, len(x)):
+        row = x[n, first:last]
+        for i in range(row.size):
+            found[i] += row[i]
+    for i in range(found.size):
+        total[first + i] += found[i]
 
 
 def normalize_weight(w: Any) -> None:

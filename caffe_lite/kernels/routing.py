@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.kernels.parallel import elementwise
+from caffe_lite.kernels.parallel import elementwise, unrecorded
 
 
 def take_items(x, index, y):
@@ -34,18 +34,24 @@ def _add_three(a, b, c, total):
         total[i] = a[i] + b[i] + c[i]
 
 
+@elementwise
+def _add_four(a, b, c, d, total):
+    """total = a + b + c + d.  All of one shape; total may be a."""
+    for i in range(total.size):
+        total[i] = a[i] + b[i] + c[i] + d[i]
+
+
 def add_all(arrays, total):
     """total = the sum of `arrays`, one or more of one shape, from the first to the last.
 
-    Three are read in one pass over memory.
+    Four are read in one pass over memory.
     """
     if len(arrays) == 1 or total.size == 0:
+        unrecorded()
         total[...] = arrays[0] if arrays else 0
         return
     so_far, *rest = arrays
     while rest:
-        if len(rest) == 1:
-            _add_two(so_far, rest[0], total)
-        else:
-            _add_three(so_far, rest[0], rest[1], total)
-        so_far, rest = total, rest[2:]
+        now, rest = rest[:3], rest[3:]
+        (_add_two, _add_three, _add_four)[len(now) - 1](so_far, *now, total)
+        so_far = total

@@ -83,6 +83,7 @@ class Eltwise(TakesEpilogue):
     bottoms: ClassVar[Count] = (2, None)
     config_field = "eltwise_param"
     keeps_coordinates = True
+    backward_repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only a product looks at its blobs again."""

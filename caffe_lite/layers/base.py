@@ -54,6 +54,8 @@ class Layer:
     backward_reads: Reads = Reads.BOTTOM
     in_place_keeps: Reads = Reads.NONE
     """What of its bottom's values is still true after this layer has overwritten them."""
+    goes_back_in_place: ClassVar[bool] = False
+    """May the gradient of bottom 0 be stored over that of top 0, where all blobs share memory?"""
     differentiable: ClassVar[bool] = True
     no_gradient: tuple[int, ...] = ()
     """Bottoms that never get a gradient: labels, indices."""
@@ -71,6 +73,8 @@ class Layer:
     A net then runs the same launches again without calling forward (`kernels.parallel.recording`).
     A forward that does something else now and then says so with `unrecorded`.
     """
+    backward_repeatable: bool = False
+    """Is that true of backward's work, whose launches depend on what gets a gradient as well?"""
     takes_empty: ClassVar[bool] = False
     """May a bottom have an axis of size 0?  Only one of a layer that a user wrote."""
     overrules_lr_mult: ClassVar[bool] = False

@@ -11,6 +11,7 @@ from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.distributed import Group
 from caffe_lite.kernels import norm as kernels
 from caffe_lite.kernels.epilogue import typed
+from caffe_lite.kernels.parallel import unrecorded
 from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Layer, TakesGroup
 from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
@@ -39,6 +40,8 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
 
     config_field = "batch_norm_param"
     keeps_coordinates = True
+    repeatable = True
+    backward_repeatable = True
 
     mean: Blob
     variance: Blob
@@ -64,7 +67,7 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only a batch's own statistics have a gradient that reads the bottom."""
-        self._global = self.repeatable = self.uses_stored()
+        self._global = self.uses_stored()
         self.backward_reads = Reads.NONE if self._global else Reads.BOTTOM
         self.takes_back = not self._global
 
@@ -117,6 +120,7 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
         if self.bottom_copy is not None and top[0].shares_data_with(bottom[0]):
             kept = self._as_rows(self.bottom_copy)
         if self.group is not None:
+            unrecorded()
             if kept.size:
                 copy(x, kept)
             self.update_statistics(self._find_statistics(x, self.group))
@@ -173,9 +177,8 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
         """Add those of the batch, of m numbers per channel, to the stored ones."""
         fraction = self.config.moving_average_fraction
         correction = m / (m - 1) if m > 1 else 1.0
-        news = (self.buf.mean, self.buf.variance * correction, 1.0)
-        for blob, new in zip(self.blobs, news, strict=True):
-            blob.data[...] = blob.data * fraction + new
+        stored = self.mean.data, self.variance.data, self.factor.data
+        kernels.move_statistics(self._statistics, fraction, correction, *stored)
 
     def _as_rows(self, a: Array) -> Array:
         n, c = len(a), self._channels(a.shape)
@@ -218,6 +221,7 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
             scale, shift = sums
             kernels.batch_norm_backward(*inputs, scale, shift, dn, dx)
             return
+        unrecorded()
         found = np.empty((3, x.shape[1]))
         kernels.batch_norm_products(*inputs, found[:2])
         for total, own in zip(sums, found):
@@ -255,6 +259,7 @@ class WithScale(BatchNorm):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The gradient of a scale reads the bottom, also where the statistics are stored."""
         super().setup(bottom, top)
+        self.repeatable, self.backward_repeatable = self._global, False
         self.takes_back = False
         self.backward_reads = Reads.NONE if self._global and self.frozen else Reads.BOTTOM
 

@@ -142,6 +142,7 @@ class _Convolving(_Sliding, TakesEpilogue):
     bottoms = (1, None)
     tops = (1, None)
     repeatable = True
+    backward_repeatable = True
     weight: Blob
     bias: Blob
 

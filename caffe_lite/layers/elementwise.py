@@ -19,6 +19,7 @@ class Elementwise(Neuron, KeepsBottom):
 
     backward_reads = Reads.BOTTOM
     repeatable = True
+    backward_repeatable = True
     kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
 
     def settings(self) -> tuple[float | Array, ...]:

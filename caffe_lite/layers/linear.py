@@ -10,6 +10,8 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import linear as kernel
+from caffe_lite.kernels.parallel import unrecorded
+from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import KeepsBottom, Layer
 from caffe_lite.layers.declarations import Param, Reads
 from caffe_lite.layers.description import Drawing
@@ -53,6 +55,7 @@ class InnerProduct(_WithBias, TakesEpilogue):
 
     config_field = "inner_product_param"
     repeatable = True
+    backward_repeatable = True
     heeds = frozenset({"normalize"})
 
     @classmethod
@@ -124,7 +127,7 @@ class InnerProduct(_WithBias, TakesEpilogue):
                 bottom[0].data.reshape(n, k), dy, transpose, self.weight.diff, self.bias_diff()
             )
         elif self.bias_diff().size:
-            self.bias.diff[...] += dy.sum(axis=0)
+            kernel.add_rows(dy, self.bias.diff)
         if propagate_down[0]:
             dx = bottom[0].diff.reshape(n, k)
             kernel.inner_product_backward(dy, self.weight.data, transpose, dx)
@@ -200,6 +203,7 @@ class _Broadcast(Layer):
     in_place = True
     keeps_coordinates = True
     repeatable = True
+    backward_repeatable = True
 
     def check(self, *bottom: Shape) -> None:
         """The operand's shape is found in the bottom's, from `axis` on."""
@@ -262,6 +266,7 @@ class _Broadcast(Layer):
             return self.blobs[index].diff.reshape(-1) if wanted else None
         if not propagate_down[1]:
             return None
+        unrecorded()
         bottom[1].diff[...] = 0
         return bottom[1].diff.reshape(-1)
 
@@ -359,7 +364,7 @@ class Bias(_Broadcast, IsEpilogue):
         if dbias is not None:
             kernel.bias_backward_params(top[0].diff.reshape(self.split(bottom)), dbias)
         if propagate_down[0]:
-            np.copyto(bottom[0].diff, top[0].diff)
+            copy(top[0].diff, bottom[0].diff)
 
     def epilogue(self) -> Epilogue | None:
         """The bias, where it is a parameter of axis 1."""

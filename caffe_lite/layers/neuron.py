@@ -52,6 +52,7 @@ class PReLU(Elementwise):
     """
 
     config_field = "prelu_param"
+    backward_repeatable = False
     kernels = (kernels.prelu_forward, kernels.prelu_backward)
 
     slope: Blob
@@ -213,6 +214,7 @@ class Power(Elementwise):
         if self.backward_reads:
             super().backward(top, propagate_down, bottom)
         elif propagate_down[0]:
+            unrecorded()
             np.multiply(top[0].diff, self.config.power * self.config.scale, out=bottom[0].diff)
 
 
@@ -349,6 +351,8 @@ class Dropout(TakesShare, Neuron, IsEpilogue):
     config_field = "dropout_param"
     heeds = frozenset({"scale_train", "sqrt_scale", "sample_weights_test"})
     backward_reads = Reads.NONE
+    repeatable = True
+    backward_repeatable = True
     in_place_keeps = Reads.TOP_SIGN  # where the number became 0, so did the gradient
     drops: bool
     """Does it drop numbers?"""
@@ -365,7 +369,6 @@ class Dropout(TakesShare, Neuron, IsEpilogue):
             self.factor = math.sqrt(max(rest, 0)) if config.sqrt_scale else 1.0
         elif not self.drops and not config.scale_train:
             self.factor = rest
-        self.repeatable = not self.drops
         if not self.drops and self.factor == 1:
             self.in_place_keeps = Reads.TOP | Reads.TOP_SIGN | Reads.BOTTOM
 
@@ -387,6 +390,7 @@ class Dropout(TakesShare, Neuron, IsEpilogue):
     def _pass(self, x: Array, y: Array) -> None:
         """What forward makes of x."""
         if self.drops:
+            unrecorded()  # each forward brings other numbers, in another array
             kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
             x = y
         if self.factor != 1:

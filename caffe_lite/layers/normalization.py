@@ -31,7 +31,9 @@ class LRN(Layer):
     config_field = "lrn_param"
     keeps_coordinates = True
     repeatable = True
+    backward_repeatable = True
     backward_reads = Reads.BOTTOM
+    goes_back_in_place = True
 
     def check(self, *bottom: Shape) -> None:
         """The window has a middle."""

@@ -91,9 +91,9 @@ class _Pooling(TakesShare, Layer):
         else:
             kernels.max_pool_backward(dy, getattr(self.buf, f"argmax{name}"), dx)
 
-    def pool_buffers(self, method: int, name: str, y: Shape) -> dict[str, Buffer]:
-        """The buffers of `pool`."""
-        chosen = {f"argmax{name}": Buffer(y, np.int32)}
+    def pool_buffers(self, method: int, name: str, x: Shape, y: Shape) -> dict[str, Buffer]:
+        """The buffers of `pool`, from x to y."""
+        chosen = {f"argmax{name}": Buffer(y, kernels.place_type(x[2:]))}
         if method == MAX:
             return chosen
         if method == STOCHASTIC and self.training:
@@ -256,6 +256,7 @@ class Pooling(_Pooling):
         """Only MAX has places to tell."""
         self._top_count = len(top)
         self.repeatable = self.config.pool != STOCHASTIC or not self.training
+        self.backward_repeatable = True
         self.require(
             len(top) == 1 or self.config.pool == MAX,
             ".top[1]",
@@ -264,7 +265,7 @@ class Pooling(_Pooling):
 
     def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
         """The place that each output came from."""
-        return self.pool_buffers(self.config.pool, "", self.top_shapes(*bottom)[0])
+        return self.pool_buffers(self.config.pool, "", bottom[0], self.top_shapes(*bottom)[0])
 
     def workspace(self, *bottom: Shape) -> int:
         """That of the kernels."""
@@ -334,7 +335,7 @@ class SPP(_Pooling):
         buffers = {}
         for i, level in enumerate(self._level_shapes(bottom[0])):
             buffers[f"level{i}"] = Buffer(level)
-            buffers.update(self.pool_buffers(self.config.pool, str(i), level))
+            buffers.update(self.pool_buffers(self.config.pool, str(i), bottom[0], level))
         buffers["dx"] = Buffer(bottom[0])
         return buffers
 

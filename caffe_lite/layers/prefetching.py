@@ -31,7 +31,7 @@ def missing(path: str) -> bool:
 
 
 class Prefetching(TakesShare, Source):
-    """A source whose batches a thread of its own prepares, ``data_param.prefetch`` ahead.
+    """A source whose batches a thread of its own prepares, ``data_param.prefetch`` ahead at most.
 
     A subclass gives `_open`.  top[0]: (N, channels, height, width); top[1]: labels (N,).
     """

@@ -212,6 +212,7 @@ class Split(Layer):
     backward_reads = Reads.NONE
     keeps_coordinates = True
     repeatable = True
+    backward_repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Remember the number of tops."""

@@ -67,6 +67,7 @@ class View(Mover):
     """One bottom and one top that hold the same numbers in the same order."""
 
     repeatable = True
+    backward_repeatable = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """One memory for both."""
@@ -91,6 +92,7 @@ class Concat(Mover, JoinsBottoms):
     bottoms: ClassVar[Count] = (1, None)
     config_field = "concat_param"
     repeatable = True
+    backward_repeatable = True
 
     def joined_axis(self, x: Shape) -> int:
         """See the class."""
@@ -250,6 +252,7 @@ class Permute(Mover):
 
     config_field = "permute_param"
     repeatable = True
+    backward_repeatable = True
 
     def check(self, x: Shape) -> None:
         """Each axis once."""
@@ -454,6 +457,7 @@ class Slice(Mover):
     tops: ClassVar[Count] = (1, None)
     config_field = "slice_param"
     repeatable = True
+    backward_repeatable = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Remember the number of pieces."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from caffe_lite.blob import Blob
 from caffe_lite.errors import NotDifferentiable
+from caffe_lite.kernels.parallel import unrecorded
 from caffe_lite.layers.base import Layer
 
 
@@ -50,6 +51,7 @@ class Link(NamedTuple):
         flags = list(propagate_down)
         for bottom in self.layer.zero_gradient:
             if bottom < len(flags) and flags[bottom]:
+                unrecorded()
                 self.bottom[bottom].diff[...] = 0
                 flags[bottom] = False
         self.layer.backward(self.top, flags, self.bottom)

@@ -68,12 +68,38 @@ def test_batches_come_in_order(numbers: Numbers) -> None:
     assert numbers.closed == 1
 
 
-def test_it_is_never_further_ahead_than_its_depth(numbers: Numbers) -> None:
-    prefetcher = Prefetcher(numbers.fill, 3, numbers.close)
-    prefetcher.next()
-    wait_until(lambda: numbers.count == 4)
+def made(numbers: Numbers) -> int:
+    """How many batches there are after a while in which nobody takes one."""
     time.sleep(0.05)
-    assert numbers.count == 4
+    return numbers.count
+
+
+def test_it_keeps_one_batch_while_nobody_waits(numbers: Numbers) -> None:
+    prefetcher = Prefetcher(numbers.fill, 3, numbers.close)
+    for taken in range(1, 6):
+        batch = prefetcher.next()
+        assert made(numbers) == taken
+        prefetcher.recycle(batch)
+        wait_until(lambda: numbers.count > taken)  # noqa: B023 - it is called here
+        assert made(numbers) == taken + 1
+    assert numbers.reused == 5
+    prefetcher.close()
+
+
+@pytest.mark.parametrize(("waits", "ahead"), [(0, 0), (1, 1), (2, 2), (3, 3), (5, 3)])
+def test_each_wait_allows_one_more_up_to_its_depth(
+    waits: int, ahead: int, numbers: Numbers
+) -> None:
+    def fill(old: list[int] | None) -> list[int]:
+        time.sleep(0.1)
+        return numbers.fill(old)
+
+    prefetcher = Prefetcher(fill, 3, numbers.close)
+    for _ in range(1 + waits):  # the first has to wait however fast the reader is
+        prefetcher.next()
+    wait_until(lambda: numbers.count == 1 + waits + ahead)
+    time.sleep(0.15)
+    assert numbers.count == 1 + waits + ahead
     prefetcher.close()
 
 
@@ -125,8 +151,11 @@ def test_the_interpreter_exits_with_a_reader_at_work() -> None:
 
 def test_restart_drops_what_was_made_ahead(numbers: Numbers) -> None:
     prefetcher = Prefetcher(numbers.fill, 4, numbers.close)
-    assert [prefetcher.next()[0] for _ in range(3)] == [0, 1, 2]
-    wait_until(lambda: numbers.count == 7)
+    for wanted in range(3):
+        batch = prefetcher.next()
+        assert batch == [wanted]
+        prefetcher.recycle(batch)
+    wait_until(lambda: numbers.count > 3)
 
     def move() -> None:
         assert readers() == 0, "nobody fills meanwhile"

@@ -40,11 +40,12 @@ def geometry(height, width, kernel, pad, stride):
     return window_of(kernel, pad, stride), tuple(out)
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
 @pytest.mark.parametrize("case", GEOMETRIES)
-def test_max_and_its_place(case) -> None:
+def test_max_and_its_place(case, kind) -> None:
     window, out = geometry(*case)
     x = np.random.default_rng(0).standard_normal((2, 3, *case[:2])).astype(np.float32)
-    y, argmax = np.empty((2, 3, *out), np.float32), np.empty((2, 3, *out), np.int32)
+    y, argmax = np.empty((2, 3, *out), np.float32), np.empty((2, 3, *out), kind)
     pooling.max_pool_forward(x, window, y, argmax)
     wanted, places = oracle.maximum_and_place(*case[2:])(x)
     np.testing.assert_array_equal(y, wanted)
@@ -84,6 +85,18 @@ def test_backward_is_the_transpose(case) -> None:
     pooling.max_pool_forward(x, window, y, argmax)
     pooling.max_pool_backward(dy, argmax, dx)
     assert np.vdot(y, dy) == pytest.approx(np.vdot(x, dx))
+
+
+def test_a_place_fits_its_type() -> None:
+    for height, columns in ((256, 1), (257, 2)):
+        width = 255 + columns
+        kind, out = pooling.place_type((height, width)), (1, 1, height - 255, columns)
+        x = np.zeros((1, 1, height, width), np.float32)
+        x[0, 0, -1, -1] = 1
+        y, argmax = np.empty(out, np.float32), np.empty(out, kind)
+        pooling.max_pool_forward(x, square(256, 1), y, argmax)
+        assert (y[0, 0, -1, -1], argmax[0, 0, -1, -1]) == (1, height * width - 1)
+        assert argmax.itemsize == 2 * columns
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 30])

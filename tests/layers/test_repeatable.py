@@ -65,6 +65,60 @@ def _repeats(rig: Rig, stay: bool) -> bool:
     return True
 
 
+REPEATED_BACK = {
+    "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution", "ConvolutionDepthwise",
+    "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise", "Flatten",
+    "HardSigmoid", "InnerProduct", "LRN", "Log", "NegReLU", "Permute", "Pooling", "Power", "ReLU",
+    "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice", "Split", "Squeeze", "Swish", "TanH",
+    "Transpose",
+}  # fmt: skip
+"""The types that have a case whose whole backward is launches."""
+
+
+def repeats_back(case: Case, folder: Path, in_place: bool = False) -> bool:
+    """`repeats` for backward: on other values of bottoms, parameters, tops and their gradients.
+
+    Gradients of parameters are added to those of the backward before.
+    """
+    rig, plain = (Rig(case, np.float32, folder, in_place=in_place) for _ in range(2))
+    try:
+        layer = rig.layer
+        if not (layer.backward_repeatable and layer.differentiable) or layer.dynamic:
+            return False
+        without = {*layer.no_gradient, *layer.zero_gradient}
+        flags = [index not in without for index in range(len(rig.bottom))]
+        given = [blob.data.copy() for blob in rig.bottom]
+        for each in (rig, plain):
+            each.forward()
+            each.backward(flags)  # which allocates
+            _write(each.bottom, given)
+            each.forward()
+        diffs = rig.top_diffs()
+        with record() as recording:
+            rig.backward(flags)
+        plain.backward(flags)
+        if not recording.complete:
+            return False
+        for number in range(2):
+            for each in (rig, plain):
+                for blob in each.layer.blobs:
+                    blob.data[...] = 1.25 * blob.data.reshape(-1)[::-1].reshape(blob.shape)
+                _write(each.bottom, [(1.25 + number) * values for values in given])
+                each.forward()
+                for blob, diff in zip(each.top, diffs, strict=True):
+                    blob.diff[...] = (number - 0.5) * diff
+            recording.repeat(np.zeros((0, 2), np.int64))
+            plain.layer.backward(plain.top, flags, plain.bottom)
+            for pair in zip(
+                [*rig.bottom, *rig.layer.blobs], [*plain.bottom, *plain.layer.blobs], strict=True
+            ):
+                np.testing.assert_array_equal(*(blob.diff for blob in pair))
+        return True
+    finally:
+        rig.layer.close()
+        plain.layer.close()
+
+
 def _write(blobs: list[Blob], values: list[np.ndarray]) -> None:
     for blob, each in zip(blobs, values, strict=True):
         blob.data[...] = each
@@ -85,6 +139,25 @@ def test_repeated_launches_do_what_forward_does(case: Case, tmp_path: Path) -> N
     repeats(case, tmp_path, stay=True)
     if layer_class(case.type).in_place and len(case.bottoms) == 1 and case.tops in (None, 1):
         repeats(case, tmp_path, in_place=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_repeated_launches_do_what_backward_does(case: Case, tmp_path: Path) -> None:
+    if not repeats_back(case, tmp_path):
+        pytest.skip("does not repeat launches")
+    if layer_class(case.type).in_place and len(case.bottoms) == 1 and case.tops in (None, 1):
+        repeats_back(case, tmp_path, in_place=True)
+
+
+@pytest.mark.skipif(SOME, reason="some families are left out")
+def test_the_types_that_repeat_backward(tmp_path: Path) -> None:
+    found = set()
+    for number, case in enumerate(CASES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if case.type not in found and repeats_back(case, folder):
+            found.add(case.type)
+    assert found == REPEATED_BACK
 
 
 @pytest.mark.skipif(SOME, reason="some families are left out")

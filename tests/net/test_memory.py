@@ -11,6 +11,7 @@ import caffe_lite as caffe
 from caffe_lite.errors import NetError
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Reads
+from caffe_lite.layers.registry import layer_class
 from caffe_lite.net.passes.memory import Life, arrange, place, share_workspaces
 from caffe_lite.testing import Case, Rig
 from tests.every_case import CASES, label
@@ -372,6 +373,37 @@ def test_a_layer_reads_and_writes_what_it_says(case: Case, tmp_path: Path) -> No
         np.testing.assert_array_equal(*(blob.diff for blob in rig_blobs))
     for rig_blobs in zip(plain.layer.blobs, spoiled.layer.blobs, strict=True):
         np.testing.assert_array_equal(*(blob.diff for blob in rig_blobs))
+
+
+IN_PLACE = [case for case in CASES if layer_class(case.type).goes_back_in_place]
+
+
+@pytest.mark.parametrize("case", IN_PLACE, ids=label)
+def test_a_gradient_may_be_stored_over_the_one_that_it_is_made_of(
+    case: Case, tmp_path: Path
+) -> None:
+    apart, over = Rig(case, np.float32, tmp_path), Rig(case, np.float32, tmp_path)
+    over.bottom[0].share_diff(over.top[0])
+    for rig in (apart, over):
+        rig.forward()
+        rig.backward()
+    assert np.abs(apart.bottom[0].diff).max() > 0.1
+    np.testing.assert_array_equal(over.bottom[0].diff, apart.bottom[0].diff)
+
+
+def test_the_gradients_around_such_a_layer_take_one_place() -> None:
+    net = build()
+    net.share_memory()
+    above, below = net.blobs["norm1"].diff, net.blobs["conv1"].diff
+    assert above.ctypes.data == below.ctypes.data
+
+
+def test_the_order_that_needs_least_is_taken() -> None:
+    """As much as the busiest time needs; the other order would need 9, and 15."""
+    longest_first = [Life(5, 1, 2), Life(1, 2, 5), Life(4, 6, 7), Life(4, 5, 6)]
+    largest_first = [Life(6, 3, 3), Life(2, 4, 7), Life(5, 3, 4), Life(2, 2, 7)]
+    assert place(longest_first, 1) == 8
+    assert place(largest_first, 1) == 13
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "RNN"])

@@ -177,6 +177,7 @@ def convolution_backward_params(
         return
     chosen, window = _choose(window, group, x.shape, dy.shape)
     if chosen is Algorithm.EXPLICIT_GEMM:
+        unrecorded()
         explicit_gemm.backward_params(x, dy, group, window, dw)
         return
     x, dy, dw, sizes = _planar(x), _planar(dy), _planar(dw), _planar_window(window)

@@ -355,9 +355,24 @@ def backward_params(x, dy, group, window, dw):
         x.shape, dy.shape, group, window, x.itemsize, get_num_threads()
     )
     tasks = plan.slices * group * plan.tall * plan.wide
-    sums = np.zeros((plan.slices, *dw.shape), dw.dtype) if plan.slices > 1 else dw
+    sums = dw
+    if plan.slices > 1:
+        sums = np.empty((plan.slices, dw.size), dw.dtype)
+        launch(_clear, sums.size, sums.size, sums.reshape(-1))
     x, dy, flat = x.reshape(-1), dy.reshape(-1), sums.reshape(-1)
     launch(_add_blocks, tasks, elements, x, dy, flat, taps, numbers)
     if plan.slices > 1:
-        for part in sums:
-            dw += part
+        launch(_add_slices, dw.size, sums.size, sums, dw.reshape(-1))
+
+
+@parallel
+def _clear(first, last, sums):
+    for i in range(first, last):
+        sums[i] = 0
+
+
+@parallel
+def _add_slices(first, last, sums, dw):
+    for part in range(len(sums)):
+        for i in range(first, last):
+            dw[i] += sums[part, i]

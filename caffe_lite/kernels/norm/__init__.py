@@ -11,6 +11,7 @@ from caffe_lite.kernels.norm.batch_norm import (
     batch_norm_moments,
     batch_norm_products,
     batch_normalize,
+    move_statistics,
     read_statistics,
     stored_backward_params,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "lrn_channels_forward",
     "lrn_pixels_backward",
     "lrn_pixels_forward",
+    "move_statistics",
     "mvn_backward",
     "mvn_forward",
     "normalize_backward",

@@ -32,6 +32,7 @@ __all__ = [
     "batch_norm_moments",
     "batch_norm_products",
     "batch_normalize",
+    "move_statistics",
     "read_statistics",
     "stored_backward_params",
 ]
@@ -121,11 +122,8 @@ def batch_norm_forward(
     The sums are of float64 and of differences from an element of the channel, so that a mean far
     from 0 costs no accuracy.
     """
-    found = np.empty((len(Statistics._fields), x.shape[1]), x.dtype)
     affine = _affine_of(x, epilogue)
-    launch(_forward, x.shape[1], x.size, x, x.dtype.type(eps), affine, found, kept, y)
-    for array, values in zip(statistics, found):
-        array[...] = values
+    launch(_forward, x.shape[1], x.size, x, x.dtype.type(eps), affine, statistics, kept, y)
 
 
 @parallel
@@ -139,9 +137,9 @@ def _forward(first, last, x, eps, affine, statistics, kept, y):
             mean, variance = _moments(gathered, 0, sums)
         else:
             mean, variance = _moments(x, c, sums)
-        statistics[0, c], statistics[1, c] = mean, variance
-        statistics[2, c] = np.sqrt(statistics[1, c] + eps)
-        own[0], own[1] = statistics[0, c], x.dtype.type(1) / statistics[2, c]
+        statistics.mean[c], statistics.variance[c] = mean, variance
+        statistics.deviation[c] = np.sqrt(statistics.variance[c] + eps)
+        own[0], own[1] = statistics.mean[c], x.dtype.type(1) / statistics.deviation[c]
         if p < NARROW:
             if kept.size:
                 _scatter(gathered, c, kept)
@@ -197,6 +195,31 @@ def _add_lanes(sums):
     return first, second
 
 
+def move_statistics(
+    statistics: Statistics,
+    fraction: float,
+    correction: float,
+    mean: Any,
+    variance: Any,
+    factor: Any,
+) -> None:
+    """Each stored number times `fraction` plus the batch's: mean, variance times correction, 1.
+
+    statistics: of the batch.  mean, variance: (C,).  factor: (1,).
+    """
+    scalars = np.array([fraction, correction], mean.dtype)
+    launch(_move_statistics, 1, 2 * mean.size, statistics, scalars, mean, variance, factor)
+
+
+@parallel
+def _move_statistics(first, last, statistics, scalars, mean, variance, factor):
+    fraction, correction = scalars
+    for c in range(mean.size):
+        mean[c] = mean[c] * fraction + statistics.mean[c]
+        variance[c] = variance[c] * fraction + statistics.variance[c] * correction
+    factor[0] = factor[0] * fraction + mean.dtype.type(1)
+
+
 def batch_norm_moments(x: Any, moments: Any) -> None:
     """The mean and the variance of each channel of x (N, C, P): moments (2, C), of float64."""
     launch(_find_moments, x.shape[1], x.size, x, moments)
@@ -245,28 +268,36 @@ def batch_norm_backward(
     dscale, dshift: (C,), to which the sums of g * n and of g are added; or of size 0.
     dn: (N, C, P), becomes g scale, and may be dy; or of size 0.
     """
-    sums = np.empty((2, x.shape[1]))
     affine = _affine_of(x, epilogue, statistics)
-    launch(_backward, x.shape[1], 2 * x.size, x, dy, affine, sums, dn, dx)
-    for array, values in zip((dscale, dshift), sums):
-        if array.size:
-            array += values
+    launch(_backward, x.shape[1], 2 * x.size, x, dy, affine, (dscale, dshift), dn, dx)
 
 
 @parallel
 def _backward(first, last, x, dy, affine, sums, dn, dx):
     n, _, p = x.shape
+    dscale, dshift = sums
     for c in range(first, last):
         if p >= NARROW:
-            sums[0, c], sums[1, c] = _back(x, dy, c, affine[c], dn, dx)
+            product, total = _back(x, dy, c, affine[c], dn, dx)
+            _add_to(dscale, dshift, c, product, total)
             continue
         below = np.empty((1, 1, n * p), x.dtype)
         middle = np.empty((1, 1, n * p if dn.size else 0), x.dtype)
         values, above = _gather(x, c), _gather(dy, c)
-        sums[0, c], sums[1, c] = _back(values, above, 0, affine[c], middle, below)
+        product, total = _back(values, above, 0, affine[c], middle, below)
+        _add_to(dscale, dshift, c, product, total)
         if dn.size:
             _scatter(middle, c, dn)
         _scatter(below, c, dx)
+
+
+@jit
+def _add_to(dscale, dshift, c, product, total):
+    """Add the sums of a channel to the gradients that there are, of size 0 if not."""
+    if dscale.size:
+        dscale[c] += product
+    if dshift.size:
+        dshift[c] += total
 
 
 def batch_norm_products(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe_lite.kernels.pool.average import average_pool_backward, average_pool_forward
-from caffe_lite.kernels.pool.max import max_pool_backward, max_pool_forward
+from caffe_lite.kernels.pool.max import max_pool_backward, max_pool_forward, place_type
 from caffe_lite.kernels.pool.position_sensitive import (
     bin_means_backward,
     bin_means_forward,
@@ -26,6 +26,7 @@ __all__ = [
     "grid_points",
     "max_pool_backward",
     "max_pool_forward",
+    "place_type",
     "pool_workspace",
     "roi_align_backward",
     "roi_align_forward",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -30,7 +31,12 @@ from caffe_lite.kernels.simd import (
     pack_rows,
 )
 
-__all__ = ["max_pool_backward", "max_pool_forward"]
+__all__ = ["max_pool_backward", "max_pool_forward", "place_type"]
+
+
+def place_type(size: Sizes) -> type[np.integer[Any]]:
+    """The smallest type for offsets in planes of this size, of two: each is compiled for."""
+    return np.uint16 if math.prod(size) <= 1 << 16 else np.int32
 
 
 class Plan(NamedTuple):
@@ -77,7 +83,7 @@ def max_pool_forward(x: Any, window: Window, y: Any, argmax: Any) -> None:
     """y[n, c, i, j] = the maximum of window (i, j); of equal elements the first in reading order.
 
     NaN counts as greater than all numbers.  x: (N, C, H, W).  y: (N, C, PH, PW).
-    argmax: int32 of y's shape, the offset of each maximum in its plane; or of size 0.
+    argmax: integers of y's shape, the offset of each maximum in its plane; or of size 0.
     """
     if x.size == 0:
         return
@@ -99,6 +105,7 @@ def _max_planes(first, last, x, plan, layout, windows, y, argmax):
     taps = np.empty(work.size if argmax.size else 0, np.int32)
     result, flag = np.empty(p.band * w.pitch, x.dtype), np.empty(1, x.dtype)
     found = np.empty(result.size if argmax.size else 0, np.int32)
+    places = np.empty(outputs + lanes if argmax.size else 0, np.int32)  # of one plane
     for plane in range(first, last):
         # The last vector of a row may be stored beyond the row, but not in another piece's plane.
         direct = w.columns >= lanes or (plane + 1) * outputs + lanes <= last * outputs
@@ -108,20 +115,22 @@ def _max_planes(first, last, x, plan, layout, windows, y, argmax):
             row = min(start, max(0, p.rows - BAND))
             start += p.band
             rows, top = min(p.band, p.rows - row), row * w.stride_h - p.pad_h
-            lines, to = (rows - 1) * w.stride_h + w.kernel_h, plane * outputs + row * w.columns
+            lines, at = (rows - 1) * w.stride_h + w.kernel_h, row * w.columns
+            to = plane * outputs + at
             if p.checked:
                 low = max(top, 0)
                 above(image[low * f.width :], (min(top + lines, f.height) - low) * f.width, flag)
                 if flag[0] == 0:
-                    end = to + rows * w.columns
-                    _maxima_one_by_one(image, f, p, w, row, y[to:end], argmax[to:end])
+                    count = rows * w.columns
+                    own = places[at : at + count]
+                    _maxima_one_by_one(image, f, p, w, row, y[to : to + count], own)
                     continue
             if p.framed:
                 frame(image, layout, top, lines, lowest, padded)
             source, height = (padded, lines) if p.framed else (image, f.height)
             pitch = w.columns if direct else w.pitch
             set_band(windows, rows, height, pitch, top * f.width - p.pad_w)
-            target, origins = (y[to:], argmax[to:]) if direct else (result, found)
+            target, origins = (y[to:], places[at:]) if direct else (result, found)
             if p.few and argmax.size:
                 first_greatest_of_few(source, windows, target, origins)
             elif p.few:
@@ -133,7 +142,9 @@ def _max_planes(first, last, x, plan, layout, windows, y, argmax):
             if not direct:
                 pack_rows(result, pitch, rows, w.columns, y[to:])
                 for q in range(rows * w.columns if argmax.size else 0):
-                    argmax[to + q] = found[q // w.columns * pitch + q % w.columns]
+                    places[at + q] = found[q // w.columns * pitch + q % w.columns]
+        for q in range(outputs if argmax.size else 0):
+            argmax[plane * outputs + q] = places[q]
 
 
 @jit

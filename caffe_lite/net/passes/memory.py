@@ -6,7 +6,7 @@ read them.  Those whose times do not overlap may use the same memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +105,25 @@ def lives(links: Sequence[Link], plan: Plan, backward: bool) -> tuple[Lives, Liv
     for link in links:
         for blob in watched(link):
             data[blob.data_memory].lasting = diffs[blob.diff_memory].lasting = True
+    for index in reversed(range(len(links))) if backward else ():
+        if plan.layers[index] and any(plan.bottoms[index][:1]):
+            _go_back_in_place(links[index], 2 * len(links) - 1 - index, diffs)
     return data, diffs
+
+
+def _go_back_in_place(link: Link, time: int, diffs: Lives) -> None:
+    """Let the diff of bottom 0 be stored over that of top 0, where the layer's backward can.
+
+    time: of its backward.
+    """
+    layer, bottom, top = link
+    if not layer.goes_back_in_place or bottom[0].count != top[0].count:
+        return
+    above, below = diffs[top[0].diff_memory], diffs[bottom[0].diff_memory]
+    if above.lasting or below.lasting or not 0 <= above.first < below.first == time:
+        return
+    above.count, above.last = max(above.count, below.count), below.last
+    diffs.update({memory: above for memory, life in diffs.items() if life is below})
 
 
 def _read_in_backward(link: Link) -> Iterator[Blob]:
@@ -184,11 +202,30 @@ def share_workspaces(layers: Sequence[Layer]) -> None:
 def place(items: Sequence[Life], alignment: int) -> int:
     """Give each life an offset, so that those that meet do not overlap; returns the size needed.
 
-    The largest first, each at the lowest offset where it fits (Pisarchyk and Lee 2020,
-    arXiv:2001.03288).  `alignment`, offsets and size are in elements.
+    One after the other, each at the lowest offset where it fits (Pisarchyk and Lee 2020,
+    arXiv:2001.03288): in each of the orders, of which the one that needs least is taken.
+    `alignment`, offsets and size are in elements.
     """
+    sizes = [_place_in_order(items, order, alignment) for order in _ORDERS]
+    best = min(range(len(sizes)), key=sizes.__getitem__)
+    return _place_in_order(items, _ORDERS[best], alignment)
+
+
+def _largest_first(life: Life) -> int:
+    return -life.count
+
+
+def _longest_first(life: Life) -> int:
+    return -sum(last - first for first, last in life.spans())
+
+
+_ORDERS = _largest_first, _longest_first
+
+
+def _place_in_order(items: Sequence[Life], order: Callable[[Life], int], alignment: int) -> int:
+    """`place` in one order."""
     placed: list[Life] = []
-    for item in sorted(items, key=lambda life: -life.count):
+    for item in sorted(items, key=order):
         item.offset = 0
         meeting = (life for life in placed if life.meets(item))
         for other in sorted(meeting, key=lambda life: life.offset):
@@ -257,7 +294,8 @@ def arrange(
     }
     element = np.dtype(dtype)
     buffers = list(_buffers(links, plan, fusions, element, backward))
-    lives_of_all = [*shared.values(), *(life for *_, life in buffers)]
+    lives_of_all = list({id(life): life for life in shared.values()}.values())
+    lives_of_all += [life for *_, life in buffers]
     size = place(lives_of_all, ALIGNMENT // element.itemsize)
     return Arrangement(shared, buffers, data, parts, size, element)
 

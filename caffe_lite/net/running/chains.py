@@ -62,6 +62,15 @@ class ReturningChain:
         self._fits = False
         self._fitted: Shape | None = None  # the shape of the first top that `_fits` is about
         self._folded: Shape | None = None  # the first bottom's shape in the last, fused, forward
+        self._ran_folded: Shape | None = None  # the same, also after `unfold`
+
+    def is_folded(self) -> bool:
+        """Whether the last forward ran as one."""
+        return self._folded is not None
+
+    def note_repeated(self) -> None:
+        """Note that the launches of the last `run` were repeated."""
+        self._folded = self._ran_folded
 
     def run(self) -> None:
         """The forward of the layer before, and of the chain."""
@@ -82,6 +91,7 @@ class ReturningChain:
                 link.layer.forward(link.bottom, bottom)
             self._first.forward_with(bottom, first.top, epilogue)
             self._folded = first.bottom[0].shape
+        self._ran_folded = self._folded
         for link in (*before, *self._links):
             link.layer.has_run = True
 

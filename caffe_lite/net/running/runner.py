@@ -22,7 +22,7 @@ from caffe_lite.net.passes.plan import Plan
 from caffe_lite.net.passes.slices import Slice, find_slices, place
 from caffe_lite.net.passes.wiring import Wires
 from caffe_lite.net.running import steps
-from caffe_lite.net.running.stretches import Stretch, join_steps
+from caffe_lite.net.running.stretches import Stretch, join_backward, join_forward
 from caffe_lite.proto.nodes import Node
 
 Hook = Callable[[int], None]
@@ -93,7 +93,9 @@ class Runner:
 
     def _join(self) -> None:
         steps = self.steps.forward
-        self._parts = join_steps(steps, self._links, self._losses, self._weights_stay)
+        self._parts = join_forward(steps, self._links, self._losses, self._weights_stay)
+        back = [step for step in self.steps.backward if self._plan.layers[step.layers[0]]]
+        self._parts_back = join_backward(back[::-1], self._links)
 
     def forbid_backward(self) -> None:
         """Refuse backward from now on: no layer keeps anything for it, and more are fused."""
@@ -273,6 +275,9 @@ class Runner:
         with self._running, self._in_use, np.errstate(all="ignore"):  # as in Caffe, no warnings
             if self._asked_at != self._budget.changes:
                 self.ask_for_gradients()
+            if fused and not self.hooks.gradients_ready:
+                self._run_parts_back()
+                return
             if not fused:
                 self._unfold()
             for step in reversed(chosen):
@@ -280,10 +285,7 @@ class Runner:
                 for hook in before:
                     hook(index)
                 if self._plan.layers[index]:
-                    try:
-                        step.run()
-                    except (CaffeError, MemoryError) as error:
-                        self._refuse_back(step, error)
+                    self._run_step_back(step)
                     if debug:
                         names, wanted = self._wires.bottom_names(index), self._plan.bottoms[index]
                         log.debug_backward(self._links[index], names, wanted)
@@ -291,6 +293,27 @@ class Runner:
                     hook(index)
                 for hook in self.hooks.gradients_ready:
                     hook(index)
+
+    def _run_parts_back(self) -> None:
+        """A whole backward that nobody looks at between the steps."""
+        for part in self._parts_back:
+            if not isinstance(part, Stretch):
+                self._run_step_back(part)
+                continue
+            try:
+                part.run(self._run_step_back)
+            except MemoryError as error:
+                self._refuse_back(part.steps[0], error)
+
+    def _run_step_back(self, step: steps.Step) -> int:
+        """Run a backward step; how many nanoseconds it took.  Raises its located error."""
+        self._layer = step.layers[0]
+        began = time.perf_counter_ns()
+        try:
+            step.run()
+        except (CaffeError, MemoryError) as error:
+            self._refuse_back(step, error)
+        return time.perf_counter_ns() - began
 
     def ask_for_gradients(self) -> None:
         """Ask for the memory of all diffs that backward will touch."""

@@ -16,6 +16,10 @@ class Step(NamedTuple):
 
     layers: tuple[int, ...]
     run: Callable[[], object]
+    mode: Callable[[], object] = bool
+    """What decides, beside shapes and memory, which launches it makes."""
+    repeated: Callable[[], object] = bool
+    """Called after its launches were repeated: notes what `run` notes."""
 
 
 class Steps(NamedTuple):
@@ -48,8 +52,8 @@ def fused_steps(links: Sequence[Link], fusions: Sequence[Fusion], single: Steps)
         before = None if fusion.before is None else links[fusion.before]
         chain = ReturningChain(members, before)
         returning.append(chain)
-        forward.append(Step(fusion.forward_layers, chain.run))
-        backward.append(Step(fusion.layers, chain.run_back))
+        forward.append(Step(fusion.forward_layers, chain.run, repeated=chain.note_repeated))
+        backward.append(Step(fusion.layers, chain.run_back, chain.is_folded))
     return Steps(
         _replaced(single.forward, forward), _replaced(single.backward, backward), tuple(returning)
     )

@@ -6,14 +6,16 @@ on.  A recording has addresses and shapes but no values: what a program writes t
 weights is heeded as ever.  Any change of a shape, of memory or of the number of threads ends it.
 Where weights stay as they are, what is computed from them alone is left out of the recording.
 
-Only layers that say so take part (`Layer.repeatable`).  Hooks, `debug_info` and partial runs go by
-the single steps, as before.
+Only layers that say so take part (`Layer.repeatable`, `Layer.backward_repeatable`).  Hooks,
+`debug_info` and partial runs go by the single steps, as before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -34,26 +36,37 @@ class Stretch:
     """Steps in a row, run one by one or by their recording."""
 
     def __init__(
-        self, steps: Sequence[Step], links: Sequence[Link], weights_stay: bool = False
+        self,
+        steps: Sequence[Step],
+        links: Sequence[Link],
+        backward: bool = False,
+        weights_stay: bool = False,
     ) -> None:
         self.steps = tuple(steps)
+        self._backward = backward
         self._weights_stay = weights_stay
         self.layers = tuple(index for step in steps for index in step.layers)
         self._links = [links[index] for index in self.layers]
         self._seen: object = None  # the last change after which all was as in `_found`
         self._found: list[object] = []
         self._threads = 0
+        self._modes: list[object] = []
         self._parts: list[_Part] = []  # of the recording, if there is one
         self._spent = [0] * len(self.steps)
 
     def run(self, run_step: _RunStep) -> None:
-        """Run all steps.  `run_step` runs one that is not recorded, and raises what is wrong."""
+        """Run all steps.  `run_step` runs one that is not recorded, and raises what is wrong.
+
+        Raises MemoryError if launches that are repeated could not get their workspace.
+        """
         same = self._is_same()
         if same and self._parts:
             try:
                 self._repeat(run_step)
             except MemoryError:
                 self._parts = []
+                if self._backward:  # what was added to gradients must not be added again
+                    raise
                 self._run_steps(run_step)  # raises it again, where it belongs
             return
         self._parts = []
@@ -93,11 +106,13 @@ class Stretch:
                 self._spent[number] = run_step(self.steps[number])
             else:
                 part.repeat()
+                for number in part.numbers:
+                    self.steps[number].repeated()
 
     def _is_same(self) -> bool:
         """Whether everything that the launches get is what it was in the last run."""
         latest = CHANGES.latest  # before looking: another thread may change something meanwhile
-        if self._threads != get_num_threads():
+        if self._threads != get_num_threads() or (self._backward and self._modes != self._now()):
             return False
         if self._seen is not latest:
             now = list(self._things())
@@ -109,6 +124,12 @@ class Stretch:
     def _look(self) -> None:
         self._seen, self._threads = CHANGES.latest, get_num_threads()
         self._found = list(self._things())
+        self._modes = self._now() if self._backward else []
+
+    def _now(self) -> list[object]:
+        """What decides which launches backward makes, beside shapes and memory."""
+        wanted = [tuple(link.layer.param_propagate_down) for link in self._links]
+        return [*wanted, *(step.mode() for step in self.steps)]
 
     def _things(self) -> Iterator[object]:
         for layer, bottom, top in self._links:
@@ -116,6 +137,8 @@ class Stretch:
                 yield blob
                 yield blob.shape
                 yield blob.data_memory.array
+                if self._backward:
+                    yield blob.diff_memory.array
             yield from vars(layer.buf).values()
 
 
@@ -166,7 +189,7 @@ class _Part:
             spent[number], before = now - before, now
 
 
-def join_steps(
+def join_forward(
     steps: Sequence[Step],
     links: Sequence[Link],
     losses: Sequence[Sequence[object]],
@@ -177,19 +200,32 @@ def join_steps(
     losses: for each layer its tops that are losses; these are read right after its step.
     weights_stay: whether a recording need not heed what is written to weights.
     """
-    found: list[Step | Stretch] = []
-    row: list[Step] = []
-    for step in steps:
+
+    def joins(step: Step) -> bool:
         layers = [links[index].layer for index in step.layers]
-        if all(layer.repeatable and not layer.dynamic for layer in layers) and not any(
+        return all(layer.repeatable and not layer.dynamic for layer in layers) and not any(
             losses[index] for index in step.layers
-        ):
-            row.append(step)
-            continue
-        if row:
-            found.append(Stretch(row, links, weights_stay))
-            row = []
-        found.append(step)
-    if row:
-        found.append(Stretch(row, links, weights_stay))
+        )
+
+    return _join(steps, joins, partial(Stretch, links=links, weights_stay=weights_stay))
+
+
+def join_backward(steps: Sequence[Step], links: Sequence[Link]) -> list[Step | Stretch]:
+    """The same of backward's steps, which are in the order in which they run."""
+
+    def joins(step: Step) -> bool:
+        layers = [links[index].layer for index in step.layers]
+        return all(layer.backward_repeatable and not layer.dynamic for layer in layers)
+
+    return _join(steps, joins, partial(Stretch, links=links, backward=True))
+
+
+def _join(
+    steps: Iterable[Step], joins: Callable[[Step], bool], stretch: Callable[[list[Step]], Stretch]
+) -> list[Step | Stretch]:
+    """Stretches of the steps in a row that join, and the other steps."""
+    found: list[Step | Stretch] = []
+    for joined, group in groupby(steps, joins):
+        row = list(group)
+        found += [stretch(row)] if joined else row
     return found
