@@ -19,6 +19,7 @@ from caffe_lite.layers import convolution
 @exports("DepthwiseConvolution")
 @exports("ConvolutionDepthwise")
 @exports("Convolution3D")
+@exports("Convolution3D", convolution.OldConvolution3D)
 def convolve(write: Writer, layer: convolution.Convolution) -> list[Value]:
     """Conv."""
     return _with_weight(write, layer, "Conv")
@@ -26,6 +27,7 @@ def convolve(write: Writer, layer: convolution.Convolution) -> list[Value]:
 
 @exports("Deconvolution")
 @exports("Deconvolution3D")
+@exports("Deconvolution3D", convolution.OldDeconvolution3D)
 def deconvolve(write: Writer, layer: convolution.Deconvolution) -> list[Value]:
     """ConvTranspose."""
     return _with_weight(write, layer, "ConvTranspose")

@@ -325,7 +325,7 @@ class Convolution3D(_Volume, Convolution):
     @classmethod
     def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
         """That of C3D 1.0 where only its message is given."""
-        return _OldConvolution3D if _is_old(param) else cls
+        return OldConvolution3D if _is_old(param) else cls
 
 
 @register("Deconvolution3D")
@@ -342,7 +342,7 @@ class Deconvolution3D(_Volume, Deconvolution):
     @classmethod
     def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
         """That of C3D 1.0 where only its message is given."""
-        return _OldDeconvolution3D if _is_old(param) else cls
+        return OldDeconvolution3D if _is_old(param) else cls
 
     @property
     def has_bias(self) -> bool:
@@ -383,9 +383,9 @@ _FIELDS_OF_OLD = (
 )
 
 
-class _OldConvolution3D(_Old, Convolution):
-    pass
+class OldConvolution3D(_Old, Convolution):
+    """`Convolution3D` of C3D 1.0."""
 
 
-class _OldDeconvolution3D(_Old, Deconvolution):
-    pass
+class OldDeconvolution3D(_Old, Deconvolution):
+    """`Deconvolution3D` of C3D 1.0, which reads `bias_term` where its other fields are."""
