@@ -28,14 +28,6 @@ CASES = [
         "relu6_param { negative_slope: 0.3 }",
         lambda x: oracle.relu6(x, np.float32(0.3)),
     ),
-    *(
-        case(
-            "ReLU",
-            f"relu_param {{ relu6: true negative_slope: {slope} }}",
-            lambda x, slope=slope: oracle.relu6(x, np.float32(slope)),
-        )
-        for slope in (0, 0.3)
-    ),
     case("NegReLU", "", oracle.neg_relu),
     case(
         "NegReLU",
