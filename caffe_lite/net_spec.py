@@ -79,6 +79,7 @@ _MESSAGE_OF_ANOTHER = {
     "CTCGreedyDecoder": "ctc_decoder",
     "ConvolutionDepthwise": "convolution",
     "Deconvolution": "convolution",
+    "Deconvolution3D": "convolution3d",
     "DepthwiseConvolution": "convolution",
     "GeneralContrastiveLoss": "general_contrastive_loss",
     "GeneralTripletLoss": "general_triplet_loss",

@@ -29,6 +29,10 @@ class Cursor:
         """Go back to the first record."""
         raise NotImplementedError
 
+    def begin_round(self) -> None:
+        """Go back to the first record, when all have been read."""
+        self.rewind()
+
     def read(self) -> Record | None:
         """The key and value of the next record; None after the last."""
         raise NotImplementedError
@@ -84,6 +88,11 @@ class KeyCursor(Cursor):
         Raises DataError if no key is that great.
         """
         raise NotImplementedError
+
+    def keys(self) -> Iterator[bytes]:
+        """The keys of all records, from the first."""
+        for key, _ in self:
+            yield key
 
     def get_state(self) -> State:
         """The key of the next record, None at the end; and how many records there are."""

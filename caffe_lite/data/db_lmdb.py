@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import lmdb
@@ -103,6 +104,15 @@ class LmdbCursor(KeyCursor):
             return 0
         try:
             return ahead + self._tree.skip(count - ahead)
+        except (DataError, OSError, MemoryError) as error:
+            raise self._damaged(error) from None
+
+    def keys(self) -> Iterator[bytes]:
+        """The keys of all records, from the first; large values are not read."""
+        self.rewind()
+        try:
+            while (key := self._tree.next_key()) is not None:
+                yield key
         except (DataError, OSError, MemoryError) as error:
             raise self._damaged(error) from None
 

@@ -108,6 +108,11 @@ class Tree:
         """The key and value of the next record; None after the last."""
         return self._reliably(self._next)
 
+    def next_key(self) -> bytes | None:
+        """The key of the next record, whose value is not read; None after the last."""
+        record = self._reliably(self._next_node)
+        return None if record is None else record[0]
+
     def skip(self, count: int) -> int:
         """Pass over this many records, or fewer at the end; returns how many.
 

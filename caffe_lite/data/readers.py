@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from caffe_lite import glog, states
 from caffe_lite.data import images
+from caffe_lite.data.cursor import Cursor, KeyCursor
 from caffe_lite.data.datum import datum_to_array, parse
 from caffe_lite.data.db import open_db
 from caffe_lite.data.record_streams import RecordStreams
+from caffe_lite.data.shuffled import ShuffledCursor
 from caffe_lite.data.transformer import DataTransformer
 from caffe_lite.distributed.share import ALONE
 from caffe_lite.errors import CaffeError, DataError, OutOfMemory
@@ -186,7 +188,8 @@ class Reader:
 class RecordReader(Reader):
     """Cycles through the Datums of a database, or of those of a list, in the order of their keys.
 
-    The first records of all databases of a list must have the same number of channels.
+    The first records of all databases of a list must have the same number of channels.  `shuffle`
+    draws a new order of the records of one database in each cycle.
     """
 
     def __init__(
@@ -198,7 +201,18 @@ class RecordReader(Reader):
         super().__init__(param.batch_size, transformer, dtype)
         self._channels: int | None = None
         backend = caffe_pb2.DataParameter.DB.Name(param.backend).lower()
-        self._cursor = open_db(param.source, backend, self._require_channels)
+        cursor = open_db(param.source, backend, self._require_channels)
+        self._cursor = self._shuffled(cursor) if param.shuffle else cursor
+
+    def _shuffled(self, cursor: Cursor) -> Cursor:
+        """The records in an order that is drawn; refuses a list of databases."""
+        if isinstance(cursor, KeyCursor):
+            return ShuffledCursor(cursor, self._rng)
+        cursor.close()
+        raise DataError(
+            "shuffle: true needs one database, but this is a list of databases; leave shuffle "
+            "out, or write the records to one database"
+        )
 
     def _require_channels(self, value: bytes) -> None:
         """Refuse a record whose image has other channels than the first that was seen."""
@@ -234,7 +248,7 @@ class RecordReader(Reader):
 
     def _restart(self) -> None:
         log.info("Restarting data prefetching from start.")
-        self._cursor.rewind()
+        self._cursor.begin_round()
 
     def _read(self) -> tuple[str, bytes]:
         """The next record's name for error messages, and its bytes."""

@@ -18,12 +18,16 @@ from caffe_lite.layers import convolution
 @exports("Convolution")
 @exports("DepthwiseConvolution")
 @exports("ConvolutionDepthwise")
+@exports("Convolution3D")
+@exports("Convolution3D", convolution.OldConvolution3D)
 def convolve(write: Writer, layer: convolution.Convolution) -> list[Value]:
     """Conv."""
     return _with_weight(write, layer, "Conv")
 
 
 @exports("Deconvolution")
+@exports("Deconvolution3D")
+@exports("Deconvolution3D", convolution.OldDeconvolution3D)
 def deconvolve(write: Writer, layer: convolution.Deconvolution) -> list[Value]:
     """ConvTranspose."""
     return _with_weight(write, layer, "ConvTranspose")
@@ -34,7 +38,7 @@ def _with_weight(
 ) -> list[Value]:
     window = _window(layer, write.bottoms[0])
     weight = write.param("weight", (*layer.weight.shape[:2], *window.kernel))
-    bias = [write.param("bias")] if layer.config.bias_term else []
+    bias = [write.param("bias", (layer.bias.count,))] if layer.has_bias else []
     settings = _attributes(window, layer.group)
     tops = []
     for x, top in zip(write.bottoms, write.tops, strict=True):

@@ -12,8 +12,9 @@ from caffe_lite.layers import neuron
 
 @exports("ReLU")
 def relu(write: Writer, layer: neuron.ReLU) -> Value:
-    """Relu, or LeakyRelu with a slope."""
-    return leaky(write, write.bottoms[0], layer.config.negative_slope)
+    """Relu, or LeakyRelu with a slope; with `relu6` Min after it."""
+    y = leaky(write, write.bottoms[0], layer.config.negative_slope)
+    return write.node("Min", y, write.constant(6, "max")) if layer.config.relu6 else y
 
 
 def leaky(write: Writer, x: Value, slope: float) -> Value:

@@ -49,6 +49,7 @@ REFUSED: dict[str, str] = {
     "MultiStageMeanfield": "ONNX has no filter on a permutohedral lattice",
     "MultinomialLogisticLoss": _LOSS,
     "PSROIPooling": "ONNX has no position-sensitive pooling",
+    "Pooling3D": "its last windows may start in the padding, those of ONNX may not",
     "Proposal": _BOXES,
     "ProposalTarget": "chooses what training learns from, by labels",
     "Python": "its code is Python",

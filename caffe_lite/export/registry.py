@@ -44,6 +44,6 @@ def reason_against(name: str) -> str:
 def exported_types() -> dict[str, str]:
     """Of each type that is exported what it becomes, in a line."""
     return {
-        name: " ".join((write.__doc__ or "").split("\n\n")[0] for write in writers)
+        name: " ".join((write.__doc__ or "").split("\n\n")[0] for write in dict.fromkeys(writers))
         for name, writers in sorted(_BY_TYPE.items())
     }

@@ -8,7 +8,8 @@ box_output.py       BoxOutput
 channel.py          BroadcastMul ChannelScale
 classify.py         Accuracy ArgMax Softmax
 contrastive.py      GeneralContrastiveLoss GeneralTripletLoss TripletLoss
-convolution.py      Convolution ConvolutionDepthwise Deconvolution DepthwiseConvolution Im2col
+convolution.py      Convolution Convolution3D ConvolutionDepthwise Deconvolution Deconvolution3D
+                    DepthwiseConvolution Im2col
 ctc.py              CTCGreedyDecoder WarpCTCLoss
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
 detection.py        DetectionOutput
@@ -33,7 +34,7 @@ normalization.py    LRN MVN Normalize
 ohem.py             BoxAnnotatorOHEM SmoothL1LossOHEM SoftmaxWithLossOHEM
 optical_flow.py     ChannelNorm FlowWarp
 piecewise.py        HardSigmoid NegReLU ReLU6
-pooling.py          Pooling SPP
+pooling.py          Pooling Pooling3D SPP
 prior_box.py        PriorBox PriorBoxClustered
 proposal.py         Proposal
 python.py           Python

@@ -24,7 +24,7 @@ _YOLO = ("yolo_data_type", "yolo_data_jitter", "train_diffcult")
 class AnnotatedData(Prefetching):
     """The AnnotatedDatums of a database with their boxes, round and round (SSD).
 
-    `source` is a database, or a text file that lists databases, as in Data.
+    `source` is a database, or a text file that lists databases, as in Data; so is `shuffle`.
     top[0]: (batch_size, channels, height, width), transformed as transform_param says.
     top[1], if there is one: (1, 1, M, 8), a row for each box in the batch: the item, the label,
     the instance, xmin, ymin, xmax, ymax as fractions of the item's image, and 1 for a difficult
@@ -47,6 +47,7 @@ class AnnotatedData(Prefetching):
     tops: ClassVar[Count] = (1, 2)
     heeds = transformer.OF_FORKS - {"transform_param.random_resize_param"} | {
         "annotated_data_param",
+        "data_param.shuffle",
         *(f"annotated_data_param.{name}" for name in _YOLO),
         *(f"transform_param.{name}" for name in _AUGMENTATION),
     }

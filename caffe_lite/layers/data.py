@@ -37,11 +37,14 @@ class Data(Prefetching):
     top[0]: (batch_size, channels, height, width), transformed as transform_param says; the sizes
     are those of each batch's first Datum.  top[1], if there is one: the labels (batch_size,).
     `rand_skip` and `force_encoded_color` have no effect, as in Caffe 1.0.
+
+    Intel's `shuffle` reads the records of one database in an order that is drawn anew in each
+    round.
     """
 
     config_field = "data_param"
     tops: ClassVar[Count] = (1, 2)
-    heeds = OF_FORKS
+    heeds = OF_FORKS | {"data_param.shuffle"}
 
     @classmethod
     def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:

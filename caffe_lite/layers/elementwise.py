@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from caffe_lite.blob import Array, Blob
 from caffe_lite.kernels.shape import copy
@@ -20,7 +19,7 @@ class Elementwise(Neuron, KeepsBottom):
     backward_reads = Reads.BOTTOM
     repeatable = True
     backward_repeatable = True
-    kernels: ClassVar[tuple[Callable[..., None], Callable[..., None]]]
+    kernels: tuple[Callable[..., None], Callable[..., None]]
 
     def settings(self) -> tuple[float | Array, ...]:
         """What the kernels get in addition to the blobs' arrays."""

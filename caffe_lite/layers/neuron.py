@@ -8,6 +8,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import neuron as kernels
+from caffe_lite.kernels import piecewise
 from caffe_lite.kernels.parallel import unrecorded
 from caffe_lite.kernels.shape import copy
 from caffe_lite.layers.base import Neuron, TakesShare
@@ -20,12 +21,13 @@ from caffe_lite.proto import caffe_pb2
 
 @register("ReLU")
 class ReLU(Elementwise, IsEpilogue):
-    """y = max(x, 0) + negative_slope * min(x, 0).
+    """y = max(x, 0) + negative_slope * min(x, 0), with Synopsys' `relu6` at most 6.
 
-    bottom[0], top[0]: any shape.  The slope at 0 is `negative_slope`.
+    bottom[0], top[0]: any shape.  The slope at 0 is `negative_slope`; at a bound of 6 it is 0.
     """
 
     config_field = "relu_param"
+    heeds = frozenset({"relu6"})
     kernels = (kernels.relu_forward, kernels.relu_backward)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -33,14 +35,18 @@ class ReLU(Elementwise, IsEpilogue):
         keeps_sign = self.config.negative_slope >= 0
         self.backward_reads = Reads.TOP_SIGN if keeps_sign else Reads.BOTTOM
         self.in_place_keeps = Reads.TOP_SIGN if keeps_sign else Reads.NONE
+        if self.config.relu6:
+            self.kernels = (piecewise.relu6_forward, piecewise.relu6_backward)
+            self.backward_reads = Reads.TOP if keeps_sign else Reads.BOTTOM
 
     def settings(self) -> tuple[float, ...]:
         """The slope."""
         return (self.config.negative_slope,)
 
     def epilogue(self) -> Epilogue:
-        """The activation."""
-        return NO_EPILOGUE._replace(slope=self.config.negative_slope)
+        """The activation and its limit."""
+        limit = 6.0 if self.config.relu6 else NO_EPILOGUE.limit
+        return NO_EPILOGUE._replace(slope=self.config.negative_slope, limit=limit)
 
 
 @register("PReLU")

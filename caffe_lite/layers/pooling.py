@@ -1,9 +1,11 @@
-"""Layers that summarise windows of planes: Pooling, SPP."""
+"""Layers that summarise windows of planes and videos: Pooling, SPP, Pooling3D."""
 
 from __future__ import annotations
 
+import builtins
 import math
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -365,3 +367,127 @@ class SPP(_Pooling):
             self.unpool(self.config.pool, level, window, str(i), self.buf.dx)
             np.add(dx, self.buf.dx, out=dx)
             start = stop
+
+
+@register("Pooling3D")
+class Pooling3D(Layer):
+    """The greatest or the mean of each window of a video, as in facebook/C3D.
+
+    bottom[0]: (N, C, frames, H, W).  top[0]: (N, C, frames', H', W') with frames' =
+    ceil((frames - kernel_depth) / temporal_stride) + 1 and H' = ceil((H + 2 pad - kernel_size) /
+    stride) + 1, W' like H'.  Unlike in `Pooling` the last window may start in the far padding.
+
+    MAX takes no padding; it starts from the least finite number, so that NaN never wins.  It sends
+    dy to every element that equals y, where `Pooling` has a first one.  AVE counts the padding:
+    the divisor is the window's size cut at H + pad.  C3D has no STOCHASTIC.
+
+    A layer of C3D 1.0 has these fields in `pooling_param`.
+    """
+
+    config_field = "pooling3d_param"
+    repeatable = True
+
+    @classmethod
+    def resolve(cls, param: caffe_pb2.LayerParameter, python_layers: bool) -> builtins.type[Layer]:
+        """That of C3D 1.0 where only its message is given."""
+        old = param.HasField("pooling_param") and not param.HasField("pooling3d_param")
+        return _OldPooling3D if old else cls
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The method and the window."""
+        config = getattr(param, str(cls.config_field))
+        method = caffe_pb2.PoolingParameter.PoolMethod.Name(config.pool)
+        window = _volume_window(config)
+        return Drawing("pooling", method, SlidingWindow(1, *window[:4]))
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Only MAX must see which elements are greatest."""
+        maximum = self.config.pool == MAX
+        self.backward_reads = Reads.BOTTOM | Reads.TOP if maximum else Reads.NONE
+
+    @cached_property
+    def _window(self) -> Window:
+        return _volume_window(self.config)
+
+    def check(self, *bottom: Shape) -> None:
+        """Every window holds at least one number or padding."""
+        (x,), config = bottom, self.config
+        self.require(len(x) == 5, ".bottom[0]", f"needs a bottom (N, C, frames, H, W), not {x}")
+        self.require(config.pool in (MAX, AVE), "pool", "C3D has MAX and AVE only")
+        for field in ("kernel_depth", "kernel_size", "temporal_stride", "stride"):
+            self.require(getattr(config, field) > 0, field, f"{field} must be 1 or more, not 0")
+        self.require(
+            config.pool == AVE or not config.pad,
+            "pad",
+            "C3D pads AVE only; use pool: AVE or pad: 0",
+        )
+        fields = zip(("kernel_depth", "kernel_size", "kernel_size"), self._window.kernel)
+        strides = ("temporal_stride", "stride", "stride")
+        counts = self.top_shapes(x)[0][2:]
+        padded = self._window.padded(x[2:])
+        for (field, kernel), name, stride, count, size in zip(
+            fields, strides, self._window.stride, counts, padded
+        ):
+            self.require(
+                count > 0, field, f"{field} {kernel} is larger than the padded bottom's {size}"
+            )
+            self.require(
+                (count - 1) * stride < size,
+                name,
+                f"with {field} {kernel} and {name} {stride} the last window starts outside of the "
+                f"padded bottom's {size}",
+            )
+
+    def top_shapes(self, *bottom: Shape) -> list[Shape]:
+        """See the class."""
+        (x,) = bottom
+        sizes = zip(self._window.padded(x[2:]), self._window.kernel, self._window.stride)
+        return [(*x[:2], *(-((k - n) // s) + 1 for n, k, s in sizes))]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, y = bottom[0].data, top[0].data
+        if self.config.pool == MAX:
+            kernels.max_pool_volume_forward(x, self._window, y)
+        else:
+            kernels.average_pool_volume_forward(x, self._window, y)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """See the class."""
+        if not propagate_down[0]:
+            return
+        x, y = bottom[0], top[0]
+        if self.config.pool == MAX:
+            kernels.max_pool_volume_backward(x.data, y.data, y.diff, self._window, x.diff)
+        else:
+            kernels.average_pool_volume_backward(y.diff, self._window, x.diff)
+
+
+def _volume_window(config: Any) -> Window:
+    """The window over frames, rows and columns."""
+    pad = config.pad
+    return Window(
+        (config.kernel_depth, config.kernel_size, config.kernel_size),
+        (config.temporal_stride, config.stride, config.stride),
+        (0, pad, pad),
+        (1, 1, 1),
+    )
+
+
+class _OldPooling3D(Pooling3D):
+    """The fields of C3D 1.0, which it added to `pooling_param`."""
+
+    config_field = "pooling_param"
+    heeds = frozenset(("kernel_depth", "temporal_stride"))
+
+    def check(self, *bottom: Shape) -> None:
+        """Fields that C3D 1.0 has."""
+        has = ("pool", "kernel_size", "kernel_depth", "stride", "temporal_stride", "pad", "engine")
+        for field, _ in self.config.ListFields():
+            self.require(
+                field.name in has,
+                field.name,
+                f"C3D has no {field.name}; its fields are {', '.join(has)}",
+            )
+        super().check(*bottom)

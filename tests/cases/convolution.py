@@ -13,7 +13,7 @@ def window(kernel, stride=None, pad=None, dilation=None, end=None):
     return (kernel, stride or (1,) * axes, pad or (0,) * axes, dilation or (1,) * axes, end)
 
 
-def sliding(type_, function):
+def sliding(type_, function, message="convolution_param"):
     """A function that makes cases for one layer type."""
 
     def make(shape, config, sizes, group=1, bias=True, bottoms=1):
@@ -24,7 +24,7 @@ def sliding(type_, function):
         return Case(
             type_,
             [shape] * bottoms,
-            f"convolution_param {{ {config} }}",
+            f"{message} {{ {config} }}",
             expect,
             tops=bottoms,
         )
@@ -35,6 +35,10 @@ def sliding(type_, function):
 convolution = sliding("Convolution", oracle.convolution)
 deconvolution = sliding("Deconvolution", oracle.deconvolution)
 depthwise = sliding("DepthwiseConvolution", oracle.convolution)
+convolution_3d = sliding("Convolution3D", oracle.convolution, "convolution3d_param")
+deconvolution_3d = sliding("Deconvolution3D", oracle.deconvolution, "convolution3d_param")
+old_convolution_3d = sliding("Convolution3D", oracle.convolution)
+old_deconvolution_3d = sliding("Deconvolution3D", oracle.deconvolution)
 named_otherwise = sliding("ConvolutionDepthwise", oracle.convolution)
 
 RECTANGLE = (
@@ -43,6 +47,12 @@ RECTANGLE = (
 RECTANGLE_WINDOW = ((3, 2), (2, 3), (1, 2), (2, 1))
 
 MANY = (2, 16, 7, 9)  # enough channels and pixels for Winograd's algorithm
+
+VIDEO = (2, 3, 5, 6, 7)
+FRAMES = (
+    "num_output: 4 kernel_depth: 3 kernel_size: 2 temporal_stride: 1 stride: 2 temporal_pad: 1"
+)
+FRAMES_WINDOW = window((3, 2, 2), (1, 2, 2), (1, 0, 0))
 
 SIDES = "pad_l: 2 pad_r: 1 pad_t: 0 pad_b: 3"
 SIDES_PAD = {"pad": (0, 2), "end": (3, 1)}
@@ -57,6 +67,29 @@ CASES = [
         window((3, 3), pad=(0, 1)),
         2,
     ),
+    convolution_3d(VIDEO, FRAMES, FRAMES_WINDOW),
+    convolution_3d(
+        VIDEO,
+        "num_output: 4 kernel_depth: 2 kernel_size: 3 pad: 2 temporal_stride: 3 bias_term: false "
+        "filter_group: 2 group: 5",  # neither of which changes a number
+        window((2, 3, 3), (3, 1, 1), (0, 2, 2)),
+        bias=False,
+    ),
+    old_convolution_3d(VIDEO, FRAMES, FRAMES_WINDOW),
+    deconvolution_3d(VIDEO, FRAMES, FRAMES_WINDOW),
+    deconvolution_3d(  # which reads bias_term elsewhere
+        VIDEO,
+        "num_output: 2 kernel_depth: 2 kernel_size: 3 bias_term: false } "
+        "convolution_param { bias_term: true",
+        window((2, 3, 3)),
+    ),
+    deconvolution_3d(
+        VIDEO,
+        "num_output: 2 kernel_depth: 2 kernel_size: 3 } convolution_param { bias_term: false",
+        window((2, 3, 3)),
+        bias=False,
+    ),
+    old_deconvolution_3d(VIDEO, FRAMES + " bias_term: false", FRAMES_WINDOW, bias=False),
     deconvolution(MANY, "num_output: 9 kernel_size: 3 pad: 1", window((3, 3), pad=(1, 1))),
     convolution(X, "num_output: 6 group: 2 " + RECTANGLE, RECTANGLE_WINDOW, 2),
     convolution(
@@ -195,6 +228,9 @@ def refused(config, at, says, shape=X, type_="Convolution", **more):
     return Refusal(type_, [shape], f"convolution_param {{ {config} }}", at, says, **more)
 
 
+TOO_SMALL = "temporal_stride", "1 or more, not 0"
+TOO_LARGE = "kernel_size", "kernel 8x2x2 is larger than the padded bottom 7x6x7"
+
 REFUSALS = [
     refused("kernel_size: 3", "num_output", "1 or more, not 0"),
     refused("num_output: 3", "kernel_size", "missing"),
@@ -253,4 +289,25 @@ REFUSALS = [
         "Deconvolution",
     ),
     refused("kernel_size: 8", "kernel_size", "larger than the padded", X, "Im2col"),
+    *(
+        Refusal("Convolution3D", [shape], f"convolution3d_param {{ {config} }}", at, says)
+        for shape, config, at, says in (
+            (X, FRAMES, ".bottom[0]", r"\(N, C, frames, H, W\), not \(2, 4, 7, 9\)"),
+            (VIDEO, "num_output: 4 kernel_size: 2", "kernel_depth", "1 or more, not 0"),
+            (VIDEO, "num_output: 4 kernel_depth: 2", "kernel_size", "1 or more, not 0"),
+            (VIDEO, FRAMES.replace("temporal_stride: 1", "temporal_stride: 0"), *TOO_SMALL),
+            (VIDEO, FRAMES.replace(" stride: 2", " stride: 0"), "stride", "1 or more, not 0"),
+            (VIDEO, "kernel_size: 2 kernel_depth: 2", "num_output", "1 or more, not 0"),
+            (VIDEO, FRAMES.replace("depth: 3", "depth: 8"), *TOO_LARGE),
+        )
+    ),
+    refused(FRAMES + " dilation: 2", "dilation", "C3D has no dilation", VIDEO, "Convolution3D"),
+    refused(FRAMES + " stride: 1", "stride", "given 2 times", VIDEO, "Deconvolution3D"),
+    Refusal(
+        "Deconvolution3D",
+        [VIDEO],
+        "convolution3d_param { num_output: 2 kernel_depth: 2 kernel_size: 3 pad: 5 }",
+        "pad",
+        "top would be 6x-2x-1",
+    ),
 ]

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from caffe_lite.testing import Case, Refusal, away_from, uniform
 from tests.oracles import neuron as oracle
 
 SHAPE = (3, 4, 2, 5)
+
+
+def beyond(bound):
+    """Values below 0, up to a bound and above it, none close to a kink."""
+
+    def draw(rng, shape):
+        low = rng.choice([-0.8 * bound, 0.2, 1.1 * bound], shape)
+        return low + rng.uniform(0, 0.7 * bound, shape)
+
+    return draw
+
 
 CASES = [
     Case("ReLU", [SHAPE], expect=oracle.relu(), draw={0: away_from(0)}),
@@ -24,6 +37,16 @@ CASES = [
         "relu_param { negative_slope: -0.7 }",
         expect=oracle.relu(-0.7),
         draw={0: away_from(0)},
+    ),
+    *(
+        Case(
+            "ReLU",
+            [SHAPE],
+            f"relu_param {{ relu6: true negative_slope: {slope} }}",
+            expect=lambda x, slope=slope: np.minimum(oracle.relu(slope)(x), 6),
+            draw={0: beyond(6)},
+        )
+        for slope in (0, 0.3)
     ),
     Case("PReLU", [SHAPE], expect=oracle.prelu, draw={0: away_from(0)}),
     Case(

@@ -13,6 +13,18 @@ def pooling(config, expect, shape=X, **more):
     return Case("Pooling", [shape], f"pooling_param {{ {config} }}", expect, **more)
 
 
+VIDEO = (2, 3, 5, 7, 8)
+
+
+def video(config, expect, message="pooling3d_param", shape=VIDEO, **more):
+    more.setdefault("draw", {0: distinct})
+    return Case("Pooling3D", [shape], f"{message} {{ {config} }}", expect, **more)
+
+
+def refused_video(config, at, says, shape=VIDEO, message="pooling3d_param"):
+    return Refusal("Pooling3D", [shape], f"{message} {{ {config} }}", at, says)
+
+
 def refused(config, at, says, shape=X, **more):
     return Refusal("Pooling", [shape], f"pooling_param {{ {config} }}", at, says, **more)
 
@@ -108,6 +120,27 @@ CASES = [
         oracle.maximum((5, 6)),
         draw={0: distinct},
     ),
+    *(
+        video(
+            "kernel_depth: 2 kernel_size: 3 temporal_stride: 3 stride: 2",
+            oracle.volume_maximum((2, 3, 3), (0, 0, 0), (3, 2, 2)),
+            message,
+        )
+        for message in ("pooling3d_param", "pooling_param")
+    ),
+    video(
+        "pool: AVE kernel_depth: 2 kernel_size: 3 temporal_stride: 1 stride: 3 pad: 1",
+        oracle.volume_average((2, 3, 3), (0, 1, 1), (1, 3, 3)),
+    ),
+    video(  # the last windows of rows are padding only
+        "pool: AVE kernel_depth: 1 kernel_size: 2 stride: 2 pad: 2",
+        oracle.volume_average((1, 2, 2), (0, 2, 2), (1, 2, 2)),
+    ),
+    video(
+        "pool: AVE kernel_depth: 5 kernel_size: 7",
+        oracle.volume_average((5, 7, 7), (0, 0, 0), (1, 1, 1)),
+        shape=(2, 3, 5, 7, 7),
+    ),
 ]
 
 REFUSALS = [
@@ -143,5 +176,22 @@ REFUSALS = [
         "spp_param { pyramid_height: 3 }",
         "pyramid_height",
         "5 x 6 is too small for the 4 x 4 bins of level 3",
+    ),
+    refused_video("kernel_depth: 2 kernel_size: 3", ".bottom[0]", r"not \(2, 3, 7, 9\)", X),
+    refused_video("kernel_size: 3", "kernel_depth", "1 or more, not 0"),
+    refused_video("kernel_depth: 2", "kernel_size", "1 or more, not 0"),
+    refused_video("kernel_depth: 2 kernel_size: 3 stride: 0", "stride", "1 or more, not 0"),
+    refused_video("kernel_depth: 2 kernel_size: 3 pad: 1", "pad", "pads AVE only"),
+    refused_video("pool: STOCHASTIC kernel_depth: 2 kernel_size: 3", "pool", "MAX and AVE"),
+    refused_video("kernel_depth: 6 kernel_size: 3", "kernel_depth", "6 is larger .* 5"),
+    refused_video("kernel_depth: 2 kernel_size: 9", "kernel_size", "9 is larger .* 7"),
+    refused_video(
+        "kernel_depth: 1 kernel_size: 1 stride: 4", "stride", "last window starts outside"
+    ),
+    refused_video(
+        "kernel_depth: 2 kernel_size: 3 round_mode: FLOOR",
+        "round_mode",
+        "C3D has no round_mode",
+        message="pooling_param",
     ),
 ]

@@ -18,6 +18,8 @@ from tests.every_case import CASES, SOME
 IGNORED = {
     "engine": "chooses between Caffe's own kernels and cuDNN's; there is one kind here",
     "force_nd_im2col": "chooses between two ways to the same numbers",
+    "convolution3d_param.group": "is not read in the fork either",
+    "convolution3d_param.filter_group": "saves memory in the fork, and changes no number",
     "ctc_loss_param.alphabet_size": "is of a layer that is not here",
     "ctc_loss_param.blank_label": "is of a layer that is not here",
     "ctc_loss_param.time_step": "is of a layer that is not here",
@@ -211,6 +213,7 @@ VALUES = {
     "MultiStageMeanfieldParameter.compatibility_mode": "POTTS SEMI_METRIC METRIC",
     "NetStateRule.phase": "TRAIN TEST",
     "ParamSpec.share_mode": "STRICT PERMISSIVE",
+    "Pooling3DParameter.pool": "MAX AVE STOCHASTIC",
     "PoolingParameter.pool": "MAX AVE STOCHASTIC",
     "PoolingParameter.round_mode": "CEIL FLOOR",
     "ReductionParameter.operation": "SUM ASUM SUMSQ MEAN",

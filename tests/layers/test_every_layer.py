@@ -61,7 +61,8 @@ SOMETIMES = {
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
-        "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Embed",
+        "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
+        "DepthwiseConvolution", "Embed",
         "InnerDistance", "InnerProduct", "LSTM", "Lstm", "LargeMarginInnerProduct",
         "MarginInnerProduct", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter", "RNN",
         "Scale",

@@ -199,7 +199,7 @@ def test_the_table_of_types_has_none_of_bvlcs() -> None:
 
 
 def test_the_phase_that_the_layer_is_for_is_the_nets_where_it_has_none() -> None:
-    param = caffe_pb2.LayerParameter(type="Data", data_param={"shuffle": True})
+    param = caffe_pb2.LayerParameter(type="ImageData", image_data_param={"max_rotate_angle": 9})
     param.phase = caffe_pb2.TEST
-    (each,) = unread_in_layer(param, layer_class("Data"))
-    assert (each.path, each.refusal) == ("data_param.shuffle", "")
+    (each,) = unread_in_layer(param, layer_class("ImageData"))
+    assert (each.path, each.refusal) == ("image_data_param.max_rotate_angle", "")

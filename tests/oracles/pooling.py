@@ -125,3 +125,46 @@ def pyramid(levels, pool=maximum):
         return np.concatenate(parts, axis=1)
 
     return pool_levels
+
+
+def volume_windows(x, kernel, pad, stride):
+    """Yield (place, frames, rows, columns, size) of each window of a video, as C3D has them.
+
+    kernel, pad, stride: for frames, rows and columns.  The size is that with padding.
+    """
+    counts = [
+        math.ceil((n + 2 * p - k) / s) + 1 for n, k, p, s in zip(x.shape[2:], kernel, pad, stride)
+    ]
+    for place in np.ndindex(*counts):
+        axes, size = [], 1
+        for at, n, k, p, s in zip(place, x.shape[2:], kernel, pad, stride):
+            span = range(at * s - p, min(at * s - p + k, n + p))
+            axes.append([i for i in span if 0 <= i < n])
+            size *= len(span)
+        yield place, *axes, size
+
+
+def volume(reduce, *geometry):
+    """`reduce` of the numbers of each window of a video, and of the window's size."""
+
+    def pool(x):
+        found = {
+            place: reduce(x[:, :, frames][:, :, :, rows][..., columns], size)
+            for place, frames, rows, columns, size in volume_windows(x, *geometry)
+        }
+        y = np.zeros((*x.shape[:2], *(1 + max(each) for each in zip(*found))))
+        for place, value in found.items():
+            y[(slice(None), slice(None), *place)] = value
+        return y
+
+    return pool
+
+
+def volume_maximum(*geometry):
+    """The maximum of each window of a video."""
+    return volume(lambda x, size: x.max(axis=(2, 3, 4)), *geometry)
+
+
+def volume_average(*geometry):
+    """The sum of each window of a video divided by its size, padding included."""
+    return volume(lambda x, size: x.sum(axis=(2, 3, 4)) / size, *geometry)

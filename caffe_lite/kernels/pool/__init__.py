@@ -1,4 +1,4 @@
-"""Pooling: windows that slide over planes, and regions of interest."""
+"""Pooling: windows that slide over planes and videos, and regions of interest."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ from caffe_lite.kernels.pool.roi_align import (
     roi_align_forward,
 )
 from caffe_lite.kernels.pool.stochastic import stochastic_pool_forward, stochastic_pool_mean
+from caffe_lite.kernels.pool.volume import (
+    average_pool_volume_backward,
+    average_pool_volume_forward,
+    max_pool_volume_backward,
+    max_pool_volume_forward,
+)
 from caffe_lite.kernels.pool.windows import pool_workspace
 
 __all__ = [
     "average_pool_backward",
     "average_pool_forward",
+    "average_pool_volume_backward",
+    "average_pool_volume_forward",
     "bin_means_backward",
     "bin_means_forward",
     "grid_points",
     "max_pool_backward",
     "max_pool_forward",
+    "max_pool_volume_backward",
+    "max_pool_volume_forward",
     "place_type",
     "pool_workspace",
     "roi_align_backward",
