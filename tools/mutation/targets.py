@@ -160,6 +160,8 @@ def tests_of(module: Path) -> Iterator[Tests]:
         own += BATTERY
     mirror = f"tests/{folder}/test_{name}.py"
     own += [path for path in (mirror, *ALSO.get(key, ())) if path not in own]
+    if folder == "layers":  # where the kernels' tests use the layers
+        own.append(f"tests/kernels/test_{name}.py")
     own = [path for path in own if (ROOT / path).exists()]
     if key in COMPILED:
         yield Tests(COMPILED[key], compiled=True)
