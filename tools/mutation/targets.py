@@ -70,7 +70,8 @@ ALSO = {
     "net/running/steps": ("tests/net/test_chains.py", "tests/net/test_fuse.py"),
     "net/running/batches": ("tests/pycaffe/test_net.py", "tests/net/test_inputs.py"),
     "net/net": ("tests/pycaffe/test_net.py", "tests/net/test_memory.py",
-                "tests/net/test_inputs.py", "tests/pycaffe/test_arguments.py"),
+                "tests/net/test_inputs.py", "tests/pycaffe/test_arguments.py",
+                "tests/distributed/test_share.py"),
     "net/summary": ("tests/cli/test_summarize.py",),
     "net/dry": ("tests/net/test_summary.py", "tests/checking/test_dry.py"),
     "net/link": ("tests/net/test_plan.py", "tests/net/test_gate.py", "tests/net/test_net.py"),
@@ -129,7 +130,8 @@ COMPILED = {
 }
 """Tests of a module's own that are skipped where nothing is compiled."""
 WIDER = {
-    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py"),
+    "layers": ("tests/layers/test_costs.py", "tests/layers/test_description.py",
+               "tests/net/test_memory.py"),
     "net": ("tests/net/test_chains.py", "tests/net/test_freeze.py", "tests/net/test_fuse.py",
             "tests/net/test_gate.py", "tests/net/test_inputs.py", "tests/net/test_learnable.py",
             "tests/net/test_memory.py", "tests/net/test_net.py", "tests/net/test_plan.py",
