@@ -15,6 +15,7 @@ import caffe_lite as caffe
 from caffe_lite import rng
 from caffe_lite.distributed import Group
 from caffe_lite.errors import CaffeError, LayerError, SolverError
+from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2, text
 from caffe_lite.solver import Monitor, get_solver, resume
 from caffe_lite.solver.divided import run_batches
@@ -93,6 +94,14 @@ def test_ranks_follow_one_process(name, ranks, folder):
     np.testing.assert_allclose(written.losses, alone.losses, rtol=1e-6)
 
 
+def test_a_test_whose_batches_depend_on_each_other_is_run_by_all_ranks(folder, monkeypatch):
+    monkeypatch.setattr(Net, "batches_are_apart", False)
+    one = trained("lmdb", Group())
+    for each in all_ranks(2, lambda group: trained("lmdb", group)):
+        np.testing.assert_allclose(each.notes.tests, one.notes.tests, rtol=1e-5, atol=1e-5)
+        assert each.notes.batches == one.notes.batches
+
+
 def test_all_ranks_heed_the_monitor(folder):
     one = trained("lmdb", Group(), Monitor(early_stop=1, mode="max"))
     every = all_ranks(2, lambda group: trained("lmdb", group, Monitor(early_stop=1, mode="max")))
@@ -150,6 +159,7 @@ def test_ranks_begin_with_the_weights_of_rank_0_and_average_gradients(caplog):
         assert loss == pytest.approx(np.mean(losses))
     told = [line for line in caplog.messages if line.startswith("Training on")]
     assert len(told) == 3
+    assert "gives each rank the same" not in caplog.text
     assert told[0].startswith("Training on 3 ranks on 1 machine, with ")
 
 
@@ -190,17 +200,22 @@ def test_a_rank_with_another_solver_is_refused():
         assert all(says in str(each) for each in found)
 
 
-@pytest.mark.parametrize("name", ["net.prototxt", "test.prototxt", "w.caffemodel", "the version"])
+FILES = ("solver.prototxt", "net.prototxt", "test.prototxt", "w.caffemodel")
+
+
+@pytest.mark.parametrize("name", [*FILES, "the version"])
 def test_a_rank_with_another_file_or_version_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def compare(group: Group) -> None:
-        for path in ("net.prototxt", "test.prototxt", "w.caffemodel"):
-            Path(path).write_text("of rank 1" if (path, group.rank) == (name, 1) else "of all")
+        for path in FILES:
+            own = (path, group.rank) == (name, 1)
+            Path(path).write_text(f"max_iter: {2 + own}")
         if name == "the version":
             monkeypatch.setattr(caffe, "__version__", f"9.{group.rank}")
-        param = caffe_pb2.SolverParameter(net="net.prototxt", test_net=["test.prototxt"])
-        Ranks(group).compare(Settings(param), ["w.caffemodel", "no_file.caffemodel"])
+        settings = Settings("solver.prototxt")
+        settings.param.net, settings.param.test_net[:] = "net.prototxt", ["test.prototxt"]
+        Ranks(group).compare(settings, ["w.caffemodel", "no_file.caffemodel"])
 
     says = f"{name}: differs between rank 1"
     if name == "the version":

@@ -93,6 +93,13 @@ def test_a_call_returns_copies_and_takes_inputs_in_order_or_by_name() -> None:
     assert first.flags.owndata
 
 
+def test_one_number_is_an_input() -> None:
+    net = build('input: "x" input_shape { dim: 1 } '
+                'layer { name: "twice" type: "Power" bottom: "x" top: "y" '
+                'power_param { scale: 2 } }')  # fmt: skip
+    assert net(np.array([2.5]))["y"].tolist() == [5]
+
+
 @pytest.mark.parametrize(
     ("arrays", "named", "says"),
     [
