@@ -162,3 +162,21 @@ def test_refused(param, field, says):
     with pytest.raises(SolverError, match=says):
         lr_policy.check(param, refuse)
     assert fields == [field]
+
+
+@pytest.mark.parametrize(
+    "param",
+    [
+        solver(lr_policy="fixed"),
+        solver(lr_policy="step", stepsize=1),
+        solver(lr_policy="poly", max_iter=1),
+        solver(lr_policy="multistep"),
+        solver(lr_policy="plateau", plateau_winsize=[1]),
+        solver(lr_policy="plateau", plateau_winsize=[3, 1, 2]),
+    ],
+)
+def test_the_least_that_a_policy_needs(param):
+    def refuse(name, message):
+        return SolverError(f"{name}: {message}")
+
+    lr_policy.check(param, refuse)

@@ -218,3 +218,23 @@ def test_the_last_loss_and_the_last_test_are_told_where_they_are_due(
     last = [line.partition(" = ")[0] for line in caplog.messages if "Iteration 4, " in line]
     assert last == (["Iteration 4, loss", "Iteration 4, Testing net (#0)"] if is_due else [])
     assert caplog.messages[-1] == "Optimization Done."
+
+
+def test_a_restore_says_what_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make('max_iter: 2 snapshot_prefix: "run"').solve()
+    caplog.set_level(logging.INFO, "caffe_lite.solver")
+    solver = make('max_iter: 4 snapshot_prefix: "run"')
+    caplog.clear()
+    solver.solve("run_iter_2.solverstate")
+    assert caplog.messages[:4] == [
+        "Solving ",
+        "Learning Rate Policy: step",
+        "Restoring previous solver status from run_iter_2.solverstate",
+        "SGDSolver: restoring history",
+    ]
+    caplog.clear()
+    assert solver.restore_newest()
+    assert caplog.messages[0].startswith("Restoring previous solver status from run_iter_4.")
