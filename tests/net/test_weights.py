@@ -10,6 +10,7 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.errors import WeightsError
+from caffe_lite.proto.files import read_weights
 from tests.net import source
 
 NET = """
@@ -76,6 +77,23 @@ def test_where_nothing_matches_and_where_one_layer_is_left(given, caplog):
         "the given message has weights for layers that are not in the net (1), which are ignored: "
         "norm",
     ]
+
+
+def test_layers_that_only_the_file_has_are_logged_as_caffe_does(given, caplog):
+    caplog.set_level(logging.INFO, "caffe_lite.net")
+    net = caffe.Net(source(NET.replace('"ip2"', '"new"')), caffe.TEST)
+    caplog.clear()
+    net.copy_from(given)
+    assert "Ignoring source layer ip2" in caplog.messages
+    caplog.clear()
+    net.share_with(caffe.Net(source(NET), caffe.TEST))
+    assert "Ignoring source layer ip2" in caplog.messages
+
+
+def test_a_file_of_weights_has_the_name_of_its_net(tmp_path):
+    net = caffe.Net(source(f'name: "small" {NET}'), caffe.TEST)
+    net.save(tmp_path / "w")
+    assert read_weights(tmp_path / "w").name == net.to_proto().name == "small"
 
 
 def test_a_net_to_train_starts_from_its_fillers(given, caplog):

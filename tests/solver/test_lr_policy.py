@@ -78,6 +78,7 @@ def test_gamma_of_zero_and_steps_at_zero():
 def test_current_step_of_step_policy():
     param = solver(lr_policy="step", gamma=0.5, stepsize=4)
     assert [lr_policy.current_step(param, i) for i in (3, 4, 9)] == [0, 1, 2]
+    assert lr_policy.current_step(solver(lr_policy="exp", gamma=0.5, stepsize=4), 9) == 0
 
 
 def plateau_steps(windows, losses):
