@@ -349,6 +349,21 @@ def test_the_table_shows_what_is_unknown(tmp_path, monkeypatch, capsys):
     assert out[-1].startswith("not counted:   6 layers of types that are not here")
 
 
+def test_a_layer_without_tops_and_one_type_that_is_not_here():
+    summary = summarize(
+        source_of("""
+        layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "gone" type: "PrivateGate" bottom: "x" top: "y" }
+        layer { name: "end" type: "Silence" bottom: "x" }""")
+    )
+    lines = str(summary).splitlines()
+    assert lines[3].split() == ["end", "Silence", "-", "-", "-", "-"]
+    assert lines[2].split() == ["gone", "PrivateGate", "?", "?", "?", "?"]
+    assert lines[-1] == (
+        "not counted:   1 layer of types that are not here, or with bottoms of unknown shape"
+    )
+
+
 # -- selection and texts -------------------------------------------------------------------
 
 

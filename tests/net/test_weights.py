@@ -10,6 +10,8 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.errors import WeightsError
+from caffe_lite.net import weights
+from caffe_lite.net.weights import Report
 from caffe_lite.proto.files import read_weights
 from tests.net import source
 
@@ -232,6 +234,41 @@ def test_weights_of_another_net_count(given, caplog):
     net.share_with(trained)
     assert net.copy_from(parts(given)[0]).untrained == []
     assert caplog.messages == []
+
+
+def test_what_is_to_be_used_as_it_is_must_have_all():
+    Report(loaded=["a"], missing=["b"]).refuse_untrained()
+    for untrained, says in ((["a"], "none for 1 layer: a$"), (["a", "b"], "2 layers: a, b$")):
+        with pytest.raises(WeightsError, match=says):
+            Report(untrained=untrained).refuse_untrained()
+
+
+def test_another_nets_weights_are_refused_where_they_must_be_related(given):
+    def copy(text, related=True):
+        return weights.copy_from(
+            caffe.Net(source(text), caffe.TEST).receiver, [given], False, related
+        )
+
+    other = NET.replace("ip", "fc").replace('"norm"', '"bn"')
+    says = "message has weights for ip1, norm, ip2, which are no layers of this net; the net's "
+    with pytest.raises(WeightsError, match=f"{says}layers with weights are fc1, bn, fc2"):
+        copy(other)
+    assert copy(other, related=False).loaded == []
+    assert copy(NET.replace("ip", "fc")).loaded == ["norm"], "one that they share is enough"
+    assert copy(NET[: NET.index('layer { name: "ip1"')]).loaded == [], "it has none to lack"
+    del given.layer[:]
+    with pytest.raises(WeightsError, match="message has no weights; the net's layers"):
+        copy(other)
+
+
+def test_of_a_net_without_a_file_strict_names_the_layer_alone(given):
+    param = caffe.Net(source(NET.replace('"ip2"', '"new"')), caffe.TEST).to_proto()
+    for layer in param.layer:
+        del layer.blobs[:]
+    with pytest.raises(
+        WeightsError, match=r'^layer "new" \(InnerProduct\): the given message has'
+    ):
+        caffe.Net(param, caffe.TEST, weights=given, strict=True)
 
 
 # -- strict -------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ COMPILED = {
 """Tests of a module's own that are skipped where nothing is compiled."""
 WIDER = {
     "layers": ("tests/layers/test_costs.py", "tests/layers/test_description.py",
-               "tests/net/test_memory.py"),
+               "tests/net/test_fuse.py", "tests/net/test_gate.py", "tests/net/test_memory.py"),
     "net": ("tests/net/test_chains.py", "tests/net/test_freeze.py", "tests/net/test_fuse.py",
             "tests/net/test_gate.py", "tests/net/test_inputs.py", "tests/net/test_learnable.py",
             "tests/net/test_memory.py", "tests/net/test_net.py", "tests/net/test_plan.py",
