@@ -425,6 +425,7 @@ def test_the_batch_is_the_first_axis_of_the_first_blob():
       input_param { shape { dim: 3 dim: 5 } shape { dim: 7 } } }
       layer { name: "more" type: "Input" top: "z" input_param { shape { dim: 4 } } }"""
     assert summarize(source_of(content)).items == 3
+    assert summarize(source_of(UNKNOWN)).items == 1, "of the first blob nothing is known"
     with caffe.Net(source_of(content), TEST) as net:
         assert net.summary().items == 3
     with caffe.Net(source_of(content.replace("dim: 3 dim: 5", "")), TEST) as net:
