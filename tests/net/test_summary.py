@@ -10,6 +10,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite import cli
 from caffe_lite.errors import CaffeError, DataError, LayerError, NetError
+from caffe_lite.layers.data import Data
 from caffe_lite.net.summary import bytes_text, count_text, shape_text, summarize
 from caffe_lite.proto import caffe_pb2, files, nodes, text
 from tests.project import copy_golden
@@ -210,11 +211,15 @@ def test_shapes_come_from_the_mean_file(tmp_path):
         rows_of(DATA.format("Data", config, transform % ""))
 
 
-def test_shapes_come_from_the_data_where_it_must(tmp_path):
+def test_shapes_come_from_the_data_where_it_must(tmp_path, monkeypatch):
+    closed = []
+    close = Data.close
+    monkeypatch.setattr(Data, "close", lambda self: closed.append(self.name) or close(self))
     copy_golden("data/lmdb_64x48", tmp_path / "db")  # reading makes a lock file
     config = f'data_param {{ source: "{tmp_path / "db"}" batch_size: 2 backend: LMDB }}'
     shapes = rows_of(DATA.format("Data", config, ""))["d"].shapes
     assert shapes == ((2, 3, 48, 64), (2,))
+    assert closed == ["d"], "its data are open for their shape alone"
 
 
 def test_given_shapes_come_first():
@@ -274,6 +279,14 @@ def test_layers_that_cannot_be_run_here_need_only_a_shape(type_):
             {},
             LayerError,
             r'net\.prototxt:2:\d+: layer "c" \(Convolution\)',
+        ),
+        (
+            'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
+            'layer { name: "i" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {\n'
+            "  num_output: 3 relu: true } }",
+            {},
+            LayerError,
+            r'net\.prototxt:3:23: layer "i" .* inner_product_param.relu is a field of a fork',
         ),
         (
             'layer { name: "m" type: "MemoryData" top: "x" include { phase: TEST } }\n'
