@@ -111,3 +111,15 @@ def test_the_types_that_say_that_launches_can_be_repeated(tmp_path):
             said.add(case.type)
     assert said == REPEATABLE & {case.type for case in CASES}
     assert SOME or said == REPEATABLE
+
+
+ROWS = {
+    "DetectionOutput": (1, 1, 1, 7), "YoloDetectionOutput": (1, 1, 1, 7),
+    "Yolov3DetectionOutput": (1, 1, 1, 7),
+}  # fmt: skip
+"""Types whose tops have as many rows as there are boxes: what they have before the first."""
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.type in ROWS], ids=label)
+def test_before_a_forward_there_is_one_row(case, tmp_path):
+    assert Rig(case, np.float32, tmp_path).top[0].shape == ROWS[case.type]

@@ -384,7 +384,8 @@ def test_a_damaged_file_is_refused(refused):
     for at in random.integers(0, len(content) - 2, 20):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
         refused("")
-    for text in ("[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"format": NaN}', "\xff", "null"):
+    broken = ("[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"format": NaN}', "\xff")
+    for text in (*broken, "null", "{}", '{"format": "another", "version": 1}'):
         path.write_text(text, "latin-1")
         refused("is no resume file")
     path.write_bytes(content + b" " * (resume.ROOM + 100_000))
