@@ -13,7 +13,7 @@ from caffe_lite import limits, modes
 from caffe_lite.errors import CaffeError, LayerError, OutOfMemory, SolverError, WeightsError
 from caffe_lite.net.net import Net
 from caffe_lite.proto import caffe_pb2, text
-from caffe_lite.solver import Monitor, get_solver, resume
+from caffe_lite.solver import Monitor, get_solver, resume, snapshot
 
 NET = """
 layer { name: "in" type: "Input" top: "x" top: "t"
@@ -227,3 +227,20 @@ def test_a_resume_file_may_be_twice_as_large_as_ones_own(
         path.write_bytes(path.read_bytes().ljust(2 * size + 200))
         with pytest.raises(SolverError, match="too much for this solver's nets"):
             solver.restore("run_iter_0.solverstate")
+
+
+@pytest.mark.parametrize(
+    ("settings", "looks"),
+    [("snapshot_after_train: false", False), ("snapshot: 9", True), ("", True)],
+)
+def test_leftovers_are_looked_for_where_snapshots_are_written(
+    settings: str, looks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(snapshot, "remove_leftovers", found.append)
+    prefix = (tmp_path / "run").as_posix()
+    with get_solver(
+        written(tmp_path, f'max_iter: 1 snapshot_prefix: "{prefix}" {settings}')
+    ) as solver:
+        solver.solve()
+    assert found == ([prefix] if looks else [])

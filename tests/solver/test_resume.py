@@ -474,6 +474,8 @@ def test_changed_data_are_told(folder, saved, caplog):
 def test_a_users_source_that_keeps_nothing_is_named(folder, caplog):
     with start(CONFIGS["python"], folder, max_iter=2) as solver:
         solver.solve()
+        solver.restore("run_iter_2.solverstate")
+        assert "it begins anew" not in caplog.text
         layer = type(solver.net.layers[0]).__mro__[1]
         del layer.get_state, layer.set_state
         solver.restore("run_iter_2.solverstate")

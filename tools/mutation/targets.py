@@ -126,6 +126,7 @@ ALSO = {
 }  # fmt: skip
 """More tests of a module's own."""
 COMPILED = {
+    "net/running/runner": ("tests/net/test_freeze.py",),
     "net/running/stretches": ("tests/net/test_stretches.py", "tests/net/test_freeze.py"),
 }
 """Tests of a module's own that are skipped where nothing is compiled."""
@@ -165,10 +166,10 @@ def tests_of(module: Path) -> Iterator[Tests]:
     if folder == "layers":  # where the kernels' tests use the layers
         own.append(f"tests/kernels/test_{name}.py")
     own = [path for path in own if (ROOT / path).exists()]
-    if key in COMPILED:
-        yield Tests(COMPILED[key], compiled=True)
     if own:
         yield Tests(tuple(own), families)
+    if key in COMPILED:
+        yield Tests(COMPILED[key], compiled=True)
     wider = tuple(path for path in WIDER[folder] if path not in own)
     yield Tests(wider, families)
     if folder == "layers":
