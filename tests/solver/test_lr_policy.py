@@ -109,6 +109,7 @@ def test_plateau(windows):
     assert found == expected
     assert found[-1] == (0 if windows == [20] else len(windows))
     param = solver(lr_policy="plateau", gamma=0.25, plateau_winsize=windows)
+    assert lr_policy.learning_rate(param, 7) == 0.5
     assert [lr_policy.learning_rate(param, 7, step) for step in (0, 1, 2)] == [
         0.5,
         0.125,
