@@ -289,10 +289,10 @@ class Net:
         first = self._layer_index(start, 0)
         last = self._layer_index(end, len(self.layers) - 1)
         names = self.outputs if end is None else self.top_names[end]
+        names = [*names, *self._known(blobs, "blobs")]
         if kwargs:
             self._feed(kwargs)
         self.runner.forward(first, last, self.debug_info)
-        names = [*names, *self._known(blobs, "blobs")]
         return {name: self._blob(name).data for name in dict.fromkeys(names)}
 
     def __call__(self, *inputs: npt.ArrayLike, **named: npt.ArrayLike) -> dict[str, Array]:
@@ -345,6 +345,7 @@ class Net:
         first = self._layer_index(start, len(self.layers) - 1)
         last = self._layer_index(end, 0)
         names = self.inputs if end is None else self.bottom_names[end]
+        names = [*names, *self._known(diffs, "diffs")]
         if kwargs:
             batches.check_names(kwargs, self.outputs, "outputs")
             for name, array in kwargs.items():
@@ -352,7 +353,6 @@ class Net:
         self.runner.backward(first, last, self.debug_info)
         if self.debug_info and start is None and end is None:
             log.debug_params(self.learnable)
-        names = [*names, *self._known(diffs, "diffs")]
         return {name: self._blob(name).diff for name in dict.fromkeys(names)}
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:

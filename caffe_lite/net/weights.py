@@ -322,9 +322,7 @@ def warn_of_unshared(net: Receiver, params: Container[str], what: str) -> None:
         )
 
 
-def to_proto(
-    name: str, layers: Sequence[Layer], write_diff: bool = False
-) -> caffe_pb2.NetParameter:
+def to_proto(name: str, layers: Sequence[Layer], write_diff: bool) -> caffe_pb2.NetParameter:
     """A net with its weights, and with their gradients if `write_diff`: a .caffemodel."""
     message = caffe_pb2.NetParameter(name=name)
     for layer in layers:
@@ -333,7 +331,7 @@ def to_proto(
 
 
 def save(
-    path: str | os.PathLike[str], name: str, layers: Sequence[Layer], write_diff: bool = False
+    path: str | os.PathLike[str], name: str, layers: Sequence[Layer], write_diff: bool
 ) -> None:
     """Write a .caffemodel layer by layer: a snapshot must not take twice the weights' memory.
 
@@ -357,7 +355,7 @@ def save_hdf5(
     name: str,
     layers: Sequence[Layer],
     learnable: Sequence[Learnable],
-    write_diff: bool = False,
+    write_diff: bool,
 ) -> None:
     """Write a .caffemodel.h5; a shared parameter is written by its owner only, as in Caffe."""
     message = to_proto(name, layers, write_diff)

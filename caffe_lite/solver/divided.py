@@ -20,7 +20,7 @@ def run_batches(net: Net, group: Group, count: int, result: Callable[[float], T]
     `result` is called after a forward, on the rank that has run it, with the loss.  If the batches
     of the net depend on each other, rank 0 runs all.
     """
-    if group.is_alone or not net.batches_are_apart:
+    if not net.batches_are_apart:
         if not group.is_alone:
             _log.warning("rank 0 runs all batches, as what a layer gives depends on those before")
         for _ in range(count if group.is_root else 0):

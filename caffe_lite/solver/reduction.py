@@ -27,7 +27,6 @@ class Reduction:
     def __init__(self, group: Group, net: Net) -> None:
         self._group = group
         self._net = net
-        self._active = False
         self._requests: list[Request] = []
         complete = _completion(net)
         order = sorted(complete, key=lambda memory: -complete[memory])
@@ -43,17 +42,16 @@ class Reduction:
             if (at - begin) * self._gradients.itemsize >= BUCKET or memory is order[-1]:
                 self._buckets.append((complete[memory], self._gradients[begin:at]))
                 begin = at
+        self._next = len(self._buckets)  # the bucket to begin: none, but in a last backward
         CHANGES.note()
         net.runner.hooks.gradients_ready.append(self._layer_done)
 
     def begin(self) -> None:
         """The backward that comes next adds the last gradients of an iteration."""
-        self._active, self._next = True, 0
+        self._next = 0
 
     def _layer_done(self, layer: int) -> None:
         """Backward is done with this layer and all after it."""
-        if not self._active:
-            return
         while self._next < len(self._buckets) and layer <= self._buckets[self._next][0]:
             self._requests.append(self._group.start_adding(self._buckets[self._next][1]))
             self._next += 1
@@ -65,7 +63,6 @@ class Reduction:
         for request in self._requests:
             request.Wait()
         self._requests.clear()
-        self._active = False
         self._gradients *= self._gradients.dtype.type(1 / self._group.size)
 
 

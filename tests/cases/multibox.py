@@ -248,6 +248,7 @@ REFUSALS = [
     refused("num_classes: 3", ".bottom[0]", r"need the shape \(2, 28\)", {0: (2, 27)}),
     refused("num_classes: 3", ".bottom[1]", r"2 items need the shape \(2, 21\)", {1: (5, 21)}),
     refused("num_classes: 3", ".bottom[4]", r"need the shape \(2, 14\)", {4: (2, 15)}),
+    refused("num_classes: 3", ".bottom[5]", r"the shape \(2, 28\)", {4: (2, 14), 5: (2, 27)}),
     refused("num_classes: 3", ".bottom[3]", "truth 1 has item 2, but", draw={3: rows(2)}),
     refused("num_classes: 3", ".bottom[3]", "truth 1 has label 3, .* 3 c", draw={3: rows(1, 3)}),
     refused("num_classes: 3", ".bottom[3]", "label 0, .* background", draw={3: rows(1, 0)}),

@@ -160,6 +160,7 @@ REFUSALS = [
     refused("global_pooling: true kernel_size: 3", "kernel_size", "contradicts global_pooling"),
     refused("kernel_size: 2 pad_l: 2", "pad_l", "pad 2 must be less than kernel 2"),
     refused("kernel_size: 2 pad_b: 3", "pad_b", "pad 3 must be less than kernel 2"),
+    refused("kernel_size: 2 pad_r: 2", "pad_r", "pad 2 must be less than kernel 2"),
     refused("kernel_size: 2 pad_t: -1", "pad_t", "0 or more, not -1"),
     refused("kernel_size: 2 pad: 0 pad_t: 1", "pad", "either pad or pad_t"),
     refused("pool: STOCHASTIC kernel_size: 3 pad_r: 1", "pad_t", "no padding"),

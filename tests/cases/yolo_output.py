@@ -8,6 +8,7 @@ from caffe_lite.testing import Case, Refusal
 from tests.oracles import yolo_output as oracle
 
 ANCHORS = [(1.3, 1.7), (3.2, 4.0)]
+THREE = [*ANCHORS, (2.4, 0.8)]
 PIXELS = [(10, 13), (16, 30), (33, 23), (30, 61)]
 X = (2, 16, 3, 3)
 
@@ -16,13 +17,13 @@ def biases(pairs):
     return " ".join(f"biases: {value}" for pair in pairs for value in pair)
 
 
-def version2(config, bottoms=(X,), **settings):
-    text = f"num_classes: 3 num_box: 2 {biases(ANCHORS)} {config}"
+def version2(config, bottoms=(X,), anchors=ANCHORS, **settings):
+    text = f"num_classes: 3 num_box: {len(anchors)} {biases(anchors)} {config}"
     return Case(
         "YoloDetectionOutput",
         bottoms,
         f"yolo_detection_output_param {{ {text} }}",
-        lambda *maps: oracle.version2(maps, ANCHORS, **settings),
+        lambda *maps: oracle.version2(maps, anchors, **settings),
     )
 
 
@@ -49,13 +50,13 @@ def truths(rng, shape):
     return rows
 
 
-def compared(config, bottoms=(X, (1, 1, 6, 8)), draw=None, **settings):
-    text = f"num_class: 3 num_object: 2 side: 3 {biases(ANCHORS)} {config}"
+def compared(config, bottoms=(X, (1, 1, 6, 8)), draw=None, anchors=ANCHORS, **settings):
+    text = f"num_class: 3 num_object: {len(anchors)} side: 3 {biases(anchors)} {config}"
     return Case(
         "EvalDetection",
         bottoms,
         f"eval_detection_param {{ {text} }}",
-        lambda x, rows, *_: oracle.right_ones(x, rows, ANCHORS, 3, **settings),
+        lambda x, rows, *_: oracle.right_ones(x, rows, anchors, 3, **settings),
         draw={1: truths, **(draw or {})},
     )
 
@@ -71,7 +72,15 @@ CASES = [
         threshold=0.2,
         draw={0: lambda r, s: 4 * r.normal(size=s)},
     ),
+    compared(
+        "nms: 0.8 threshold: 0.3",
+        ((2, 24, 3, 3), (1, 1, 6, 8)),
+        anchors=THREE,
+        nms=0.8,
+        threshold=0.3,
+    ),
     version2(""),
+    version2("confidence_threshold: 0.2", ((2, 24, 3, 3),), anchors=THREE, floor=0.2),
     version2("confidence_threshold: 0.3 nms_threshold: 0.2", floor=0.3, threshold=0.2),
     version2("confidence_threshold: 0.25", (X, (2, 16, 5, 5)), floor=0.25),
     version2("confidence_threshold: 2", floor=2),

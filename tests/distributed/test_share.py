@@ -107,6 +107,15 @@ def test_batches_that_depend_on_each_other_are_not_divided(name, folder, monkeyp
         assert not net.batches_are_apart
 
 
+def test_a_parameter_that_stands_alone_leaves_batches_apart(folder):
+    text_of = write_solver(CONFIGS["lmdb"], folder, "share")
+    param = files.read_solver(text_of).param.net_param
+    bias = param.layer.add(name="bias", type="Parameter", top=["bias"])
+    bias.parameter_param.shape.dim.append(3)
+    with Net(param, caffe.TEST) as net:
+        assert net.batches_are_apart
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (5, 7, 2), (3, 1), (2, 5), (1, 1), (6,)])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_random_words_are_those_of_one_process(shape, ranks):

@@ -69,3 +69,15 @@ PLACES = np.random.default_rng(3).permutation(120).reshape(2, 3, 4, 5) % 80
 def test_wrong_answers_are_rejected(right, wrong) -> None:
     assert right.shape == wrong.shape
     assert not np.allclose(right, wrong, rtol=1e-3)
+
+
+def test_places_that_are_told_have_a_gradient_of_0() -> None:
+    config = 'bottom: "x" bottom: "mask" upsample_param { scale: 2 }'
+    rig = Rig(Case("Upsample", [X.shape, X.shape], config, draw={1: lambda rng, s: np.zeros(s)}))
+    rig.forward()
+    for flags in ([True, True], [False, True], [True, False]):
+        for blob in rig.bottom:
+            blob.diff[...] = 9
+        rig.backward(flags)
+        assert (rig.bottom[1].diff == (0 if flags[1] else 9)).all()
+        assert (rig.bottom[0].diff == 9).all() == (not flags[0])

@@ -93,6 +93,13 @@ def test_a_call_returns_copies_and_takes_inputs_in_order_or_by_name() -> None:
     assert first.flags.owndata
 
 
+def test_one_number_is_an_input() -> None:
+    net = build('input: "x" input_shape { dim: 1 } '
+                'layer { name: "twice" type: "Power" bottom: "x" top: "y" '
+                'power_param { scale: 2 } }')  # fmt: skip
+    assert net(np.array([2.5]))["y"].tolist() == [5]
+
+
 @pytest.mark.parametrize(
     ("arrays", "named", "says"),
     [
@@ -101,7 +108,8 @@ def test_a_call_returns_copies_and_takes_inputs_in_order_or_by_name() -> None:
         ([np.ones((2, 3))], {}, r"\['a'\] are not the net's inputs"),
         ([np.ones((2, 3)), np.ones((5, 3))], {}, r'layer "sum" \(Eltwise\)'),
         ([np.ones((2, 3)), np.ones((1, 2, 3))], {}, r'"b" has shape \(1, 2, 3\), .* takes 2 axes'),
-        ([np.ones((0, 3)), np.ones((2, 3))], {}, r'"a" has shape \(0, 3\)'),
+        ([np.ones((0, 3)), np.ones((2, 3))], {}, r'"a" has shape \(0, 3\), .* takes 2 axes'),
+        ([np.ones(5), np.ones(5)], {}, r'"a" has shape \(5,\), .* takes 2 axes'),
     ],
 )
 def test_refusals_change_nothing(arrays: list, named: dict, says: str) -> None:

@@ -218,6 +218,7 @@ def test_workspaces_of_one_layer_stay_apart() -> None:
     for name, (shape, dtype) in shapes.items():
         assert getattr(one, name).shape == shape
         assert getattr(one, name).dtype == dtype
+        assert getattr(one, name).flags.aligned
         assert np.shares_memory(getattr(one, name), getattr(other, name)) == (name != "kept")
     assert not np.shares_memory(one.first, one.second)
 
@@ -233,6 +234,20 @@ def test_what_nobody_reads_takes_memory_while_it_is_written() -> None:
     for time in (0, 2):  # again in place
         early.write(time)
         assert (early.first, early.last) == (0, time)
+
+
+def test_what_is_read_before_it_is_written_lasts() -> None:
+    """It comes from a program, or from the run before: no layer of this run has written it."""
+    written = Life(3)
+    written.write(0)
+    written.read(2)
+    assert (written.lasting, written.first, written.last) == (False, 0, 2)
+    given = Life(3)
+    given.read(4)
+    assert given.lasting
+    given.write(5)
+    given.read(6)
+    assert (given.lasting, given.first, given.last) == (True, 5, 6)
 
 
 @pytest.mark.parametrize("backward", [True, False])

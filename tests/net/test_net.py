@@ -225,6 +225,19 @@ def test_more_memory_than_the_machine_has_is_said_before_it_is_taken() -> None:
         caffe.Net(source(net), caffe.TEST)
 
 
+def test_a_net_that_cannot_be_built_closes_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the readers' threads of its data layers would go on."""
+    closed: list[str] = []
+    monkeypatch.setattr(caffe.Layer, "close", lambda self: closed.append(self.name))
+    with pytest.raises(LayerError, match='layer "ip2"'):
+        small(SMALL.replace("num_output: 2", "num_output: 0"))
+    assert closed[:3] == ["in", "ip1", "relu"]
+    closed.clear()
+    with small() as net:
+        assert closed == []
+    assert closed == [layer.name for layer in net.layers]
+
+
 def test_an_unknown_type_gets_the_nearest_known_one() -> None:
     with pytest.raises(
         LayerError, match=r'^net:1:28: .*unknown layer type "Relu"; did you mean ReLU'

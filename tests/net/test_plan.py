@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from caffe_lite.net.passes.plan import Needs, plan_backward
+from caffe_lite.errors import NetError
+from caffe_lite.layers.loss import EuclideanLoss
+from caffe_lite.net.passes.plan import Needs, needs_of, plan_backward
 from caffe_lite.net.passes.wiring import Wires
+from tests.net import source
 
 
 def wires(*layers: tuple[tuple[int, ...], tuple[int, ...]]) -> Wires:
@@ -74,6 +77,37 @@ def test_force_backward_asks_for_all_gradients_that_exist() -> None:
     assert plan.layers == (True, True, True, False)
     assert plan.bottoms == ((), (True,), (True, False), (False,))
     assert plan.params[1] == (True, True)
+
+
+def test_force_backward_leaves_what_is_asked_for() -> None:
+    """What `propagate_down` asks for stays, also where there is none: running it tells."""
+    loss = Needs(loss=(True,), no_gradient=(1,), propagate_down=(True, True))
+    count = Needs(differentiable=False)
+    net = wires(((), (0, 1)), ((0,), (2,)), ((2, 1), (3,)), ((2,), (4,)))
+    plan = plan_backward(net, [DATA, LEARNS, loss, count], force=True)
+    assert plan.bottoms == ((), (True,), (True, True), (False,))
+    assert plan.layers == (True, True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("", ()),
+        ("propagate_down: true propagate_down: false", (True, False)),
+        ("propagate_down: false propagate_down: false", (False, False)),
+        ("propagate_down: true", "1 propagate_down values for 2 bottoms"),
+        ("propagate_down: [true, true, true]", "3 propagate_down values for 2 bottoms"),
+    ],
+)
+def test_values_for_all_bottoms_or_none(given: str, wanted: tuple[bool, ...] | str) -> None:
+    text = f'layer {{ name: "l" type: "EuclideanLoss" bottom: "a" bottom: "b" {given} }}'
+    (node,) = source(text).nodes
+    layer = EuclideanLoss(node.param)
+    if isinstance(wanted, str):
+        with pytest.raises(NetError, match=wanted):
+            needs_of(node, layer)
+    else:
+        assert needs_of(node, layer).propagate_down == wanted
 
 
 @pytest.mark.parametrize("weight", [True, False])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from caffe_lite.errors import NetError
-from caffe_lite.net.passes.rules import obstacle, select
+from caffe_lite.net.passes.rules import left_out, obstacle, select, state_of
 from caffe_lite.proto import caffe_pb2
 from tests.net import source
 
@@ -24,6 +24,8 @@ def rule(text: str) -> caffe_pb2.NetStateRule:
     ("rule_text", "state_text", "met"),
     [
         ("", "", True),
+        ("", "level: -1", True),
+        ("", "level: 3", True),
         ("phase: TRAIN", "phase: TRAIN", True),
         ("phase: TRAIN", "phase: TEST", False),
         ("phase: TRAIN", "", False),  # a state without a phase is TEST
@@ -71,3 +73,52 @@ def test_both_kinds_of_rules_are_refused_with_their_place() -> None:
     net = 'layer {\n  name: "x" type: "Silence"\n  include { } exclude { phase: TEST }\n}\n'
     with pytest.raises(NetError, match=r'^net:3:15: layer "x" \(Silence\): has both include'):
         select(source(net).nodes, state(""))
+
+
+@pytest.mark.parametrize(
+    ("phase", "level", "stages", "wanted"),
+    [
+        (None, 0, None, 'phase: TRAIN level: 3 stage: "own"'),
+        (None, 2, ["more"], 'phase: TRAIN level: 2 stage: "own" stage: "more"'),
+        (1, 0, None, 'phase: TEST level: 0 stage: "own"'),
+        (1, 2, [], 'phase: TEST level: 2 stage: "own"'),
+        (0, 0, ["own"], 'phase: TRAIN level: 0 stage: "own" stage: "own"'),
+    ],
+)
+def test_what_a_caller_gives_goes_before_the_files_state(
+    phase: int | None, level: int, stages: list[str] | None, wanted: str
+) -> None:
+    given = state('phase: TRAIN level: 3 stage: "own"')
+    assert state_of(given, phase, level, stages) == state(wanted)
+    assert given == state('phase: TRAIN level: 3 stage: "own"')
+
+
+@pytest.mark.parametrize(
+    ("rules", "state_text", "when"),
+    [
+        ("", "phase: TEST", None),
+        ("include { phase: TRAIN }", "phase: TRAIN", None),
+        ("include { phase: TRAIN } include { phase: TEST }", "phase: TEST", None),
+        ("include { phase: TRAIN }", "phase: TEST", "only in TRAIN"),
+        (
+            'include { phase: TRAIN min_level: 2 } include { max_level: -1 stage: "a" }',
+            "phase: TEST",
+            'only in TRAIN from level 2 on or up to level -1 with stage "a"',
+        ),
+        ('include { not_stage: "a" }', 'stage: "a"', 'only without stage "a"'),
+        ("exclude { phase: TRAIN }", "phase: TEST", None),
+        ("exclude { phase: TEST }", "phase: TEST", "not in TEST"),
+        (
+            'exclude { phase: TRAIN } exclude { phase: TEST } exclude { stage: "a" }',
+            'phase: TEST stage: "a"',
+            'not in TEST or with stage "a"',
+        ),
+        ("exclude { } exclude { phase: TEST }", "phase: TEST", "never"),
+    ],
+)
+def test_when_a_layer_that_is_left_out_is_there(
+    rules: str, state_text: str, when: str | None
+) -> None:
+    nodes = source(f'layer {{ name: "x" type: "Silence" {rules} }}').nodes
+    found = left_out(nodes, state(state_text))
+    assert found == ([] if when is None else [(nodes[0], when)])

@@ -10,6 +10,7 @@ import pytest
 import caffe_lite as caffe
 from caffe_lite import cli
 from caffe_lite.errors import CaffeError, DataError, LayerError, NetError
+from caffe_lite.layers.data import Data
 from caffe_lite.net.summary import bytes_text, count_text, shape_text, summarize
 from caffe_lite.proto import caffe_pb2, files, nodes, text
 from tests.project import copy_golden
@@ -210,11 +211,15 @@ def test_shapes_come_from_the_mean_file(tmp_path):
         rows_of(DATA.format("Data", config, transform % ""))
 
 
-def test_shapes_come_from_the_data_where_it_must(tmp_path):
+def test_shapes_come_from_the_data_where_it_must(tmp_path, monkeypatch):
+    closed = []
+    close = Data.close
+    monkeypatch.setattr(Data, "close", lambda self: closed.append(self.name) or close(self))
     copy_golden("data/lmdb_64x48", tmp_path / "db")  # reading makes a lock file
     config = f'data_param {{ source: "{tmp_path / "db"}" batch_size: 2 backend: LMDB }}'
     shapes = rows_of(DATA.format("Data", config, ""))["d"].shapes
     assert shapes == ((2, 3, 48, 64), (2,))
+    assert closed == ["d"], "its data are open for their shape alone"
 
 
 def test_given_shapes_come_first():
@@ -274,6 +279,14 @@ def test_layers_that_cannot_be_run_here_need_only_a_shape(type_):
             {},
             LayerError,
             r'net\.prototxt:2:\d+: layer "c" \(Convolution\)',
+        ),
+        (
+            'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
+            'layer { name: "i" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {\n'
+            "  num_output: 3 relu: true } }",
+            {},
+            LayerError,
+            r'net\.prototxt:3:23: layer "i" .* inner_product_param.relu is a field of a fork',
         ),
         (
             'layer { name: "m" type: "MemoryData" top: "x" include { phase: TEST } }\n'
@@ -349,6 +362,21 @@ def test_the_table_shows_what_is_unknown(tmp_path, monkeypatch, capsys):
     assert out[-1].startswith("not counted:   6 layers of types that are not here")
 
 
+def test_a_layer_without_tops_and_one_type_that_is_not_here():
+    summary = summarize(
+        source_of("""
+        layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "gone" type: "PrivateGate" bottom: "x" top: "y" }
+        layer { name: "end" type: "Silence" bottom: "x" }""")
+    )
+    lines = str(summary).splitlines()
+    assert lines[3].split() == ["end", "Silence", "-", "-", "-", "-"]
+    assert lines[2].split() == ["gone", "PrivateGate", "?", "?", "?", "?"]
+    assert lines[-1] == (
+        "not counted:   1 layer of types that are not here, or with bottoms of unknown shape"
+    )
+
+
 # -- selection and texts -------------------------------------------------------------------
 
 
@@ -410,6 +438,7 @@ def test_the_batch_is_the_first_axis_of_the_first_blob():
       input_param { shape { dim: 3 dim: 5 } shape { dim: 7 } } }
       layer { name: "more" type: "Input" top: "z" input_param { shape { dim: 4 } } }"""
     assert summarize(source_of(content)).items == 3
+    assert summarize(source_of(UNKNOWN)).items == 1, "of the first blob nothing is known"
     with caffe.Net(source_of(content), TEST) as net:
         assert net.summary().items == 3
     with caffe.Net(source_of(content.replace("dim: 3 dim: 5", "")), TEST) as net:

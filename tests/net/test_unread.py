@@ -92,6 +92,16 @@ def test_a_net_of_integers_is_told_once(caplog: pytest.LogCaptureFixture) -> Non
     ), line
 
 
+def test_what_is_not_told_hides_nothing_after_it(caplog: pytest.LogCaptureFixture) -> None:
+    build(
+        """layer { name: "a" type: "InnerProduct" bottom: "x" top: "y" transform_param { scale: 2 }
+          relu_param { } quantization_param { bw_params: 8 } forward_type: FLOAT16
+          inner_product_param { num_output: 3 } }"""
+    )
+    told = [line.split(": ")[2].split(" ")[0] for line in caplog.messages]
+    assert told == ["relu_param", "forward_type", "quantization_param"]
+
+
 def test_a_filler_outside_of_its_message_is_refused() -> None:
     layer = """layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
         inner_product_param { num_output: 3 } weight_filler { type: "xavier" } }"""

@@ -10,6 +10,9 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite.errors import WeightsError
+from caffe_lite.net import weights
+from caffe_lite.net.weights import Report
+from caffe_lite.proto.files import read_weights
 from tests.net import source
 
 NET = """
@@ -76,6 +79,23 @@ def test_where_nothing_matches_and_where_one_layer_is_left(given, caplog):
         "the given message has weights for layers that are not in the net (1), which are ignored: "
         "norm",
     ]
+
+
+def test_layers_that_only_the_file_has_are_logged_as_caffe_does(given, caplog):
+    caplog.set_level(logging.INFO, "caffe_lite.net")
+    net = caffe.Net(source(NET.replace('"ip2"', '"new"')), caffe.TEST)
+    caplog.clear()
+    net.copy_from(given)
+    assert "Ignoring source layer ip2" in caplog.messages
+    caplog.clear()
+    net.share_with(caffe.Net(source(NET), caffe.TEST))
+    assert "Ignoring source layer ip2" in caplog.messages
+
+
+def test_a_file_of_weights_has_the_name_of_its_net(tmp_path):
+    net = caffe.Net(source(f'name: "small" {NET}'), caffe.TEST)
+    net.save(tmp_path / "w")
+    assert read_weights(tmp_path / "w").name == net.to_proto().name == "small"
 
 
 def test_a_net_to_train_starts_from_its_fillers(given, caplog):
@@ -214,6 +234,41 @@ def test_weights_of_another_net_count(given, caplog):
     net.share_with(trained)
     assert net.copy_from(parts(given)[0]).untrained == []
     assert caplog.messages == []
+
+
+def test_what_is_to_be_used_as_it_is_must_have_all():
+    Report(loaded=["a"], missing=["b"]).refuse_untrained()
+    for untrained, says in ((["a"], "none for 1 layer: a$"), (["a", "b"], "2 layers: a, b$")):
+        with pytest.raises(WeightsError, match=says):
+            Report(untrained=untrained).refuse_untrained()
+
+
+def test_another_nets_weights_are_refused_where_they_must_be_related(given):
+    def copy(text, related=True):
+        return weights.copy_from(
+            caffe.Net(source(text), caffe.TEST).receiver, [given], False, related
+        )
+
+    other = NET.replace("ip", "fc").replace('"norm"', '"bn"')
+    says = "message has weights for ip1, norm, ip2, which are no layers of this net; the net's "
+    with pytest.raises(WeightsError, match=f"{says}layers with weights are fc1, bn, fc2"):
+        copy(other)
+    assert copy(other, related=False).loaded == []
+    assert copy(NET.replace("ip", "fc")).loaded == ["norm"], "one that they share is enough"
+    assert copy(NET[: NET.index('layer { name: "ip1"')]).loaded == [], "it has none to lack"
+    del given.layer[:]
+    with pytest.raises(WeightsError, match="message has no weights; the net's layers"):
+        copy(other)
+
+
+def test_of_a_net_without_a_file_strict_names_the_layer_alone(given):
+    param = caffe.Net(source(NET.replace('"ip2"', '"new"')), caffe.TEST).to_proto()
+    for layer in param.layer:
+        del layer.blobs[:]
+    with pytest.raises(
+        WeightsError, match=r'^layer "new" \(InnerProduct\): the given message has'
+    ):
+        caffe.Net(param, caffe.TEST, weights=given, strict=True)
 
 
 # -- strict -------------------------------------------------------------------------------

@@ -103,6 +103,11 @@ def test_single_layers_by_index(net: Any) -> None:
             backward(i, i)
         np.testing.assert_array_equal(net.params["conv"][0].diff, gradient)
         assert gradient.any()
+        net.clear_param_diffs()
+        backward(3, 2)
+        assert not net.params["conv"][0].diff.any()
+        backward(1, 0)
+        np.testing.assert_array_equal(net.params["conv"][0].diff, gradient)
 
 
 def test_a_part_of_the_net(net: Any) -> None:
@@ -119,6 +124,18 @@ def test_a_part_of_the_net(net: Any) -> None:
     assert list(back) == ["conv"]
     np.testing.assert_allclose(back["conv"].reshape(5, -1), diff @ weight, rtol=1e-3, atol=1e-5)
     assert set(net.forward(end="data")) == {"data", "label"}
+
+
+def test_a_name_that_no_blob_has_is_told_before_anything_runs(net: Any) -> None:
+    net.forward()
+    net.backward()
+    seen: list[int] = []
+    net.before_forward(seen.append)
+    net.before_backward(seen.append)
+    for run in (lambda: net.forward(blobs=["conv", "x"]), lambda: net.backward(diffs=["x"])):
+        with pytest.raises(caffe.CaffeError, match='the net has no blob "x"'):
+            run()
+    assert seen == []
 
 
 def test_gradients_are_cleared_in_place(net: Any) -> None:

@@ -78,6 +78,7 @@ def test_gamma_of_zero_and_steps_at_zero():
 def test_current_step_of_step_policy():
     param = solver(lr_policy="step", gamma=0.5, stepsize=4)
     assert [lr_policy.current_step(param, i) for i in (3, 4, 9)] == [0, 1, 2]
+    assert lr_policy.current_step(solver(lr_policy="exp", gamma=0.5, stepsize=4), 9) == 0
 
 
 def plateau_steps(windows, losses):
@@ -108,6 +109,7 @@ def test_plateau(windows):
     assert found == expected
     assert found[-1] == (0 if windows == [20] else len(windows))
     param = solver(lr_policy="plateau", gamma=0.25, plateau_winsize=windows)
+    assert lr_policy.learning_rate(param, 7) == 0.5
     assert [lr_policy.learning_rate(param, 7, step) for step in (0, 1, 2)] == [
         0.5,
         0.125,
@@ -162,3 +164,21 @@ def test_refused(param, field, says):
     with pytest.raises(SolverError, match=says):
         lr_policy.check(param, refuse)
     assert fields == [field]
+
+
+@pytest.mark.parametrize(
+    "param",
+    [
+        solver(lr_policy="fixed"),
+        solver(lr_policy="step", stepsize=1),
+        solver(lr_policy="poly", max_iter=1),
+        solver(lr_policy="multistep"),
+        solver(lr_policy="plateau", plateau_winsize=[1]),
+        solver(lr_policy="plateau", plateau_winsize=[3, 1, 2]),
+    ],
+)
+def test_the_least_that_a_policy_needs(param):
+    def refuse(name, message):
+        return SolverError(f"{name}: {message}")
+
+    lr_policy.check(param, refuse)

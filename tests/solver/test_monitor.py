@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -61,6 +62,25 @@ def test_reductions_begin_the_count_anew():
     assert found.progress == Progress("", "min", 2.0, 80, 1, 1, 3)
 
 
+def test_an_improvement_begins_both_counts_anew():
+    found = monitor(reduce_on_plateau=(0.5, 2))
+    assert judged(found, [4.0, 4.0, 3.0, 3.0, 2.0, 2.0, 2.0]) == (None, [0, 0, 0, 0, 0, 0, 1])
+    assert judged(monitor(early_stop=2), [4.0, 4.0, 3.0, 3.0, 2.0])[0] is None
+
+
+def test_a_reduction_after_each_test():
+    found = monitor(reduce_on_plateau=(0.25, 1))
+    assert judged(found, [4.0, 4.0, 4.0, 3.0, 3.0]) == (None, [0, 1, 2, 2, 3])
+    assert found.factor == 1 / 64
+
+
+def test_without_reductions_the_rate_stays():
+    found = monitor(early_stop=3)
+    judged(found, [4.0, 4.0, 4.0])
+    assert found.factor == 1.0
+    assert monitor(reduce_on_plateau=(0.5, 2)).factor == 1.0
+
+
 def test_both_count_by_themselves(caplog):
     caplog.set_level("INFO", "caffe_lite.solver")
     found = monitor(early_stop=5, reduce_on_plateau=(0.1, 2))
@@ -84,11 +104,19 @@ def test_both_count_by_themselves(caplog):
         ({"bonus": -1.0}, "bonus", ("bonus", "max")),
         ({"detection_eval": 0.0}, "", ("detection_eval", "max")),
         ({"error": 0.0}, "", ("error", "min")),
+        ({"accuracy": 0.0, "error": 0.0}, "error", ("error", "min")),
     ],
 )
 def test_what_is_watched(weights, output, watched):
     found = monitor(net(**weights), net(other=1.0), early_stop=1, output=output)
     assert (found.output, found.mode) == watched
+
+
+def test_the_mode_that_is_given_goes_before_the_name():
+    assert monitor(net(loss=1.0, accuracy=0.0), early_stop=1, output="loss", mode="max").mode == (
+        "max"
+    )
+    assert monitor(net(score=0.0), early_stop=1, output="score", mode="min").mode == "min"
 
 
 def test_the_named_output_is_the_score():
@@ -134,11 +162,41 @@ def test_refusals(settings, says):
         Monitor(**settings)
 
 
-def test_a_state_of_another_kind_is_refused():
-    from dataclasses import asdict
+def test_it_continues_where_a_run_was(caplog):
+    before = Progress("accuracy", "max", 0.5, 30, 2, 1, 4)
+    found = monitor(net(accuracy=0.0), early_stop=3, reduce_on_plateau=(0.5, 2))
+    found.continue_from(before)
+    assert found.progress == before
+    assert not found.stops
+    assert found.judge(40, [Output("accuracy", 0.5, 0.0)], NAN), "the third test without a better"
+    assert found.progress == Progress("accuracy", "max", 0.5, 30, 3, 0, 5)
+    assert not any("anew" in line for line in caplog.messages)
 
+
+@pytest.mark.parametrize("other", [("accuracy", "min"), ("loss", "max"), ("", "")])
+def test_of_another_score_only_the_reductions_count(other, caplog):
+    found = monitor(net(accuracy=0.0), early_stop=3, reduce_on_plateau=(0.5, 2))
+    found.continue_from(Progress(*other, 0.5, 30, 2, 1, 4))
+    assert (found.output, found.mode) == ("accuracy", "max")
+    assert str(found.progress) == str(Progress("accuracy", "max", NAN, 0, 0, 0, 4))
+    assert caplog.messages == [
+        "the snapshot's run watched another score: the best one begins anew"
+    ]
+
+
+def test_of_a_run_without_a_monitor_it_begins_anew(caplog):
+    found = monitor(net(accuracy=0.0), early_stop=3)
+    found.judge(10, [Output("accuracy", 0.5, 0.0)], NAN)
+    found.continue_from(None)
+    assert str(found.progress) == str(Progress("accuracy", "max", NAN, 0, 0, 0, 0))
+    assert caplog.messages == []
+
+
+def test_a_state_of_another_kind_is_refused():
     state = asdict(Progress("loss", "min", 0.5, 30, 2, 1, 4))
     assert Progress.from_state(state) == Progress("loss", "min", 0.5, 30, 2, 1, 4)
+    most = {**state, "reductions": (1 << 31) - 1}
+    assert Progress.from_state(most).reductions == (1 << 31) - 1
     for key, value in (("mode", 3), ("best", 1), ("waited", -1), ("reductions", 1 << 31)):
         with pytest.raises(DataError, match=f'"{key}" is'):
             Progress.from_state({**state, key: value})

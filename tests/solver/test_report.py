@@ -60,8 +60,26 @@ def test_average_precisions(caplog):
     ]
 
 
+def test_a_class_without_detections_counts_as_0_wherever_it_is():
+    classes = [[-1, label, 1, -1, -1] for label in (1, 2, 3)]
+    found = [[0, 2, 0.9, 1, 0], [0, 3, 0.8, 1, 0]]
+    precisions = report.AveragePrecisions("Integral", show_classes=False)
+    rows = np.array([*classes, *found], float).reshape(1, 1, -1, 5)
+    precisions.add(precisions.read(net(eval=(rows, 0))))
+    assert precisions.means()[0].value == pytest.approx(2 / 3)
+    alone = report.AveragePrecisions("Integral", show_classes=False)
+    rows = np.array([classes[1], found[0]], float).reshape(1, 1, -1, 5)
+    alone.add(alone.read(net(eval=(rows, 0))))
+    assert alone.means()[0].value == 1
+    nothing = report.AveragePrecisions("Integral", show_classes=False)
+    nothing.add(nothing.read(net(eval=(rows[:, :, 1:], 0))))
+    assert nothing.means()[0].value == 0
+
+
 def test_average_precisions_need_detections():
     precisions = report.AveragePrecisions("11point", show_classes=False)
+    with pytest.raises(SolverError, match=r'"boxes" is of shape \(1, 1, 2, 7\)'):
+        precisions.read(net(boxes=(np.zeros((1, 1, 2, 7)), 0)))
     with pytest.raises(SolverError, match=r'"loss" is of shape \(\)'):
         precisions.read(net(loss=(1.0, 1.0)))
 
@@ -87,6 +105,9 @@ def test_first_bad_goes_by_layers():
     assert report.first_bad(found) == 'the first non-finite values are in top "x" of layer "one"'
     found.overwritten = {"x"}
     assert report.first_bad(found).endswith('blobs[1] of layer "two"')
-    layers[1].blobs = []
+    found.blobs = {"x": bad, "y": fine, "z": bad}
+    layers[1].blobs, tops["one"] = [], ["x", "z"]
+    assert report.first_bad(found) == 'the first non-finite values are in top "z" of layer "one"'
+    tops["one"] = ["x"]
     found.blobs = {"x": fine, "y": fine}
     assert report.first_bad(found) == "all blobs are finite"

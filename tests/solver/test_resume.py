@@ -384,7 +384,8 @@ def test_a_damaged_file_is_refused(refused):
     for at in random.integers(0, len(content) - 2, 20):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
         refused("")
-    for text in ("[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"format": NaN}', "\xff", "null"):
+    broken = ("[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"format": NaN}', "\xff")
+    for text in (*broken, "null", "{}", '{"format": "another", "version": 1}'):
         path.write_text(text, "latin-1")
         refused("is no resume file")
     path.write_bytes(content + b" " * (resume.ROOM + 100_000))
@@ -473,6 +474,8 @@ def test_changed_data_are_told(folder, saved, caplog):
 def test_a_users_source_that_keeps_nothing_is_named(folder, caplog):
     with start(CONFIGS["python"], folder, max_iter=2) as solver:
         solver.solve()
+        solver.restore("run_iter_2.solverstate")
+        assert "it begins anew" not in caplog.text
         layer = type(solver.net.layers[0]).__mro__[1]
         del layer.get_state, layer.set_state
         solver.restore("run_iter_2.solverstate")

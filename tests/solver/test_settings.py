@@ -148,3 +148,60 @@ def test_message_without_a_file():
     with pytest.raises(SolverError, match=r"^lr_policy is missing") as caught:
         Settings(caffe_pb2.SolverParameter()).check()
     assert caught.value.location is None
+
+
+TWO = 'test_net: "net.prototxt"\n'
+TRAIN = 'train_net: "net.prototxt"\nlr_policy: "fixed"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        TRAIN + TWO + "test_iter: 1 test_interval: 1",
+        TRAIN + TWO + "test_net_param { } test_iter: 1 test_iter: 2 test_interval: 1",
+        GOOD + TWO + "test_iter: 1 test_interval: 1",
+        GOOD + "test_iter: 1 test_iter: 1 test_interval: 1 test_state { } test_state { }",
+        GOOD + "iter_size: 1 average_loss: 1 test_interval: -1",
+        'net: "net.prototxt"\nlr_policy: "plateau" plateau_winsize: 4',
+    ],
+)
+def test_what_is_consistent_is_taken_without_a_word(solver, text, caplog):
+    settings = solver(text)
+    settings.check()
+    settings.report_unread()
+    assert caplog.messages == []
+    assert settings.train_net().param.name == "n"
+
+
+def test_a_window_that_no_policy_reads_is_told(solver, caplog):
+    settings = solver(GOOD + "plateau_winsize: 4")
+    settings.check()
+    settings.report_unread()
+    assert caplog.messages == ["solver.prototxt:4:18: plateau_winsize has no effect here"]
+
+
+def test_all_files_of_nets_are_named(solver):
+    assert solver(GOOD).net_files() == ["net.prototxt"]
+    several = 'train_net: "a" test_net: "b" test_net: "c" net_param { }'
+    assert solver(several).net_files() == ["a", "b", "c"]
+    assert solver("net_param { }").net_files() == []
+
+
+def test_the_log_says_where_each_net_comes_from(solver, caplog):
+    caplog.set_level("INFO", "caffe_lite.solver")
+    tests = "test_iter: 1 test_iter: 1 test_interval: 1"
+    for text, said in (
+        (f"{GOOD} {tests}", "from net file: net.prototxt"),
+        (f"net_param {{ {NET} }} {tests}", "specified in net_param."),
+    ):
+        caplog.clear()
+        settings = solver(text)
+        settings.train_net()
+        list(settings.test_nets())
+        by = "net file: net.prototxt" if "file" in said else "net_param"
+        assert [line for line in caplog.messages if "Creating" in line] == [
+            f"Creating training net {said}",
+            f"Creating test net (#0) specified by {by}",
+            f"Creating test net (#1) specified by {by}",
+        ]

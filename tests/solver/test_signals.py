@@ -43,6 +43,32 @@ def test_other_threads_are_left_alone():
     assert seen == [(before, Action.NONE)]
 
 
+def test_a_handler_is_used_again_and_restores_what_was_there_each_time():
+    handler, before = SignalHandler(), signal.getsignal(signal.SIGINT)
+    with handler:
+        pass
+    failed = []
+
+    def work():
+        try:
+            with handler:  # which has nothing to restore here, and could not
+                pass
+        except ValueError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert failed == []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with handler:
+            assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_second_ctrl_c_interrupts_where_the_first_stops():
     with SignalHandler() as handler:
         os.kill(os.getpid(), signal.SIGINT)

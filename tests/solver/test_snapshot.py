@@ -131,3 +131,38 @@ def test_prefix_that_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setattr(snapshot.tempfile, "TemporaryFile", fail)
     with pytest.raises(SolverError, match=r"cannot write a file .*No space left on device"):
         snapshot.check_prefix(str(tmp_path / "net"), refuse)
+
+
+def test_older_snapshots_are_removed_and_told(tmp_path, caplog):
+    caplog.set_level("INFO", "caffe_lite.solver")
+    for iteration in (10, 9, 20, 100, 30):
+        for kind in ("caffemodel", "solverstate", "resume"):
+            (tmp_path / f"run_iter_{iteration}.{kind}").touch()
+    (tmp_path / "run_iter_5.caffemodel").touch()  # not complete
+    for keep, removed, left in (
+        (4, [], {9, 10, 20, 30}),
+        (3, [9], {10, 20, 30}),
+        (1, [10, 20], {30}),
+        (1, [], {30}),
+    ):
+        caplog.clear()
+        snapshot.prune(str(tmp_path / "run"), 30, keep)
+        assert caplog.messages == [f"Removed the snapshot of iteration {n}" for n in removed]
+        for kind in ("caffemodel", "solverstate", "resume"):
+            found = {int(each.stem.split("_")[2]) for each in tmp_path.glob(f"run*.{kind}")}
+            assert found - {5} == left | {100}
+    assert (tmp_path / "run_iter_5.caffemodel").exists()
+
+
+def test_leftovers_of_this_prefix_are_removed(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        snapshot.temporary,
+        "remove_leftovers",
+        lambda folder, is_ours: asked.append((folder, is_ours)),
+    )
+    snapshot.remove_leftovers(str(tmp_path / "run"))
+    ((folder, is_ours),) = asked
+    assert folder == str(tmp_path)
+    names = ["run_iter_4.caffemodel", "run_iter_40.solverstate.h5", "run2_iter_4.resume", "run"]
+    assert [is_ours(name) for name in names] == [True, True, False, False]

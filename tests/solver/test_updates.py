@@ -109,3 +109,29 @@ def test_a_frozen_parameter_costs_no_gradient_memory():
 def test_refused_settings(rule, fields, at, says):
     with pytest.raises(SolverError, match=f"^{at}: .*{says}"):
         rule.check(caffe_pb2.SolverParameter(**fields), refuse)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        (updates.SGD, {"momentum": 1.5}),
+        (updates.AdaGrad, {"momentum": 0.0}),
+        (updates.RMSProp, {"rms_decay": 0.0}),
+        (updates.RMSProp, {"rms_decay": 0.99}),
+        (updates.Adam, {"momentum": 0.0, "momentum2": 0.0}),
+        (updates.Adam, {"momentum": 0.99, "momentum2": 0.99}),
+    ],
+)
+def test_settings_at_the_ends_of_their_ranges(rule, fields):
+    rule.check(caffe_pb2.SolverParameter(**fields), refuse)
+
+
+@pytest.mark.parametrize("kind", ["AdaGrad", "RMSProp", "AdaDelta", "Adam"])
+def test_only_steps_stay_zero_without_a_rate(kind):
+    """A history of squared gradients grows all the same, and is read when the rate is back."""
+    params = learnables(0.0, 1.0)
+    before = [param.blob.data.copy() for param in params]
+    rule = getattr(updates, kind)(caffe_pb2.SolverParameter(rms_decay=0.5), params)
+    rule.update(0, PLAIN, 0.0, 0)
+    np.testing.assert_array_equal(params[0].blob.data, before[0])
+    assert any(array.any() for array in rule.history[::2])

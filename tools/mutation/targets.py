@@ -62,19 +62,30 @@ ALSO = {
     "layers/data": ("tests/layers/test_data.py", "tests/data/test_readers.py"),
     "layers/detection": ("tests/layers/test_detection.py",),
     "net/passes/unread": ("tests/proto/test_unread.py",),
+    "net/passes/memory": ("tests/test_limits.py",),
+    "net/passes/shares": ("tests/distributed/test_share.py",),
     "net/running/runner": ("tests/net/test_net.py", "tests/net/test_chains.py",
-                           "tests/net/test_fuse.py"),
+                           "tests/net/test_fuse.py", "tests/net/test_gate.py",
+                           "tests/test_limits.py"),
     "net/running/steps": ("tests/net/test_chains.py", "tests/net/test_fuse.py"),
-    "net/running/batches": ("tests/pycaffe/test_net.py",),
-    "net/net": ("tests/pycaffe/test_net.py", "tests/net/test_memory.py"),
+    "net/running/batches": ("tests/pycaffe/test_net.py", "tests/net/test_inputs.py"),
+    "net/net": ("tests/pycaffe/test_net.py", "tests/net/test_memory.py",
+                "tests/net/test_inputs.py", "tests/pycaffe/test_arguments.py",
+                "tests/distributed/test_share.py"),
+    "net/summary": ("tests/cli/test_summarize.py",),
     "net/dry": ("tests/net/test_summary.py", "tests/checking/test_dry.py"),
     "net/link": ("tests/net/test_plan.py", "tests/net/test_gate.py", "tests/net/test_net.py"),
     "net/weights": ("tests/net/test_net.py", "tests/pycaffe/test_net.py"),
     "net/log": ("tests/net/test_net.py",),
     "net/errors": ("tests/net/test_net.py",),
-    "solver/solver": ("tests/solver/test_edge_values.py",),
+    "solver/divided": ("tests/distributed/test_ranks.py",),
+    "solver/ranks": ("tests/distributed/test_ranks.py", "tests/distributed/test_reduction.py"),
+    "solver/reduction": ("tests/distributed/test_reduction.py",
+                         "tests/distributed/test_ranks.py"),
+    "solver/solver": ("tests/solver/test_edge_values.py", "tests/solver/test_observer.py",
+                      "tests/solver/test_building.py", "tests/distributed/test_ranks.py"),
     "solver/updates": ("tests/solver/test_solver.py", "tests/solver/test_edge_values.py"),
-    "solver/report": ("tests/solver/test_solver.py",),
+    "solver/report": ("tests/solver/test_solver.py", "tests/solver/test_observer.py"),
     "solver/snapshot": ("tests/solver/test_solver.py",),
     "data/hdf5": ("tests/layers/test_data.py",),
     "data/transformer": ("tests/layers/test_data.py",),
@@ -114,12 +125,20 @@ ALSO = {
     "solver/states": ("tests/solver/test_resume.py",),
 }  # fmt: skip
 """More tests of a module's own."""
+COMPILED = {
+    "net/running/runner": ("tests/net/test_freeze.py",),
+    "net/running/stretches": ("tests/net/test_stretches.py", "tests/net/test_freeze.py"),
+}
+"""Tests of a module's own that are skipped where nothing is compiled."""
 WIDER = {
-    "layers": ("tests/layers/test_description.py", "tests/net/test_memory.py"),
-    "net": ("tests/net/test_chains.py", "tests/net/test_fuse.py", "tests/net/test_learnable.py",
+    "layers": ("tests/layers/test_costs.py", "tests/layers/test_description.py",
+               "tests/net/test_fuse.py", "tests/net/test_gate.py", "tests/net/test_memory.py"),
+    "net": ("tests/net/test_chains.py", "tests/net/test_freeze.py", "tests/net/test_fuse.py",
+            "tests/net/test_gate.py", "tests/net/test_inputs.py", "tests/net/test_learnable.py",
             "tests/net/test_memory.py", "tests/net/test_net.py", "tests/net/test_plan.py",
-            "tests/net/test_rules.py", "tests/net/test_splits.py", "tests/net/test_unread.py",
-            "tests/net/test_wiring.py", "tests/pycaffe/test_net.py"),
+            "tests/net/test_rules.py", "tests/net/test_splits.py", "tests/net/test_summary.py",
+            "tests/net/test_unread.py", "tests/net/test_weights.py", "tests/net/test_wiring.py",
+            "tests/pycaffe/test_net.py"),
     "solver": ("tests/solver", "tests/pycaffe/test_solver.py"),
     "proto": ("tests/proto", "tests/net/test_net.py", "tests/net/test_unread.py",
               "tests/solver/test_snapshot.py"),
@@ -144,9 +163,13 @@ def tests_of(module: Path) -> Iterator[Tests]:
         own += BATTERY
     mirror = f"tests/{folder}/test_{name}.py"
     own += [path for path in (mirror, *ALSO.get(key, ())) if path not in own]
+    if folder == "layers":  # where the kernels' tests use the layers
+        own.append(f"tests/kernels/test_{name}.py")
     own = [path for path in own if (ROOT / path).exists()]
     if own:
         yield Tests(tuple(own), families)
+    if key in COMPILED:
+        yield Tests(COMPILED[key], compiled=True)
     wider = tuple(path for path in WIDER[folder] if path not in own)
     yield Tests(wider, families)
     if folder == "layers":
