@@ -107,6 +107,7 @@ ALSO = {
     "data/annoset": ("tests/cli/test_create_annoset.py",),
     "data/annotation": ("tests/cli/test_create_annoset.py", "tests/data/test_annotated.py"),
     "data/handles": ("tests/data/test_db.py", "tests/data/test_lmdb_tree.py"),
+    "data/image_gt": ("tests/data/test_image_gt_maps.py", "tests/data/test_image_gt_views.py"),
     "data/image_sizes": ("tests/cli/test_create_annoset.py",),
     "data/lmdb_tree": ("tests/data/test_lmdb_tree.py", "tests/data/test_db.py"),
     "data/npy": ("tests/data/test_mean.py", "tests/pycaffe/test_io.py"),
