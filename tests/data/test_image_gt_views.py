@@ -1,4 +1,4 @@
-"""How an image with boxes is scaled and cut: which draws are possible, and where all lies after."""
+"""How an image with boxes is scaled and cut: what may be drawn, and where all lies then."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_smaller_image_lies_in_the_middle_moved_and_inside(tmp_path: Path) -> 
 
 
 def test_half_of_the_images_get_a_new_size(tmp_path: Path) -> None:
-    """Steps from 12 are factors of 2 ** 0.5; the box, of area 1792, is nearest to the fifth, 48."""
+    """Steps from 12 are factors of 2 ** 0.5; the box, of area 1792, is nearest to 48 squared."""
     write(tmp_path)
     source = reader(tmp_path, SCALES)
     draws: Counter[float] = Counter()
@@ -311,5 +311,5 @@ def test_a_window_file_that_counts_channels_wrong_is_refused(tmp_path: Path) -> 
     write(tmp_path)
     lines = (tmp_path / "window.txt").read_text().replace(".png 3 ", ".png 1 ")
     (tmp_path / "window.txt").write_text(lines)
-    with pytest.raises(CaffeError, match='0.png": has 3 channels, the window file says 1'):
+    with pytest.raises(CaffeError, match=r'0\.png": has 3 channels, the window file says 1'):
         reader(tmp_path).fill(None)
