@@ -26,8 +26,8 @@ def _here(tmp_path, monkeypatch):
 
 
 def conv(name: str, bottom: str, params: str = USUAL, filler: str = FILLER, more: str = "") -> str:
-    return f"""layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" {params}
-      convolution_param {{ num_output: 4 kernel_size: 1 {filler} {more} }} }}\n"""
+    return f"""layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}"
+      {params} convolution_param {{ num_output: 4 kernel_size: 1 {filler} {more} }} }}\n"""
 
 
 def ip(bottom: str, params: str = USUAL, filler: str = FILLER) -> str:
