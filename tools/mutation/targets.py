@@ -48,6 +48,7 @@ CASES_OF_DATA = {
     "video": ("video",),
 }
 """The families, beside that of the data layers, which show what a reader does."""
+RULES_OF_NETS = ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py")
 ALSO = {
     "layers/base": ("tests/net/test_net.py", "tests/net/test_chains.py"),
     "layers/_gate": ("tests/net/test_gate.py", "tests/net/test_net.py"),
@@ -107,6 +108,7 @@ ALSO = {
     "data/annoset": ("tests/cli/test_create_annoset.py",),
     "data/annotation": ("tests/cli/test_create_annoset.py", "tests/data/test_annotated.py"),
     "data/handles": ("tests/data/test_db.py", "tests/data/test_lmdb_tree.py"),
+    "data/frames": ("tests/data/test_frame_places.py",),
     "data/image_gt": ("tests/data/test_image_gt_maps.py", "tests/data/test_image_gt_views.py"),
     "data/image_sizes": ("tests/cli/test_create_annoset.py",),
     "data/lmdb_tree": ("tests/data/test_lmdb_tree.py", "tests/data/test_db.py"),
@@ -122,18 +124,18 @@ ALSO = {
     "checking/forecast/memory": ("tests/checking/test_forecast.py",),
     "checking/forecast/time": ("tests/checking/test_forecast_time.py",
                                "tests/checking/test_forecast.py"),
-    "checking/rules/building": ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py"),
+    "checking/rules/building": RULES_OF_NETS,
     "checking/rules/fields": ("tests/checking/test_rules.py",),
-    "checking/rules/losses": ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py"),
+    "checking/rules/losses": RULES_OF_NETS,
     "checking/rules/multipliers": ("tests/checking/test_rules_of_multipliers.py",
                                    "tests/checking/test_rules.py"),
-    "checking/rules/phases": ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py"),
+    "checking/rules/phases": RULES_OF_NETS,
     "checking/rules/registry": ("tests/checking/test_rules.py",),
     "checking/rules/solvers": ("tests/checking/test_rules.py",
                                "tests/checking/test_rules_of_solvers.py"),
-    "checking/rules/sources": ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py"),
-    "checking/rules/weights": ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py"),
-    "checking/rules/wiring": ("tests/checking/test_rules.py", "tests/checking/test_rules_of_nets.py"),
+    "checking/rules/sources": RULES_OF_NETS,
+    "checking/rules/weights": RULES_OF_NETS,
+    "checking/rules/wiring": RULES_OF_NETS,
     "solver/resume": ("tests/solver/test_resume.py",),
     "solver/states": ("tests/solver/test_resume.py",),
 }  # fmt: skip
