@@ -92,6 +92,16 @@ def test_half_of_the_images_get_a_new_size(tmp_path: Path) -> None:
     assert min(draws.values()) > 30
 
 
+def test_a_batch_has_boxes_of_each_size(tmp_path: Path) -> None:
+    write(tmp_path)
+    source = reader(tmp_path, f"{SCALES} crop_width: 8 crop_height: 8", mirror=False)
+    boxes = [source.fill(None).tops[2].reshape(7) for _ in range(100)]
+    sizes = {
+        (round(float(x2 - x1), 1), round(float(y2 - y1), 1)) for _, x1, y1, x2, y2, *_ in boxes
+    }
+    assert sizes == {(round(32 * f, 1), round(56 * f, 1)) for f in 2 ** (np.arange(-4, 3) / 2)}
+
+
 @pytest.mark.parametrize(
     ("more", "box"),
     [
