@@ -9,7 +9,7 @@ from caffe_lite.data.image_gt import Cut, View, label_maps, overlap
 from caffe_lite.proto import caffe_pb2
 from tests.oracles import image_gt_data as oracle
 
-HEIGHT, WIDTH = 12, 18
+HEIGHT, WIDTH = 13, 19
 RATES, FIELDS = [2, 3], [(5, 2), (6, 4)]
 
 
@@ -38,7 +38,7 @@ def test_the_maps_of_scenes_drawn_at_random(image: tuple[int, ...], threshold: f
         outside = np.array([not (0 <= x < WIDTH and 0 <= y < HEIGHT)
                             for x, y in (boxes[:, :2] + boxes[:, 2:]) / 2], bool)  # fmt: skip
         ignored = np.where(outside, 1.0, draws.integers(4, size=len(boxes)) == 0)
-        maps = [np.zeros((6, HEIGHT // rate, WIDTH // rate)) for rate in RATES]
+        maps = [np.zeros((6, int(HEIGHT / rate + 0.5), int(WIDTH / rate + 0.5))) for rate in RATES]
         view = View(np.zeros((3, 5, 5)), boxes, others, np.zeros(2))
         label_maps(view, classes, ignored, cut, config, maps)
         rows = np.column_stack([classes, ignored, boxes]).tolist()

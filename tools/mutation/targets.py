@@ -106,6 +106,7 @@ ALSO = {
     "proto/hdf5_trial": ("tests/data/test_hdf5_policy.py",),
     "proto/hdf5_writing": ("tests/data/test_hdf5_policy.py", "tests/proto/test_files.py",
                            "tests/solver/test_snapshot.py"),
+    "data/annotated": ("tests/data/test_annotated_steps.py",),
     "data/annoset": ("tests/cli/test_create_annoset.py",),
     "data/annotation": ("tests/cli/test_create_annoset.py", "tests/data/test_annotated.py"),
     "data/handles": ("tests/data/test_db.py", "tests/data/test_lmdb_tree.py"),
