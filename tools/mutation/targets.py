@@ -80,7 +80,7 @@ ALSO = {
     "solver/snapshot": ("tests/solver/test_solver.py",),
     "data/hdf5": ("tests/layers/test_data.py",),
     "data/resizing": ("tests/data/test_resizing_boxes.py",),
-    "data/transformer": ("tests/layers/test_data.py",),
+    "data/transformer": ("tests/data/test_resizing.py", "tests/layers/test_data.py"),
     "data/readers": ("tests/layers/test_data.py",),
     "data/cursor": ("tests/data/test_db.py", "tests/data/test_readers.py"),
     "data/db_lmdb": ("tests/data/test_db.py",),
