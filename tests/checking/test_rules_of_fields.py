@@ -81,6 +81,13 @@ def test_a_message_of_another_type() -> None:
     assert found(report) == ["unknown-type"]  # nobody knows what that reads
 
 
+def test_a_field_of_a_fork_that_has_no_effect() -> None:
+    """It is no message, so the type may be right."""
+    report = checked("num_output: 4", more='engine: "MKL2017"')
+    assert found(report) == ["ineffective-field"]
+    assert report.findings[0].message == "engine has no effect here; remove it"
+
+
 def test_fillers_that_cannot_fill() -> None:
     for config, says in (
         ('type: "gausian"', 'did you mean "gaussian"'),

@@ -144,7 +144,7 @@ ALSO = {
     "checking/rules/registry": ("tests/checking/test_rules.py",),
     "checking/rules/solvers": ("tests/checking/test_rules.py",
                                "tests/checking/test_rules_of_solvers.py"),
-    "checking/rules/sources": RULES_OF_NETS,
+    "checking/rules/sources": (*RULES_OF_NETS, "tests/checking/test_rules_of_sources.py"),
     "checking/rules/weights": RULES_OF_NETS,
     "checking/rules/wiring": RULES_OF_NETS,
     "solver/resume": ("tests/solver/test_resume.py",),
