@@ -192,6 +192,7 @@ def test_what_a_layer_needs_is_told_by_its_class_where_shapes_are_unknown():
       inner_product_param { num_output: 3 } }
     layer { name: "loss" type: "SoftmaxWithLoss" bottom: "b" bottom: "y" top: "l" LOSS }
     layer { name: "top" type: "ArgMax" bottom: "b" top: "most" }
+    layer { name: "sum" type: "Reduction" bottom: "t" top: "sum" loss_weight: SUM }
     """
     known = """layer { name: "d" type: "Input" top: "x" top: "y"
       input_param { shape { dim: 2 dim: 5 } shape { dim: 2 } } }"""
@@ -199,10 +200,11 @@ def test_what_a_layer_needs_is_told_by_its_class_where_shapes_are_unknown():
     plans = []
     for params in ("", frozen, "param { lr_mult: 0 } param { lr_mult: 1 }"):
         for loss in ("", "loss_weight: 0", "propagate_down: false propagate_down: false"):
-            text = layers.replace("PARAMS", params).replace("LOSS", loss)
+            total = "1" if loss == "loss_weight: 0" else "0"
+            text = layers.replace("PARAMS", params).replace("LOSS", loss).replace("SUM", total)
             with_shapes, without = seen(known + text), seen(DATA + text)
             assert without.links is None
             assert without.plan.layers == with_shapes.plan.layers
             assert without.plan.bottoms == with_shapes.plan.bottoms
             plans.append(with_shapes.plan.layers)
-    assert len({tuple(each) for each in plans}) == 3
+    assert len({tuple(each) for each in plans}) == 4
