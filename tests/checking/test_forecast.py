@@ -139,11 +139,16 @@ def test_the_machine_is_measured(monkeypatch):
     assert 1e8 < found.bandwidth < 1e13
 
 
-def test_the_factors_are_those_of_recorded_layers():
-    """For each kind of product and each way, the sum of 16 to 78 times that were measured."""
-    recorded = json.loads((RESULTS / "products.json").read_text(encoding="utf-8"))
-    speed = recorded["environment"]
-    fast = Machine(1e9 * speed["matmul_gflops"], 1e9 * speed["copy_gb_per_second"])
+WAYS = {"forward": 0, "dX": 1, "dW": 2}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """The machine of the recorded layers; and for each kind of product and each way, the layers
+    and their milliseconds.
+    """
+    file = json.loads((RESULTS / "products.json").read_text(encoding="utf-8"))
+    speed = file["environment"]
     state = caffe_pb2.NetState(phase=caffe_pb2.TEST)
     links = {}
     for net in ("alexnet", "vgg16", "resnet50", "googlenet"):
@@ -151,17 +156,37 @@ def test_the_factors_are_those_of_recorded_layers():
             view = look(source(nets.prototxt(net, batch, train=False)), state)
             for link in view.links or []:
                 links[f"{net} {link.layer.name}", batch] = link
-    ways = {"forward": 0, "dX": 1, "dW": 2}
-    sums: dict[tuple[str, str], list[float]] = {}
-    for name, batch, way, ours, _ in recorded["products"]:
-        kind = time._kind(links[name, batch])
-        foreseen = time._product(time.PRODUCTS[kind][ways[way]], links[name, batch], fast)
-        both = sums.setdefault((kind, way), [0.0, 0.0])
-        both[0] += 1e3 * foreseen
-        both[1] += ours
-    assert len(sums) == 12
-    for key, (foreseen, measured) in sums.items():
-        assert foreseen == pytest.approx(measured, rel=0.3), key
+    layers = {}
+    for name, batch, way, ours, _ in file["products"]:
+        link = links[name, batch]
+        layers.setdefault((time._kind(link), way), []).append((link, ours))
+    assert len(layers) == 12
+    return Machine(1e9 * speed["matmul_gflops"], 1e9 * speed["copy_gb_per_second"]), layers
+
+
+def test_the_factors_are_those_of_recorded_layers(recorded):
+    """For each kind of product and each way, the sum of 16 to 78 times that were measured."""
+    fast, layers = recorded
+    for (kind, way), measured in layers.items():
+        factors = time.PRODUCTS[kind][WAYS[way]]
+        foreseen = sum(1e3 * time._product(factors, link, fast) for link, _ in measured)
+        assert foreseen == pytest.approx(sum(ours for _, ours in measured), rel=0.3), (kind, way)
+
+
+def test_the_factors_are_those_of_a_fit(recorded):
+    """Twice either of them is further from the recorded layers."""
+    fast, layers = recorded
+
+    def distance(factors, measured):
+        return sum(
+            abs(np.log(1e3 * time._product(factors, link, fast) / ours)) for link, ours in measured
+        )
+
+    for (kind, way), measured in layers.items():
+        a, b = time.PRODUCTS[kind][WAYS[way]]
+        least = distance((a, b), measured)
+        assert least < distance((2 * a, b), measured), (kind, way)
+        assert least < distance((a, 2 * b), measured), (kind, way)
 
 
 def test_the_factors_of_bytes_are_those_of_recorded_kernels():
@@ -175,3 +200,9 @@ def test_the_factors_of_bytes_are_those_of_recorded_kernels():
         assert time.BYTES[name] == pytest.approx(recorded, rel=0.1), name
     assert time.BYTES["TanH"] == time.BYTES["Sigmoid"]
     assert time.BYTES["SoftmaxWithLoss"] == time.BYTES["Softmax"]
+    forward, backward = (float(number) for number in rows["depthwise 3x3, 112"])
+    found = time.PRODUCTS["depthwise"]
+    assert found.forward == (0, pytest.approx(forward, rel=0.1))
+    assert (found.bottom[0], found.weight[0]) == (0, 0)
+    # Each gradient moves a bottom and a top here; the record counts three such arrays for both.
+    assert 2 * (found.bottom[1] + found.weight[1]) == pytest.approx(3 * backward, rel=0.1)

@@ -170,3 +170,32 @@ def test_json_with_a_box_that_is_none(box: list[Any]) -> None:
     found = coco({"annotation": [{"category_id": 7, "bbox": box}]})
     with pytest.raises(DataError, match=r"^a\.json: a bbox is .*, not x, y, width and height$"):
         found.of_image("a", LABELS)
+
+
+def test_files_that_are_too_large() -> None:
+    """64 MB for an image; here of zeros, of which the disk stores nothing."""
+    with open("a", "wb") as file:
+        file.truncate(64 << 20)
+    with pytest.raises(DataError, match="not XML"):
+        read_xml("a", LABELS)
+    with open("a", "wb") as file:
+        file.truncate((64 << 20) + 1)
+    for read in (lambda path: read_xml(path, LABELS), read_text):
+        with pytest.raises(DataError, match="has over 67 MB"):
+            read("a")
+
+
+@pytest.mark.parametrize(("number", "is_read"), [("2147483647.5", True), ("2147483648", False),
+                                                 ("-2147483648", False)])  # fmt: skip
+def test_the_largest_number(number: str, is_read: bool) -> None:
+    if is_read:
+        assert xml(VOC.replace("48", number, 1)).objects[0].box[0] == float(number)
+        return
+    with pytest.raises(DataError, match=f'xmin is "{number}", not a number'):
+        xml(VOC.replace("48", number, 1))
+
+
+def test_how_deep_elements_may_be() -> None:
+    assert xml("<annotation>" + "<a>" * 49 + "</a>" * 49 + "</annotation>") == Described()
+    with pytest.raises(DataError, match="elements are more than 50 deep"):
+        xml("<annotation>" + "<a>" * 50 + "</a>" * 50 + "</annotation>")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from caffe_lite.data import batch_sampler
 from caffe_lite.data.batch_sampler import BatchSamplers, Jitter, satisfies
+from caffe_lite.errors import LayerError
 from caffe_lite.proto import caffe_pb2, text
 
 BOXES = np.array(
@@ -145,3 +147,112 @@ def test_samplers_take_turns() -> None:
     crops = [drawn.draw(BOXES, rng) for _ in range(200)]
     whole = sum(bool((crop == [0, 0, 1, 1]).all()) for crop in crops)
     assert 30 < whole < 70  # one of four
+
+
+def drawn_of(config: str, count: int, boxes: np.ndarray = BOXES) -> list[np.ndarray]:
+    """The crops that one sampler keeps, of some draws."""
+    (param,) = samplers(config)._params
+    rng = np.random.default_rng(4)
+    return [crop for _ in range(count) for crop in batch_sampler._sample(param, boxes, rng)]
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        ("max_sample: 3 max_trials: 20", 3),
+        ("max_sample: 3 max_trials: 2", 2),
+        ("max_trials: 7", 7),
+        ("max_sample: 0 max_trials: 7", 0),
+        ("", 100),
+    ],
+)
+def test_how_many_crops_a_sampler_keeps(config: str, count: int) -> None:
+    assert len(drawn_of(f"batch_sampler {{ {config} }}", 1)) == count
+
+
+def test_trials_that_meet_nothing_count() -> None:
+    """Half of the trials meet it; more are kept where more are tried."""
+    constraint = "sample_constraint { min_jaccard_overlap: 0.25 } sampler { min_scale: 0.3 }"
+    tries = [
+        len(drawn_of(f"batch_sampler {{ max_trials: {trials} {constraint} }}", 40)) / 40
+        for trials in (4, 16)
+    ]
+    assert 0.5 < tries[0] < 3.5
+    assert tries[1] == pytest.approx(4 * tries[0], rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "ratios", "least", "most"),
+    [
+        (0.5, (1, 1), 1, 1),
+        (0.5, (0.5, 2), 0.5, 2),
+        (0.8, (0.1, 9), 0.64, 1 / 0.64),  # no side is above 1
+        (1.0, (0.1, 9), 1, 1),
+    ],
+)
+def test_scale_squared_is_the_area_and_the_ratio_is_bounded(scale, ratios, least, most) -> None:
+    crops = np.stack(
+        drawn_of(
+            f"batch_sampler {{ max_trials: 400 sampler {{ min_scale: {scale} max_scale: {scale} "
+            f"min_aspect_ratio: {ratios[0]} max_aspect_ratio: {ratios[1]} }} }}",
+            1,
+        )
+    )
+    width, height = (crops[:, 2:] - crops[:, :2]).T
+    np.testing.assert_allclose(width * height, scale**2, rtol=1e-4)
+    assert (width / height).min() == pytest.approx(least, rel=0.03)
+    assert (width / height).max() == pytest.approx(most, rel=0.03)
+    for corner, room in zip(crops.T[:2], (1 - width, 1 - height), strict=True):
+        assert (corner >= 0).all()
+        if scale == 0.5:
+            share = corner / np.maximum(room, 1e-9)
+            assert share.min() < 0.02
+            assert share.max() > 0.98
+            assert abs(share.mean() - 0.5) < 0.06
+
+
+def test_bounds_are_met_by_what_is_equal_to_them() -> None:
+    crop, boxes = np.array([0, 0, 1, 0.5], np.float32), np.array([[0, 0, 0.5, 0.5]], np.float32)
+    for name, value in (
+        ("jaccard_overlap", 0.5),
+        ("sample_coverage", 0.5),
+        ("object_coverage", 1.0),
+    ):
+        for bound, by, answer in (("min", 0, True), ("max", 0, True), ("min", 0.01, False),
+                                  ("max", -0.01, False), ("min", -0.01, True),
+                                  ("max", 0.01, True)):  # fmt: skip
+            constraint = caffe_pb2.SampleConstraint(**{f"{bound}_{name}": value + by})
+            assert satisfies(crop, boxes, constraint) == answer, (bound, name, by)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "says"),
+    [
+        ("min_scale: 1 max_scale: 1", None),
+        ("min_scale: 0.5 max_scale: 0.5", None),
+        ("min_scale: 0", "min_scale 0 and max_scale 1"),
+        ("min_scale: 0.6 max_scale: 0.5", "min_scale 0.6 and max_scale 0.5"),
+        ("max_scale: 1.1", "max_scale 1.1"),
+        ("min_aspect_ratio: 2 max_aspect_ratio: 2", None),
+        ("min_aspect_ratio: 0", "min_aspect_ratio 0 and max_aspect_ratio 1"),
+        ("min_aspect_ratio: 2 max_aspect_ratio: 1.5", "min_aspect_ratio 2"),
+        ("max_aspect_ratio: inf", "and finite"),
+    ],
+)
+def test_settings_of_a_sampler(sampler: str, says: str | None) -> None:
+    config = f"batch_sampler {{ }} batch_sampler {{ sampler {{ {sampler} }} }}"
+    if says is None:
+        samplers(config)
+        return
+    with pytest.raises(LayerError, match=says) as error:
+        samplers(config)
+    assert error.value.field == ".annotated_data_param.batch_sampler[1].sampler"
+
+
+@pytest.mark.parametrize("jitter", [-0.1, 1.0, 1.5])
+def test_a_jitter_leaves_an_image(jitter: float) -> None:
+    with pytest.raises(LayerError, match="must be from 0 to less than 1"):
+        Jitter(jitter)
+    for allowed in (0.0, 0.99):
+        crop = Jitter(allowed).draw(False, np.random.default_rng(1))
+        assert (crop[2:] - crop[:2] > 0).all()

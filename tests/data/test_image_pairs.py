@@ -9,6 +9,7 @@ import pytest
 
 import caffe_lite.layers.image_pairs  # noqa: F401  (registers the types)
 from caffe_lite.errors import DataError, LayerError
+from caffe_lite.proto import caffe_pb2
 from tests.cases.data import png
 from tests.data.conftest import Make, run
 
@@ -90,6 +91,83 @@ def test_crops_that_are_larger_than_their_image(make: Make) -> None:
     says = r"crop_height 21, crop_width 30 is larger than the image, 20 x 30"
     with pytest.raises(LayerError, match=says):
         make(DENSE % ("crop_height: 21 crop_width: 30", ""))
+
+
+def write_places(height: int = 7, width: int = 9) -> None:
+    """An image and its labels, each pixel 16 times its row and its column."""
+    pixels = (np.arange(height)[:, None] * 16 + np.arange(width)).astype(np.uint8)
+    Path("a.png").write_bytes(png(np.stack([pixels] * 3)))
+    Path("b.png").write_bytes(png(pixels[None]))
+    Path("list.txt").write_text("a.png b.png\n")
+
+
+@pytest.mark.parametrize("phase", [caffe_pb2.TRAIN, caffe_pb2.TEST])
+@pytest.mark.parametrize(
+    ("config", "drawn"),
+    [
+        (DENSE % ("crop_height: 5 crop_width: 6", ""), True),
+        (IMAGES % ("ImageSegData", "label_type: PIXEL", "crop_h: 5 crop_w: 6"), False),
+    ],
+)
+def test_which_parts_may_be_cut_out(config: str, phase: int, drawn: bool, make: Make) -> None:
+    """Of 7 x 9 any, in TRAIN; in TEST the middle, but for SegNet's own crop."""
+    write_places()
+    tops = 2 if drawn else 3
+    layer = make(config, phase=phase, tops=tops)
+    places = set()
+    for _ in range(60):
+        data, labels = run(layer, tops)[:2]
+        assert data.shape[1:] == (3, 5, 6)
+        np.testing.assert_array_equal(labels, data[:, :1])
+        places |= {divmod(int(each[0, 0, 0]), 16) for each in data}
+    every = {(row, column) for row in range(3) for column in range(4)}
+    assert places == (every if drawn or phase == caffe_pb2.TRAIN else {(1, 1)})
+
+
+@pytest.mark.parametrize(
+    ("crop", "size"),
+    [("", (7, 9)), ("crop_height: 7 crop_width: 9", (7, 9)),
+     ("crop_height: 7 crop_width: 3", (7, 3)),
+     ("crop_height: 2 crop_width: 9", (2, 9))],
+)  # fmt: skip
+def test_a_crop_may_be_as_large_as_the_image(crop: str, size: tuple[int, int], make: Make) -> None:
+    write_places()
+    data, labels = run(make(DENSE % (crop, "")))
+    assert (data.shape, labels.shape) == ((2, 3, *size), (2, 1, *size))
+    for wrong in ("crop_height: 8 crop_width: 9", "crop_height: 7 crop_width: 10"):
+        with pytest.raises(LayerError, match="is larger than the image, 7 x 9"):
+            make(DENSE % (wrong, ""))
+
+
+def test_an_image_smaller_than_the_crop_lies_at_the_top_left(make: Make) -> None:
+    write_places()
+    for mirror in ("", "mirror: true"):
+        transform = f"crop_h: 10 crop_w: 11 mean_value: 5 scale: 0.5 {mirror}"
+        layer = make(IMAGES % ("ImageSegData", "label_type: PIXEL ignore_label: 200", transform),
+                     tops=3)  # fmt: skip
+        kinds = set()
+        for _ in range(8):
+            for each, labels, size in zip(*run(layer, 3), strict=True):
+                assert size.ravel().tolist() == [7, 9]
+                turned = labels[0, 0, 0] == 200
+                kinds.add(bool(turned))
+                y, z = (part[:, :, ::-1] if turned else part for part in (each, labels))
+                pixels = np.arange(7)[:, None] * 16 + np.arange(9)
+                np.testing.assert_array_equal(z[0, :7, :9], pixels)
+                np.testing.assert_array_equal(y[:, :7, :9], [(pixels - 5) * 0.5] * 3)
+                assert (y[:, 7:] == 0).all() and (y[:, :, 9:] == 0).all()  # noqa: PT018
+                assert (z[:, 7:] == 200).all() and (z[:, :, 9:] == 200).all()  # noqa: PT018
+        assert kinds == ({False, True} if mirror else {False})
+
+
+def test_scales_are_drawn_in_train_only(make: Make) -> None:
+    write_places(8, 12)
+    transform = "crop_size: 40 scale_factors: 0.25 scale_factors: 2 scale_factors: 0.05"
+    config = IMAGES % ("ImageSegData", "label_type: PIXEL", transform)
+    for phase, sizes in ((caffe_pb2.TRAIN, {2 * 3, 16 * 24, 1}), (caffe_pb2.TEST, {8 * 12})):
+        layer = make(config, phase=phase, tops=3)
+        found = {int((each != 255).sum()) for _ in range(20) for each in run(layer, 3)[1]}
+        assert found == sizes
 
 
 def test_scaled_and_padded_labels(make: Make) -> None:

@@ -139,3 +139,59 @@ def test_list_missing_or_empty(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("\n")
     with pytest.raises(DataError, match="is empty"):
         images.read_list(str(tmp_path / "list"))
+
+
+# -- resizing --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [(40, 50), (20, 70), (83, 31), (7, 9), (1, 1), (41, 51)])
+def test_resized_as_by_opencv(kind: type, size: tuple[int, int]) -> None:
+    cv2 = pytest.importorskip("cv2")
+    values = PIXELS[:, :, :2].astype(kind)
+    if kind != np.uint8:
+        values = (values.astype(np.float64) * 97 - (9000 if kind == np.int16 else 0)).astype(kind)
+    wanted = cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
+    found = images.resize(values.transpose(2, 0, 1), *size)
+    assert found.dtype == kind
+    atol = 0 if kind == np.uint8 else 1 if np.issubdtype(kind, np.integer) else 0.2
+    np.testing.assert_allclose(
+        found.astype(np.float64), wanted.transpose(2, 0, 1).astype(np.float64), rtol=0, atol=atol
+    )
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("scale", [0.55, 1.7])
+def test_a_scale_that_does_not_follow_from_the_sizes(kind: type, scale: float) -> None:
+    """A pixel's centre c is that of (c + 0.5) / scale - 0.5 of the image."""
+    ramp = np.arange(40, dtype=kind) * 3
+    image = np.broadcast_to(ramp[:, None], (1, 40, 50)).copy()
+    height, width = int(40 * scale), int(50 * scale)
+    found = images.resize(image, height, width, scale)
+    places = ((np.arange(height) + 0.5) / scale - 0.5).clip(0, 39)
+    assert found.shape == (1, height, width)
+    np.testing.assert_allclose(found[0, :, 4], places * 3, atol=0.8 if kind == np.uint8 else 1e-4)
+    across = np.broadcast_to(ramp, (1, 30, 40)).copy()
+    found = images.resize(across, int(30 * scale), height, scale)
+    np.testing.assert_allclose(found[0, 5], places * 3, atol=0.8 if kind == np.uint8 else 1e-4)
+
+
+# -- lists -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("7", 7), ("-3", -3), ("2147483647", 2147483647), ("2147483648", None),
+     ("-2147483648", -2147483648), ("-2147483649", None), ("1.0", None), ("x", None)],
+)  # fmt: skip
+def test_integers_of_32_bits(word: str, value: int | None) -> None:
+    assert images.integer(word) == value
+
+
+def test_the_beginning_of_a_line_that_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    for line, shown in (("x" * 60, "x" * 60), ("x" * 61, "x" * 60 + "..."), ("a\tb", "a?b")):
+        path.write_text(f"{line}\n")
+        with pytest.raises(DataError) as error:
+            images.read_list(str(path))
+        assert str(error.value).endswith(f'label, not "{shown}"')

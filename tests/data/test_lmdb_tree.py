@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from caffe_lite.data import lmdb_tree
 from caffe_lite.data.db import open_db
 from caffe_lite.data.db_lmdb import LmdbCursor
 from caffe_lite.errors import DataError
@@ -319,3 +321,21 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
             file.truncate(6 * PAGE)
         with pytest.raises(DataError, match="is damaged: it ends before byte"):
             list(cursor)
+
+
+def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
+    folder = write(tmp_path / "db", [(b"aa", b"1"), (b"ab", b"2")])
+    content = (folder / "data.mdb").read_bytes()
+    assert content.count(b"ab") == 1
+    (folder / "data.mdb").write_bytes(content.replace(b"ab", b"aa"))
+    with pytest.raises(DataError, match="its keys are not in order"):
+        read(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be asked")
+def test_the_whole_file_is_not_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *words: asked.append(words))
+    with open(tmp_path / "file", "wb") as file:
+        lmdb_tree.do_not_read_ahead(file)
+        assert asked == [(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)]

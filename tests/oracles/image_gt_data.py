@@ -16,11 +16,13 @@ def overlap(a, b, of_b=False):
     return wide * tall / (areas[1] if of_b else sum(areas) - wide * tall)
 
 
-def labels(boxes, others, size, rates, fields, threshold=0.5, least=(0, 0)):
+def labels(boxes, others, size, rates, fields, threshold=0.5, least=(0, 0), image=None):
     """A map for each rate and field, and the rows of the true boxes, of one image.
 
-    boxes: rows of class, ignored, x1, y1, x2, y2.  size: height and width.
+    boxes: rows of class, ignored, x1, y1, x2, y2.  size: height and width.  image: x, y, width and
+    height of the part of the output that has pixels, if not all has.
     """
+    image = image or (0, 0, size[1], size[0])
     rows, owners = [], []
     for kind, ignored, x1, y1, x2, y2 in boxes:
         x, y = (x1 + x2) / 2, (y1 + y2) / 2
@@ -30,7 +32,11 @@ def labels(boxes, others, size, rates, fields, threshold=0.5, least=(0, 0)):
     maps, best = [], [(0.0, 0)] * len(rows)
     for index, (rate, (wide, tall)) in enumerate(zip(rates, fields)):
         label = np.zeros((6, *(math.floor(side / rate + 0.5) for side in size)))
+        left, top, wide_cells, tall_cells = (math.floor(side / rate + 0.5) for side in image)
         for i, j in np.ndindex(label.shape[1:]):
+            if not (left <= j < left + wide_cells and top <= i < top + tall_cells):
+                label[5, i, j] = 1
+                continue
             x, y = (j + 0.5) * rate, (i + 0.5) * rate
             field = (x - wide / 2, y - tall / 2, x + wide / 2, y + tall / 2)
             if sum(overlap(other, field, True) for other in others) >= 0.4:

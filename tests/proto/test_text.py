@@ -117,6 +117,8 @@ REFUSED = [
     (r'input_dim: "1\n2"', "1:12", 'without quotes, not "1?2"'),
     ("x" * 1000, "1:1", 'no field "' + "x" * 57 + '..."'),
     ("input_dim: " + "9" * 1000, "1:12", "9" * 57 + "..."),
+    ("input_dim: " + "9" * 61, "1:12", "range: " + "9" * 57 + "...;"),
+    ("input_dim: " + "9" * 60, "1:12", "range: " + "9" * 60 + ";"),
     # strings
     ('name: "abc\nlayer { }', "1:7", 'the string has no closing " on its line'),
     (r'name: "a\q"', "1:7", r'unknown escape "\q"'),

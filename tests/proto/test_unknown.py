@@ -99,6 +99,7 @@ def test_a_file_without_a_place_for_them_does_not_name_the_flag():
         ("layer { foo { a: 1 > }", "1:20", 'expected "}" to close "foo" of line 1, found ">"'),
         ('layer { foo: "x }', "1:14", 'the string has no closing " on its line'),
         ("layer { foo: @ }", "1:14", 'expected a value for "foo", found "@"'),
+        ("layer { foo: ] }", "1:14", 'expected a value for "foo", found "]"'),
         ("layer { foo [1] }", "1:14", 'expected ":" or "{" after "foo", found "1"'),
         ("layer { dropout _param { } }", "1:9", 'did you mean "dropout_param"?'),
         ("x { " * 101, "1:403", "messages are nested more than 100 deep"),
@@ -207,6 +208,30 @@ def test_what_is_no_field_is_written_as_a_string(name, kept):
     assert again == net
 
 
+def test_those_without_a_place_and_those_with_one():
+    """In any order, in one message."""
+    kept = [("x y", ": 1"), ("x", ": 2"), ("y z", ": 3"), ("y", " { a: 4 }")]
+    for names in (kept, kept[::-1], kept[1:] + kept[:1]):
+        net = caffe_pb2.NetParameter()
+        layer = net.layer.add(name="a")
+        for name, content in names:
+            layer.unknown_field.add(name=name, text=content)
+        again, _ = read(text.format(net))
+        found = {(each.name, each.text.strip()) for each in again.layer[0].unknown_field}
+        assert found == {(name, content.strip()) for name, content in names}
+
+
+def test_positions_in_lists():
+    content = "layer { foo { a: [] b: [{ c: 1 }, { c: 2 }] b { c: 3 } } }"
+    _, where = read(content)
+    for path, found in {
+        "a": "[]", "b[0]": "{ c: 1", "b[0].c": "1", "b[1]": "{ c: 2", "b[1].c": "2",
+        "b[2]": "b { c: 3", "b[2].c": "3",
+    }.items():  # fmt: skip
+        column = where.at(f"layer[0].foo.{path}").column
+        assert content[column - 1 :].startswith(found), path
+
+
 # ---- as plain values
 
 
@@ -252,7 +277,7 @@ def test_a_name_of_any_kind_is_a_field():
 
 
 def test_what_is_not_set():
-    tree = tree_of("inner { a: 1 } part { } part { }")
+    tree = tree_of("inner { a: 1 } part { } part { } part: [{ }, { }, { }]")
     assert "a" in tree.inner
     assert "b" not in tree.inner
     assert getattr(tree.inner, "b", 7) == 7
@@ -261,6 +286,7 @@ def test_what_is_not_set():
         (tree, ".gate_param[0].b"),
         (tree.inner, ".gate_param[0].inner[0].b"),
         (tree.part[1], ".gate_param[0].part[1].b"),
+        (tree.part[4], ".gate_param[0].part[4].b"),
     ):
         with pytest.raises(NotSetError, match=r'^"b" is not set$') as caught:
             _ = where.b

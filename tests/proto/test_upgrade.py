@@ -279,6 +279,10 @@ def test_places_of_inputs() -> None:
     assert where.location.line == 1
     assert where.at("top[1]").line == 2
     assert where.at("input_param.shape[1].dim[1]").line == 4
+    columns = [where.at(f"input_param.shape[0].dim[{index}]").column for index in range(5)]
+    assert columns == [13, 16, 19, 22, 22]  # there are four
+    columns = [where.at(f"input_param.shape[1].dim[{index}]").column for index in range(4)]
+    assert columns == [2, 5, 8, 11]
     after = nodes[1].where
     assert after is not None
     assert after.location.line == 5

@@ -75,7 +75,8 @@ def _blobs(view: View, backward: bool) -> tuple[int, int]:
     """Bytes of a net's blobs and buffers, and of its workspace."""
     assert view.net is not None
     assert view.plan is not None
-    links: list[Link] = view.links or []
+    links = view.links
+    assert links is not None
     if not backward:
         for link in links:
             link.layer.goes_backward = False

@@ -108,7 +108,7 @@ def unlike_others(checked: Checked) -> Iterator[Problem]:
         if rate and _weight_and_bias(view, index):
             bias = specs[1] if len(specs) > 1 else caffe_pb2.ParamSpec()
             found[index] = bias.lr_mult / rate, bias.decay_mult
-    if len(found) < 3:
+    if not found:
         return
     usual, count = Counter(found.values()).most_common(1)[0]
     odd = [index for index, values in found.items() if values != usual]
