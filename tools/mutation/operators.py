@@ -1,7 +1,7 @@
 """Mutants of a module: its source with one small slip in it.
 
 A mutant changes what the program does, not what it says: docstrings, annotations, error messages,
-log lines and decorators are left alone.
+log lines and decorators are left alone, and so are assertions, `strict` of `zip` among them.
 """
 
 from __future__ import annotations
@@ -78,6 +78,10 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         return
     if isinstance(node, ast.Call) and _name(node.func) in _SAYS:
         yield from node.args[: _name(node.func) == "require"]
+        return
+    if isinstance(node, ast.Call):
+        yield from (node.func, *node.args)
+        yield from (each for each in node.keywords if each.arg != "strict")
         return
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         yield from node.args.defaults
@@ -169,7 +173,7 @@ def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
         setattr(func, "attr" if isinstance(func, ast.Attribute) else "id", _NAMES[name])
         yield _with(node, func=func)
     for index, keyword in enumerate(node.keywords):
-        if keyword.arg != "strict":
+        if keyword.arg != "strict":  # of zip: an assertion
             rest = node.keywords[:index] + node.keywords[index + 1 :]
             yield _with(node, keywords=rest)
     symmetric = name in _NAMES or name == "zip"
