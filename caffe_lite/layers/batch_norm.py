@@ -112,8 +112,7 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
     def forward_with(self, bottom: list[Blob], top: list[Blob], epilogue: Epilogue) -> None:
         """See the class; then the epilogue."""
         if self._global:
-            self.read_statistics()
-            self._normalize(bottom[0].data, top[0].data, epilogue)
+            self._normalize(bottom[0].data, top[0].data, self.read_statistics(), epilogue)
             return
         x, y = self._as_rows(bottom[0].data), self._as_rows(top[0].data)
         kept = np.empty((0, 0, 0), self.dtype)
@@ -124,7 +123,7 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
             if kept.size:
                 copy(x, kept)
             self.update_statistics(self._find_statistics(x, self.group))
-            self._normalize(x, y, epilogue)
+            self._normalize(x, y, self._statistics, epilogue)
             return
         kernels.batch_norm_forward(
             x, self.epsilon, self._typed(epilogue), self._statistics, kept, y
@@ -151,11 +150,14 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
 
     def forward_again(self, bottom: list[Blob], top: list[Blob]) -> None:
         """With the mean and the deviation that are known."""
-        self._normalize(self.bottom_data(bottom[0]), top[0].data, NO_EPILOGUE)
+        x, y = self.bottom_data(bottom[0]), top[0].data
+        self._normalize(x, y, self._statistics, NO_EPILOGUE)
 
-    def _normalize(self, bottom: Array, top: Array, epilogue: Epilogue) -> None:
+    def _normalize(
+        self, bottom: Array, top: Array, statistics: kernels.Statistics, epilogue: Epilogue
+    ) -> None:
         x, y = self._as_rows(bottom), self._as_rows(top)
-        kernels.batch_normalize(x, self._statistics, self._typed(epilogue), y)
+        kernels.batch_normalize(x, statistics, self._typed(epilogue), y)
 
     def _typed(self, epilogue: Epilogue) -> Epilogue:
         return typed(epilogue, self.dtype)
@@ -168,10 +170,10 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
         """The channels."""
         return 1 if len(top) > 1 else None
 
-    def read_statistics(self) -> None:
-        """Put the stored mean, variance and deviation into the buffers."""
+    def read_statistics(self) -> kernels.Statistics:
+        """The stored mean, variance and deviation; backward finds them in the buffers."""
         stored = self.mean.data, self.variance.data, self.factor.data
-        kernels.read_statistics(*stored, self.epsilon, self._statistics)
+        return kernels.read_statistics(*stored, self.epsilon, self._statistics)
 
     def update_statistics(self, m: int) -> None:
         """Add those of the batch, of m numbers per channel, to the stored ones."""
@@ -235,8 +237,7 @@ class BatchNorm(TakesGroup, TakesEpilogueBack, IsEpilogue):
         """The running statistics as a scale and a shift."""
         if not self._global:
             return None
-        self.read_statistics()
-        return kernels.as_epilogue(self._statistics)
+        return kernels.as_epilogue(self.read_statistics())
 
 
 class WithScale(BatchNorm):
@@ -263,11 +264,11 @@ class WithScale(BatchNorm):
         self.takes_back = False
         self.backward_reads = Reads.NONE if self._global and self.frozen else Reads.BOTTOM
 
-    def read_statistics(self) -> None:
+    def read_statistics(self) -> kernels.Statistics:
         """Those that are stored, as they are."""
         stored = self.mean.data.reshape(-1), self.variance.data.reshape(-1)
         one = np.ones(1, self.dtype)
-        kernels.read_statistics(*stored, one, self.epsilon, self._statistics)
+        return kernels.read_statistics(*stored, one, self.epsilon, self._statistics)
 
     def move_statistics(self, fraction: float, variance: Array) -> None:
         """Take `fraction` of the stored ones and the rest of the batch's, with this variance."""
@@ -482,10 +483,11 @@ class SegNetBN(BN):
         for blob, values in zip(top[1:], (self.buf.mean, self.buf.variance)):
             blob.data[...] = values.reshape(blob.shape)
 
-    def read_statistics(self) -> None:
-        """Those that change nothing."""
+    def read_statistics(self) -> kernels.Statistics:
+        """Those that change nothing; in arrays of their own, as no launch writes them again."""
         self.buf.mean.fill(0)
         self.buf.deviation.fill(1)
+        return kernels.Statistics(*(array.copy() for array in self._statistics))
 
     def update_statistics(self, m: int) -> None:
         """Nothing is stored."""

@@ -124,7 +124,9 @@ def reshape_and_back(drawn: Drawn, net: caffe.Net) -> None:
         net.reshape()
 
 
-def run_before(drawn: Drawn, net: caffe.Net) -> None:
+def run_before(
+    drawn: Drawn, net: caffe.Net, iterate: Callable[[caffe.Net], float] = whole
+) -> None:
     """Run thrice, on other values: the next one repeats the launches of the last.
 
     The first backward takes memory, and the second sees that nothing has changed.
@@ -133,7 +135,7 @@ def run_before(drawn: Drawn, net: caffe.Net) -> None:
         with restored(net):
             drawn.fill(net, 7)
             for _ in range(3):
-                whole(net)
+                iterate(net)
 
 
 def with_one_thread(drawn: Drawn) -> Record:
@@ -183,6 +185,11 @@ def disagreements(drawn: Drawn) -> Iterator[str]:
     def share_ahead(net: caffe.Net) -> None:
         net.share_memory(backward=False, keep=keep)
 
+    def freeze_and_share(net: caffe.Net) -> None:
+        net.freeze()
+        share_ahead(net)
+        run_before(drawn, net, ahead)
+
     def reshape(net: caffe.Net) -> None:
         reshape_and_back(drawn, net)
 
@@ -207,6 +214,12 @@ def disagreements(drawn: Drawn) -> Iterator[str]:
         "trained, frozen",
         forward,
         run(drawn, ahead, lambda net: net.freeze(), tuple(names)),
+        rounding if ahead_more else bits,
+    )
+    yield from differ(
+        "trained; frozen, shared and repeated",
+        forward,
+        run(drawn, ahead, freeze_and_share, keep),
         rounding if ahead_more else bits,
     )
     yield from differ("one by one, in pieces", by_layer, run(drawn, pieces, keep=keep), bits)

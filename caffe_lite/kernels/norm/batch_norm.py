@@ -20,7 +20,7 @@ from caffe_lite.kernels.norm.batch_norm_rows import (
     gradient,
     normalize,
 )
-from caffe_lite.kernels.parallel import launch, parallel, prepare
+from caffe_lite.kernels.parallel import launch, parallel, prepare, weights_stay
 from caffe_lite.kernels.simd import VECTOR_BYTES
 
 __all__ = [
@@ -53,12 +53,16 @@ class Statistics(NamedTuple):
 
 def read_statistics(
     mean: Any, variance: Any, factor: Any, eps: float, statistics: Statistics
-) -> None:
+) -> Statistics:
     """The statistics that are stored as sums of a weight; all 0 if the weight is.
 
-    mean, variance: (C,).  factor: (1,), the weight.  statistics: assigned.
+    mean, variance: (C,).  factor: (1,), the weight.  statistics: assigned, and returned; where
+    weights stay, arrays that nothing else writes to take their place.
     """
+    if weights_stay():
+        statistics = Statistics(*(np.empty_like(array) for array in statistics))
     prepare(_read_statistics, 1, mean.size, mean, variance, factor, float(eps), statistics)
+    return statistics
 
 
 @parallel
