@@ -257,8 +257,9 @@ class Pooling(_Pooling):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Only MAX has places to tell."""
         self._top_count = len(top)
-        self.repeatable = self.config.pool != STOCHASTIC or not self.training
-        self.backward_repeatable = True
+        stochastic = self.config.pool == STOCHASTIC
+        self.repeatable = not (stochastic and self.training)
+        self.backward_repeatable = not stochastic or self.training
         self.require(
             len(top) == 1 or self.config.pool == MAX,
             ".top[1]",

@@ -73,7 +73,7 @@ ALLOCATING = {
     "SigmoidCrossEntropyBalanceLoss", "WarpCTCLoss",
 }  # fmt: skip
 OF_KERNELS = {"Convolution", "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution"}
-OF_KERNELS |= {"Pooling"}
+OF_KERNELS |= {"Convolution3D", "Deconvolution3D", "Pooling"}
 """The types whose kernels say it: tests/test_limits.py."""
 
 
@@ -91,9 +91,10 @@ def test_no_other_type_says_that_it_allocates():
 
 REPEATABLE = {
     "AbsVal", "Axpy", "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution",
-    "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise",
-    "Flatten", "HardSigmoid", "InnerProduct", "Input", "LRN", "Log", "NegReLU", "Normalize",
-    "PReLU", "Permute", "Pooling", "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6",
+    "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
+    "DepthwiseConvolution", "Dropout", "ELU", "Eltwise", "Flatten", "HardSigmoid", "InnerProduct",
+    "Input", "LRN", "Log", "NegReLU", "Normalize", "PReLU", "Permute", "Pooling", "Pooling3D",
+    "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6",
     "Reshape", "Scale", "SeLu", "Sigmoid", "Slice", "Softmax", "Split", "Squeeze", "Swish",
     "TanH", "Transpose",
 }  # fmt: skip

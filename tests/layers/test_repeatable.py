@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled,
 
 REPEATED = {
     "AbsVal", "Axpy", "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution",
-    "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
-    "DepthwiseConvolution", "Dropout", "ELU", "Eltwise", "Flatten", "HardSigmoid", "InnerProduct",
+    "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise",
+    "Flatten", "HardSigmoid", "InnerProduct",
     "Input", "LRN", "Log", "NegReLU", "Normalize", "PReLU", "Permute", "Pooling", "Pooling3D",
     "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid",
     "Slice", "Softmax", "Split", "Squeeze", "Swish", "TanH", "Transpose",

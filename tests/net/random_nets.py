@@ -329,6 +329,11 @@ class _Drawer:
         self.net.guests.append(case)
         if not cls.differentiable:  # no loss may be above
             self.ends = [end for end in self.ends if end not in tops]
+        if (
+            cls.default_loss_weight
+        ):  # in its gradient, where a layer above would write, as in Caffe
+            self.ends = [end for end in self.ends if end != tops[0]]
+            self.shapes.pop(tops[0], None)
 
     def extras(self, cls: type[Layer], bottoms: Sequence[str]) -> Iterator[str]:
         """Fields that any layer may have."""
