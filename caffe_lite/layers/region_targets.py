@@ -1,5 +1,5 @@
 """What the second stage of MS-CNN and Cascade R-CNN learns, and how well: ProposalTarget,
-DecodeBBox, BboxAccuracy.
+DecodeBBox, BboxAccuracy; and which regions a part of it takes: ScaleRoute.
 """
 
 from __future__ import annotations
@@ -368,3 +368,85 @@ class BboxAccuracy(_Regions):
             overlap = np.empty(len(each), self.dtype)
             kernels.overlap_pairs(each, truths, overlap)
             blob.data[...] = overlap.mean(dtype=np.float64) if len(overlap) else -1
+
+
+@register("ScaleRoute")
+class ScaleRoute(_Regions):
+    """The regions of some sizes, and what belongs to them.
+
+    (Cai, Vasconcelos 2018, arXiv:1712.00726.)  bottom[0]: (R, 5), regions, item, x1, y1, x2, y2;
+    any others: (R, ...).  As many tops: (S, channels, height, width), the rows of regions whose
+    scale, the square root of their area in pixels, is at least `low_scale` and below `high_scale`;
+    either may be left out.  Where there is none, S is 1: the region whose scale is next, by its
+    logarithm, to the geometric mean of both limits, or to the one that is given, or to 256.
+    """
+
+    bottoms: ClassVar[Count] = (1, None)
+    tops: ClassVar[Count] = (1, None)
+    config_field = "scale_route_param"
+    dynamic = True
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """As many tops; no bottom gets a gradient."""
+        self.zero_gradient = tuple(range(len(bottom)))
+        self.require(len(top) == len(bottom), ".top", f"{len(top)} tops for {len(bottom)} bottoms")
+
+    def check(self, *bottom: Shape) -> None:
+        """Regions, and rows for each of them; limits in their order."""
+        config = self.config
+        for field in ("low_scale", "high_scale"):
+            value = getattr(config, field)
+            self.require(
+                not config.HasField(field) or 0 < value < math.inf,
+                field,
+                f"{field} must be positive and finite, not {value:g}",
+            )
+        low, high = self._limits
+        self.require(low <= high, "low_scale", f"low_scale {low:g} is above high_scale {high:g}")
+        self.require_rows(0, bottom[0], ROI, "item, x1, y1, x2, y2")
+        self.require_as_many(*bottom)
+        for i, shape in enumerate(bottom):
+            self.require(
+                len(shape) <= 4, f".bottom[{i}]", f"has {len(shape)} axes, {shape}; at most 4"
+            )
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        config = self.config
+        return config.low_scale, config.high_scale if config.HasField("high_scale") else math.inf
+
+    @property
+    def _middle(self) -> float:
+        """The scale next to which a region is taken where none is within the limits."""
+        config = self.config
+        given = [
+            getattr(config, field)
+            for field in ("low_scale", "high_scale")
+            if config.HasField(field)
+        ]
+        return math.prod(given) ** (1 / len(given)) if given else 256.0
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """As many rows as there may be; forward makes it as many as there are."""
+        return [(*shape, *(1,) * (4 - len(shape))) for shape in bottom]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Choose, and copy."""
+        low, high = self._limits
+        scales = np.empty(bottom[0].shape[0], self.dtype)
+        kernels.scales(_rows(bottom[0])[:, 1:], scales)
+        chosen = np.flatnonzero((scales >= low) & (scales < high))
+        if not len(chosen):
+            with np.errstate(divide="ignore"):
+                apart = np.abs(np.log2(scales / self._middle))
+            nearest = int(np.argmin(np.where(np.isnan(apart), np.inf, apart)))
+            if not np.isfinite(apart[nearest]):
+                raise LayerError("no region has an area", ".bottom[0]")
+            chosen = np.array([nearest])
+        for source, target in zip(bottom, top):
+            rows = source.data[chosen]
+            target.reshape(*rows.shape, *(1,) * (4 - rows.ndim))
+            target.data[...] = rows.reshape(target.shape)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Nothing: regions are taken as given."""

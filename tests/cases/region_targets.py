@@ -65,6 +65,17 @@ def cascade(config="", more="", shapes=((9, 8), (9, 5)), phase="TRAIN", **settin
     )
 
 
+def route(config, shapes=((9, 5), (9, 3), (9, 2, 4, 3)), **settings):
+    return Case(
+        "ScaleRoute",
+        list(shapes),
+        f"scale_route_param {{ {config} }}",
+        expect=lambda *bottoms: oracle.scale_route(bottoms, **settings),
+        tops=len(shapes),
+        draw={0: near_truths},
+    )
+
+
 ROWS = [(9, 12), (9, 5), (9, 6)]
 
 
@@ -125,6 +136,12 @@ CASES = [
         tops=2,
         draw={1: near_truths, 2: lambda rng, shape: np.zeros(shape)},
     ),
+    route("low_scale: 30 high_scale: 37", low=30, high=37),
+    route("high_scale: 32", high=32),
+    route("low_scale: 36", shapes=[(9, 5, 1, 1)], low=36),
+    route("low_scale: 4 high_scale: 5", low=4, high=5),
+    route("high_scale: 2", high=2),
+    route("", shapes=[(9, 5), (9, 3)]),
 ]
 
 
@@ -181,5 +198,23 @@ REFUSALS = [
         at=".bottom[2]",
         says="class 2, but bottom.0. has numbers for 0 to 1",
         draw={1: near_truths, 2: matches},
+    ),
+    *(
+        Refusal("ScaleRoute", shapes, f"scale_route_param {{ {text} }}", at=at, says=says, **more)
+        for text, at, says, shapes, more in (
+            ("", ".top", "1 tops for 2 bottoms", [(9, 5), (9, 3)], {}),
+            ("low_scale: 0", "low_scale", "positive and finite, not 0", [(9, 5)], {}),
+            ("low_scale: 9 high_scale: 8", "low_scale", "9 is above high_scale 8", [(9, 5)], {}),
+            ("", ".bottom[0]", r"\(R, 5\)", [(9, 4)], {}),
+            ("", ".bottom[1]", "as many regions", [(9, 5), (8, 3)], {"tops": 2}),
+            ("", ".bottom[1]", "5 axes", [(9, 5), (9, 3, 1, 1, 1)], {"tops": 2}),
+            (
+                "low_scale: 9",
+                ".bottom[0]",
+                "no region has an area",
+                [(1, 5)],
+                {"draw": {0: given(0, 9, 9, 5, 12)}},
+            ),
+        )
     ),
 ]
