@@ -17,7 +17,7 @@ evaluate.py         DetectionEvaluate
 field_detection.py  DetectionAccuracy DetectionLoss
 focal_loss.py       FocalLoss
 group_detection.py  DetectionGroupAccuracy DetectionGroupLoss
-image_gt_data.py    ImageGtData
+image_gt_data.py    DetectionData EvalData ImageGtData
 image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale

@@ -25,9 +25,9 @@ from caffe_lite.testing import (
 from tests.every_case import CASES, REFUSALS, SOME, label
 
 SOURCES = {
-    "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData",
-    "ImageGtData", "ImageLabelmapData", "ImageSegData", "Input", "MemoryData",
-    "MultiLabelImageData", "VideoData", "WindowData",
+    "AnnotatedData", "Data", "DenseImageData", "DetectionData", "DummyData", "EvalData",
+    "HDF5Data", "ImageData", "ImageGtData", "ImageLabelmapData", "ImageSegData", "Input",
+    "MemoryData", "MultiLabelImageData", "VideoData", "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
     "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxGroupOutput", "BoxOutput",
@@ -64,8 +64,8 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "DenseImageData", "DetectionGroupLoss", "DetectionLoss",
-        "Dropout", "DummyData", "ImageGtData", "ImageLabelmapData",
+        "AnnotatedData", "Data", "DenseImageData", "DetectionData", "DetectionGroupLoss",
+        "DetectionLoss", "Dropout", "DummyData", "ImageGtData", "ImageLabelmapData",
         "ImageSegData", "Pooling", "SeLuDropout", "VideoData",
     },
     "saved": {
