@@ -66,13 +66,15 @@ class ProposalTarget(_Regions):
     """Regions to learn from, and what to learn (Cai et al. 2016, arXiv:1607.07155).
 
     bottom[0]: (R, 5), proposed regions, item, x1, y1, x2, y2; bottom[1]: (G, 7), true boxes, item,
-    x1, y1, x2, y2, class, and 1 for one to ignore.  The true boxes are regions, too.
+    x1, y1, x2, y2, class, and 1 for one to ignore.  The true boxes are regions, too.  Those of
+    Cascade R-CNN have an eighth number, which is not read, and one of item -1 is none.
 
     Objects are regions that overlap a true box by `fg_thr` or more; it gives them their class, or
     if it is to be ignored leaves them out.  Background are those that overlap by `bg_thr_lw` or
     more, but less than `bg_thr_hg`.  Of the `batch_size` S regions at most `fg_fraction` are
     objects.  Too many of a kind are drawn from, too few background is made up for by the other
-    regions, then by boxes drawn in `img_width` x `img_height`.  A `batch_size` of -1 takes all.
+    regions, then by boxes drawn in `img_width` x `img_height`; with eight numbers by one such box,
+    and only if there is no region.  A `batch_size` of -1 takes all.
 
     top[0]: (S, 5, 1, 1), the regions; top[1]: (S, 1, 1, 1), their classes, 0 for background;
     top[2]: (S, 4 K, 1, 1), dx, dy, dw, dh to the true box in the place of the class, of K classes
@@ -114,7 +116,9 @@ class ProposalTarget(_Regions):
         )
         check_moments(self)
         self.require_rows(0, bottom[0], ROI, "item, x1, y1, x2, y2")
-        self.require_rows(1, bottom[1], TRUTH, "item, x1, y1, x2, y2, class, ignored")
+        what = "item, x1, y1, x2, y2, class, ignored"
+        numbers = math.prod(bottom[1][1:])
+        self.require_rows(1, bottom[1], numbers if numbers == TRUTH + 1 else TRUTH, what)
 
     @property
     def _places(self) -> int:
@@ -133,12 +137,16 @@ class ProposalTarget(_Regions):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Match, choose, encode."""
         rois, truths = map(_rows, bottom)
-        regions = np.concatenate([rois, truths[:, :ROI]])
+        cascade = truths.shape[1] > TRUTH
+        real = truths[:, 0] != -1 if cascade else np.ones(len(truths), bool)
+        regions = np.concatenate([rois, truths[real, :ROI]])
         self._check_items(regions, len(rois))
         boxes, true_boxes = _sized(regions[:, 1:]), _sized(truths[:, 1:5])
         best, overlap = np.empty(len(boxes), np.int64), np.empty(len(boxes), self.dtype)
         kernels.match(regions[:, 0], boxes, truths[:, 0], true_boxes, best, overlap)
         objects, background, count = self._chosen(best, overlap, truths[:, 6] != 0)
+        if cascade:
+            count = max(1, min(count, len(objects) + len(background)))
         drawn = self._drawn(count - len(objects) - len(background), truths, true_boxes)
         chosen = np.concatenate([objects, background])
         items = np.concatenate([regions[chosen, 0], drawn[:, 0]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from caffe_lite.testing import Case, Refusal, given, uniform
@@ -18,6 +20,12 @@ MOMENTS_GIVEN = "bbox_mean: [0.1, -0.2, 0.3, 0.15] bbox_std: [0.4, 0.5, 0.6, 0.7
 
 def truths(rng, shape):
     return np.resize(np.array(TRUTHS, np.float64), shape)
+
+
+def truths_and_none(rng, shape):
+    """With a flag of difficulty; the last row is none."""
+    rows = np.array([*([*row, 1] for row in TRUTHS), [-1] * 8], np.float64)
+    return np.resize(rows, shape)
 
 
 def near_truths(rng, shape):
@@ -45,7 +53,7 @@ def target(config, tops=7, more="", shapes=((18, 5), (3, 7)), **settings):
         list(shapes),
         f"proposal_target_param {{ cls_num: 3 {config} }} bbox_reg_param {{ {more} }}",
         expect=lambda rois, boxes: oracle.proposal_target(
-            rois.reshape(-1, 5), boxes.reshape(-1, 7), 3, **settings
+            rois.reshape(-1, 5), boxes.reshape(len(boxes), -1), 3, **settings
         )[:tops],
         tops=tops,
         draw={0: near_truths, 1: truths},
@@ -105,6 +113,14 @@ CASES = [
         part=0.4,
         by_overlap=True,
         aware=False,
+    ),
+    dataclasses.replace(
+        target("batch_size: 40", shapes=[(18, 5), (4, 8)], size=40),
+        draw={0: near_truths, 1: truths_and_none},
+    ),
+    dataclasses.replace(
+        target("batch_size: 13 fg_fraction: 0.9", shapes=[(18, 5), (4, 8)], size=13, part=0.9),
+        draw={0: near_truths, 1: truths_and_none},
     ),
     cascade(),
     cascade(

@@ -45,7 +45,7 @@ def proposal_target(
 ):  # fmt: skip
     """All seven tops, where nothing is drawn."""
     objects, background, others = [], [], []
-    for item, *box in [*rois, *truths[:, :5]]:
+    for item, *box in [*rois, *truths[truths[:, 0] >= 0, :5]]:
         found = [(overlap(box, t[1:5]), t) for t in truths if t[0] == item]
         best, truth = max(found, key=lambda pair: pair[0], default=(0.0, None))
         if best >= hit:
@@ -56,6 +56,8 @@ def proposal_target(
     count = len(objects) + len(background) if size < 0 else size
     assert size < 0 or len(objects) <= round(part * size)
     rows = [*objects, *background, *others][:count]
+    if truths.shape[1] == 8:
+        count = len(rows)
     width = 4 * (classes if aware else 2)
     tops = [np.zeros((count, n)) for n in (5, 1, width, width, width, 6, 1)]
     for row, (item, box, best, truth) in enumerate(rows):
