@@ -53,7 +53,12 @@ DRAWN = [  # what is drawn: tests/kernels/test_group_detection.py
 ]
 CASES = [
     *DRAWN,
-    loss("neg_mining_type: 'bootstrap' lambda: 0 bg_multiple: 1", weight=0, multiple=1),
+    loss(
+        "neg_mining_type: 'bootstrap' lambda: 0 bg_multiple: 1",
+        gradient=None,
+        weight=0,
+        multiple=1,
+    ),
     loss("neg_mining_type: 'bootstrap' bg_multiple: 0 min_num_neg: 7", multiple=0, least=7),
     loss("bg_threshold: 0.3 lambda: 0.7 min_num_neg: 99", low=0.3, weight=0.7, least=99),
     loss(

@@ -136,6 +136,7 @@ CASES = [
         covered=0.6,
         pickup=0.3,
     ),
+    anchors("anchor_ignore_margin_ratio: 0 pickup_iou_thr: 0.05", margin=0, pickup=0.05),
     Case(
         "DetectionData",
         [],

@@ -46,8 +46,8 @@ NEVER = {
     "diffs": NO_GRADIENT,
     "reshape": SOURCES  # axis 0 is not the same thing in all bottoms of some
     | {
+        "BoxGroupOutput",
         "DetectionEvaluate",
-        "FrcnnOutput",
         "HDF5Output",
         "LSTMUnit",
         "Parameter",
