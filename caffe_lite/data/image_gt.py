@@ -46,40 +46,47 @@ class Scene:
     """x1, y1, x2, y2."""
     others: Array
     """What is of no interest: (M, 4)."""
+    difficult: Array
+    """(B,), 1 for a box that a measure may leave out."""
+    size: Shape
+    """Channels, height and width, as the file says."""
 
 
-def read_scenes(path: str) -> tuple[list[Scene], Shape]:
-    """The scenes of a window file of MS-CNN, and channels, height and width of the last image.
+def read_scenes(path: str, with_difficult: bool = False) -> list[Scene]:
+    """The scenes of a window file of MS-CNN, or `with_difficult` of Cascade R-CNN.
 
     For each image it has ``# index path channels height width count``, then for each box ``class
-    ignored x1 y1 x2 y2``, then the number of regions of no interest and for each ``x1 y1 x2 y2``,
-    separated by any white space.  Raises DataError, with the line number, for any other content.
+    ignored x1 y1 x2 y2``, or ``class ignored difficult x1 y1 x2 y2``, then the number of regions
+    of no interest and for each ``x1 y1 x2 y2``, separated by any white space.  Raises DataError,
+    with the line number, for any other content.
     """
+    flags = ("flag to ignore it", *(("flag of difficulty",) if with_difficult else ()))
     take = WordReader(path)
     scenes: list[Scene] = []
-    shape: Shape = ()
     while take.more():
         take.mark()
         take.integer("the image's number")
         name = take.word("the image's path")
         shape = tuple(take.integer(what) for what in ("channels", "height", "width"))
         boxes = [
-            [take.integer(f"a box's {what}") for what in ("class", "flag to ignore it", *"xyXY")]
+            [take.integer(f"a box's {what}") for what in ("class", *flags, *"xyXY")]
             for _ in range(take.integer("the number of boxes"))
         ]
         others = [
             [take.integer(f"a region's {what}") for what in ("x1", "y1", "x2", "y2")]
             for _ in range(take.integer("the number of regions of no interest"))
         ]
-        table = np.array(boxes, np.float64).reshape(-1, 6)
+        table = np.array(boxes, np.float64).reshape(-1, 5 + len(flags))
         if (table[:, 0] < 1).any():
             raise DataError(
                 f'"{path}": a box of "{name}" has class {table[:, 0].min():g}; it must be at '
                 "least 1, as 0 is the background"
             )
         regions = np.array(others, np.float64).reshape(-1, 4)
-        scenes.append(Scene(name, table[:, 0], table[:, 1], table[:, 2:], regions))
-    return scenes, shape
+        difficult = table[:, 2] if with_difficult else np.zeros(len(table))
+        corners = table[:, -4:]
+        scenes.append(Scene(name, table[:, 0], table[:, 1], corners, regions, difficult, shape))
+    return scenes
 
 
 def _round(value: float) -> int:
@@ -139,6 +146,69 @@ def overlap(a: Array, b: Array, of_b: bool = False) -> Array:
     return np.where(real, both / np.where(real, whole, 1), 0)
 
 
+def choose_middle(view: View, size: tuple[int, int], rng: Generator) -> int | None:
+    """Of a cut of that width and height: a box's, whose number is returned, or a place inside."""
+    if len(view.boxes):
+        chosen = int(rng.integers(len(view.boxes)))
+        box = view.boxes[chosen]
+        view.middle = (box[:2] + box[2:]) / 2
+        return chosen
+    for axis, (length, wanted) in enumerate(zip(view.size, size)):
+        view.middle[axis] = length / 2
+        if length >= wanted:
+            view.middle[axis] = rng.integers(length - wanted + 1) + wanted / 2
+    return None
+
+
+def enlarge(view: View, factors: Array) -> None:
+    """Scale all; first cut off what will be far outside if it becomes much larger."""
+    if (factors > 1.5).any():
+        lengths = [
+            min(_round(1.2 * size / factor), size) for size, factor in zip(view.size, factors)
+        ]
+        starts = [
+            max(0, min(_round(middle - length / 2), size - length))
+            for middle, length, size in zip(view.middle, lengths, view.size)
+        ]
+        (x, y), (w, h) = starts, lengths
+        view.pixels = view.pixels[:, y : y + h, x : x + w]
+        view.shift(-np.array(starts, np.float64))
+        view.middle = view.middle - starts
+    width, height = (max(1, _round(size * factor)) for size, factor in zip(view.size, factors))
+    images.check_pixels(width, height)
+    view.resize(width, height)
+    view.scale(factors)
+    view.middle = view.middle * factors
+
+
+def cut_of(view: View, size: tuple[int, int], rng: Generator) -> Cut:
+    """Of that width and height around the middle, moved a little; a smaller image lies there."""
+    noise = rng.integers(-NOISE, NOISE, 2)
+    places = []
+    for length, wanted, middle, by in zip(view.size, size, view.middle, noise):
+        source = target = 0
+        if length < wanted:
+            target = max(0, min(_round((wanted - length) / 2) + int(by), wanted - length))
+        elif length > wanted:
+            source = _round(middle) + int(by) - _round(wanted / 2)
+            source = max(0, min(source, length - wanted))
+        places.append((source, target, min(length, wanted)))
+    (x, y) = places
+    return Cut((x[0], y[0]), (x[1], y[1]), (x[2], y[2]))
+
+
+def mean_values(transform: caffe_pb2.TransformationParameter, channels: int) -> Array:
+    """Those of each channel, or the one of all: (C or 1, 1, 1)."""
+    values = np.array(transform.mean_value or [0], np.float64)
+    if len(values) not in (1, channels):
+        raise LayerError(
+            f"{len(values)} mean_value for images of {channels} channels; give one, or one for "
+            "each",
+            ".transform_param.mean_value",
+        )
+    return values.reshape(-1, 1, 1)
+
+
 class ImageGtReader(ListedReader):
     """Batches of images, a map of labels for each size of field, and the true boxes.
 
@@ -156,7 +226,8 @@ class ImageGtReader(ListedReader):
     ) -> None:
         self._config = config
         self._dtype = np.dtype(dtype)
-        scenes, shape = read_scenes(config.source)
+        scenes = read_scenes(config.source)
+        shape = scenes[-1].size
         self._scenes = [
             scene
             for scene in scenes
@@ -166,14 +237,7 @@ class ImageGtReader(ListedReader):
         super().__init__(count, config.batch_size, config.shuffle, config.source, rng)
         log.info("A total of %d images.", count)
         self._mirror = transform.mirror
-        values = np.array(transform.mean_value or [0], np.float64)
-        if len(values) not in (1, shape[0]):
-            raise LayerError(
-                f"{len(values)} mean_value for images of {shape[0]} channels; give one, or one "
-                "for each",
-                ".transform_param.mean_value",
-            )
-        self._mean = values.reshape(-1, 1, 1)
+        self._mean = mean_values(transform, shape[0])
         self._height, self._width = self._size(shape[1:])
         self._channels = shape[0]
         self._cache: dict[str, bytes] = {}
@@ -232,11 +296,12 @@ class ImageGtReader(ListedReader):
     def _write(self, scene: Scene, path: str, y: Array, maps: list[Array]) -> Array:
         """Write an image and its maps of labels; the true boxes, (B, 6)."""
         view = self._view(scene, path, len(y))
-        self._choose_middle(view)
+        size = self._width, self._height
+        self._chosen = choose_middle(view, size, self._rng)
         factors = self._factors(view)
         if (factors != 1).any():
-            self._enlarge(view, factors)
-        cut = self._cut(view)
+            enlarge(view, factors)
+        cut = cut_of(view, size, self._rng)
         view.shift(np.subtract(cut.target, cut.source))
         (sx, sy), (tx, ty), (w, h) = cut.source, cut.target, cut.length
         part = view.pixels[:, sy : sy + h, sx : sx + w]
@@ -266,19 +331,6 @@ class ImageGtReader(ListedReader):
             view.resize(*size)
         return view
 
-    def _choose_middle(self, view: View) -> None:
-        """That of a box, or where there is none a place from which the cut is inside."""
-        self._chosen = None
-        if len(view.boxes):
-            self._chosen = int(self._rng.integers(len(view.boxes)))
-            box = view.boxes[self._chosen]
-            view.middle = (box[:2] + box[2:]) / 2
-            return
-        for axis, (size, wanted) in enumerate(zip(view.size, (self._width, self._height))):
-            view.middle[axis] = size / 2
-            if size >= wanted:
-                view.middle[axis] = self._rng.integers(size - wanted + 1) + wanted / 2
-
     def _factors(self, view: View) -> Array:
         """How to scale x and y: for half of the images with boxes such that one has a new size."""
         config = self._config
@@ -305,43 +357,6 @@ class ImageGtReader(ListedReader):
         length = size[axis] * factors[axis] * factor
         if config.min_scale * 0.8 <= length <= config.max_scale * 1.2:
             factors[axis] *= factor
-
-    def _enlarge(self, view: View, factors: Array) -> None:
-        """Scale all; first cut off what will be far outside if it becomes much larger."""
-        if (factors > 1.5).any():
-            lengths = [
-                min(_round(1.2 * size / factor), size) for size, factor in zip(view.size, factors)
-            ]
-            starts = [
-                max(0, min(_round(middle - length / 2), size - length))
-                for middle, length, size in zip(view.middle, lengths, view.size)
-            ]
-            (x, y), (w, h) = starts, lengths
-            view.pixels = view.pixels[:, y : y + h, x : x + w]
-            view.shift(-np.array(starts, np.float64))
-            view.middle = view.middle - starts
-        width, height = (max(1, _round(size * factor)) for size, factor in zip(view.size, factors))
-        images.check_pixels(width, height)
-        view.resize(width, height)
-        view.scale(factors)
-        view.middle = view.middle * factors
-
-    def _cut(self, view: View) -> Cut:
-        """Around the middle, moved a little at random; a smaller image lies in the middle."""
-        noise = self._rng.integers(-NOISE, NOISE, 2)
-        places = []
-        for size, wanted, middle, by in zip(
-            view.size, (self._width, self._height), view.middle, noise
-        ):
-            source = target = 0
-            if size < wanted:
-                target = max(0, min(_round((wanted - size) / 2) + int(by), wanted - size))
-            elif size > wanted:
-                source = _round(middle) + int(by) - _round(wanted / 2)
-                source = max(0, min(source, size - wanted))
-            places.append((source, target, min(size, wanted)))
-        (x, y) = places
-        return Cut((x[0], y[0]), (x[1], y[1]), (x[2], y[2]))
 
     def _is_small_or_outside(self, boxes: Array) -> Array:
         """Which boxes are too small to be found, or have their middle outside of the output."""

@@ -76,3 +76,62 @@ def keep_boxes(boxes, threshold, part, kept):
             kept[count] = i
             count += 1
     return count
+
+
+def anchor_boxes(deltas, field, stride, limits, boxes):
+    """Corners of boxes of the size of the field around each cell, moved and scaled.
+
+    As `field_boxes`, but both corners are pixels of the box, so that it is x2 - x1 + 1 wide, and
+    what lies outside of the image of (W, H) strides is cut off at its far ends, not before.
+
+    deltas: (4, H, W).  field, stride, limits: as there.  boxes: (H, W, 4) with x1, y1, x2, y2.
+    """
+    one = deltas.dtype.type
+    rows, columns = deltas.shape[1:]
+    cells = np.arange(columns, dtype=deltas.dtype)[None, :], np.arange(rows)[:, None]
+    for axis, size in enumerate((columns, rows)):
+        middle = np.clip(deltas[axis], -limits[0], limits[0]) * one(field[axis])
+        middle += (cells[axis].astype(deltas.dtype) + one(0.5)) * one(stride)
+        length = one(field[axis]) * np.exp(np.clip(deltas[2 + axis], -limits[1], limits[1]))
+        start = middle - length / 2
+        boxes[..., axis] = np.maximum(start, 0)
+        boxes[..., 2 + axis] = np.minimum(start + length - 1, size * stride)
+
+
+@jit
+def keep_pixel_boxes(boxes, threshold, part, kept):
+    """As `keep_boxes`, of boxes whose two corners are both pixels of theirs.
+
+    Boxes that share less than a pixel in width, or no more than one in height, share nothing.
+
+    boxes: (P, 4), x1, y1, x2, y2, from the best score down; kept: (P,) whole numbers.
+    """
+    one = boxes.dtype.type(1)
+    threshold = boxes.dtype.type(threshold)
+    count = 0
+    for i in range(len(boxes)):
+        stays = True
+        real = boxes[i, 2] >= boxes[i, 0] and boxes[i, 3] >= boxes[i, 1]
+        area = (boxes[i, 2] - boxes[i, 0] + one) * (boxes[i, 3] - boxes[i, 1] + one)
+        for k in range(count):
+            j = kept[k]
+            if not real or boxes[j, 2] < boxes[j, 0] or boxes[j, 3] < boxes[j, 1]:
+                continue
+            width = min(boxes[i, 2], boxes[j, 2]) - max(boxes[i, 0], boxes[j, 0])
+            height = min(boxes[i, 3], boxes[j, 3]) - max(boxes[i, 1], boxes[j, 1])
+            if not (width >= 0 and height > 0):
+                continue
+            common = (width + one) * (height + one)
+            better = (boxes[j, 2] - boxes[j, 0] + one) * (boxes[j, 3] - boxes[j, 1] + one)
+            whole = better
+            if part == OF_BOTH:
+                whole = area + better - common
+            elif part == OF_SMALLER:
+                whole = min(area, better)
+            if common / whole > threshold:
+                stays = False
+                break
+        if stays:
+            kept[count] = i
+            count += 1
+    return count

@@ -55,3 +55,12 @@ def decode(deltas, boxes, moments, y):
     moved = deltas * moments[1] + moments[0]
     y[:, 2:] = boxes[:, 2:] * np.exp(moved[:, 2:])
     y[:, :2] = boxes[:, :2] + boxes[:, 2:] / 2 + moved[:, :2] * boxes[:, 2:] - y[:, 2:] / 2
+
+
+def scales(corners, y):
+    """y = the square root of each region's area in pixels, 0 if it ends before it begins.
+
+    corners: (R, 4), x1, y1, x2, y2, pixels of the region all of them.  y: (R,).
+    """
+    sizes = corners[:, 2:] - corners[:, :2] + 1
+    y[...] = np.sqrt(np.where((sizes >= 1).all(axis=1), np.prod(sizes, axis=1), 0))

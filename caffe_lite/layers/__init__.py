@@ -4,7 +4,7 @@ annotated_data.py   AnnotatedData
 arithmetic.py       Axpy Eltwise Reduction
 balanced_loss.py    SigmoidCrossEntropyBalanceLoss
 batch_norm.py       BN BatchNorm
-box_output.py       BoxOutput
+box_output.py       BoxGroupOutput BoxOutput FrcnnOutput
 channel.py          BroadcastMul ChannelScale
 classify.py         Accuracy ArgMax Softmax
 contrastive.py      GeneralContrastiveLoss GeneralTripletLoss TripletLoss
@@ -16,7 +16,8 @@ detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
 field_detection.py  DetectionAccuracy DetectionLoss
 focal_loss.py       FocalLoss
-image_gt_data.py    ImageGtData
+group_detection.py  DetectionGroupAccuracy DetectionGroupLoss
+image_gt_data.py    DetectionData EvalData ImageGtData
 image_pairs.py      DenseImageData ImageLabelmapData ImageSegData MultiLabelImageData
 l1_loss.py          L1Loss SmoothL1Loss
 linear.py           Bias Embed InnerProduct Scale
@@ -40,7 +41,7 @@ proposal.py         Proposal
 python.py           Python
 rearrange.py        Flip Reorg
 recurrent.py        LSTM LSTMUnit RNN
-region_targets.py   BboxAccuracy DecodeBBox ProposalTarget
+region_targets.py   BboxAccuracy DecodeBBox ProposalTarget ScaleRoute
 roi_pooling.py      PSROIPooling ROIAlign ROIPooling
 routing.py          BatchReindex Filter Parameter Silence Split
 segmentation.py     SegAccuracy
@@ -76,6 +77,7 @@ from caffe_lite.layers import (
     evaluate,
     field_detection,
     focal_loss,
+    group_detection,
     image_gt_data,
     image_pairs,
     l1_loss,
@@ -128,6 +130,7 @@ __all__ = [
     "evaluate",
     "field_detection",
     "focal_loss",
+    "group_detection",
     "image_gt_data",
     "image_pairs",
     "l1_loss",

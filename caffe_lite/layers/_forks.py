@@ -108,6 +108,10 @@ _TYPES = {
         "SparseData SyncBN"
     ),
     "zeakey/skeleton": "ImageMultLabelData Quantize Rescale SigmoidEuclideanLoss",
+    "zhaoweicai/cascade-rcnn": (
+        "BoxGroupOutput DetectionData DetectionGroupAccuracy DetectionGroupLoss EvalData "
+        "FrcnnOutput HardMining ScaleRoute"
+    ),
     "zhaoweicai/mscnn": (
         "BboxAccuracy BoxOutput DecodeBBox Detection DetectionAccuracy DetectionLoss ImageGtData "
         "ProposalTarget ROIAlign SoftmaxWithWeightedLoss WindowPedData"

@@ -1,4 +1,6 @@
-"""ImageGtData: the layer of MS-CNN that reads images with boxes."""
+"""The layers of MS-CNN and Cascade R-CNN that read images with boxes: DetectionData, EvalData,
+ImageGtData.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from caffe_lite.blob import Shape
+from caffe_lite.data.detection_scenes import ROW, SHUFFLES, STEP, DetectionReader, EvalReader
 from caffe_lite.data.image_gt import ImageGtReader
 from caffe_lite.layers.declarations import Count
 from caffe_lite.layers.description import Drawing
@@ -106,3 +109,181 @@ class ImageGtData(Prefetching):
             f"min_scale {config.min_scale} is above max_scale {config.max_scale}",
         )
         return ImageGtReader(config, self.param.transform_param, self.dtype, self.rng)
+
+
+@register("DetectionData")
+class DetectionData(Prefetching):
+    """Images with boxes, and what Cascade R-CNN's proposal networks are to find in them.
+
+    (Cai, Vasconcelos 2018, arXiv:1712.00726.)  top[0]: (batch_size, channels, height, width).
+    Then for each `stride` (batch_size, 6, height / stride, width / stride): of each cell the
+    class, the box's middle x and y, its width and height in pixels, and how much it overlaps the
+    cell's field of `field_w` x `field_h`; see DetectionGroupLoss.  With `output_gt_boxes` a last
+    top, (G, 8, 1, 1): item, x1, y1, x2, y2, class, 1 for a box that is to be ignored, 1 for a
+    difficult one; one row of -1 where the batch has no box.
+
+    `source` is the fork's window file: that of ImageGtData, with ``class ignored difficult x1 y1
+    x2 y2`` for each box.  Images are resized to `resize_width` x `resize_height`, or by
+    `resize_ratio`, or such that the shorter side is `short_size`.  With `min_scale`, `max_scale`
+    the share `multiscale_prob` of them is scaled such that a box has a size between both, with
+    `low_scale_ratio` and `high_scale_ratio` by a factor between both, and with `min_whaspect` and
+    `max_whaspect` to another shape.  `crop_width` x `crop_height` pixels around a box are taken,
+    moved by up to 10 pixels, or those of `resize_width` and `resize_height`, of `crop_short_size`
+    and `crop_long_size`, or of `short_size` and `long_size`; the last two pairs lie as the batch's
+    first image does, the latter times one of `template_ratio`.  All this is drawn from the layer's
+    own stream, in both phases.
+
+    Boxes to be ignored are those that the file says, those smaller than `min_gt_width` or
+    `min_gt_height`, and those with a middle outside.  A cell has a box that overlaps its field by
+    more than `fg_threshold`, and does not count if without one what is of no interest covers
+    `ignore_fg_threshold` of its field, nor if its field is outside by more than
+    `anchor_ignore_margin_ratio` of its half, or inside by less than `anchor_ignore_iou_thr`.
+    Boxes of no cell are given to that of their middle if one overlaps them by `pickup_iou_thr`.
+
+    `shuffle` is "random"; "random_aspect", wide images before or after all others; or
+    "random_mix_aspect", `mix_group_size` of each kind by turns.  `distort_param` is SSD's.  Pixels
+    are multiplied by the `scale` of ``transform_param`` after its `mean_value` was subtracted; its
+    `mirror` flips half of the images, and the others of its fields are not read.  `scale` and
+    `resize_param` of ``detection_data_param`` are not read in the fork either.
+    """
+
+    config_field = "detection_data_param"
+    tops: ClassVar[Count] = (2, None)
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The batch size."""
+        return Drawing(batch_size=param.detection_data_param.batch_size)
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """From the sizes that are given; None without a size."""
+        config = param.detection_data_param
+        item = items.get(param.top[0]) if param.top else None
+        sizes = (
+            (config.crop_height, config.crop_width),
+            (config.resize_height, config.resize_width),
+            (config.crop_long_size, config.crop_short_size),
+            (config.long_size, config.short_size),
+        )
+        size = next((each for each in sizes if all(each)), None)
+        if item is None and size:
+            item = (channels or len(param.transform_param.mean_value) or 3, *size)
+        if item is None or not config.batch_size or 0 in config.stride:
+            return None
+        maps = [
+            (config.batch_size, 6, *(int(side / stride + 0.5) for side in item[1:]))
+            for stride in config.stride
+        ]
+        boxes = [(1, ROW, 1, 1)] if config.output_gt_boxes else []
+        return [(config.batch_size, *item), *maps, *boxes]
+
+    def _open(self) -> DetectionReader:
+        config, tops = self.config, len(self.loss_weights)
+        count = len(config.stride)
+        wanted = 1 + count + config.output_gt_boxes
+        self.require(
+            tops == wanted,
+            ".top",
+            f"needs {wanted} tops, for the images, {count} stride"
+            f"{' and the boxes' if config.output_gt_boxes else ''}; not {tops}",
+        )
+        for field in ("field_w", "field_h", "stride"):
+            values = getattr(config, field)
+            self.require(
+                len(values) == count,
+                field,
+                f"give as many {field} as stride, {count}, not {len(values)}",
+            )
+            for i, value in enumerate(values):
+                self.require(value > 0, f"{field}[{i}]", f"{field} must be positive, not {value}")
+        self.require(
+            config.coord_num == 4, "coord_num", f"coord_num must be 4, not {config.coord_num}"
+        )
+        self.require(
+            config.shuffle in SHUFFLES,
+            "shuffle",
+            f'shuffle is one of {", ".join(SHUFFLES)}, not "{config.shuffle}"',
+        )
+        self.require(
+            config.mix_group_size > 0, "mix_group_size", "mix_group_size must be 1 or more"
+        )
+        for low, high in (
+            ("min_scale", "max_scale"),
+            ("low_scale_ratio", "high_scale_ratio"),
+            ("min_whaspect", "max_whaspect"),
+        ):
+            least, most = getattr(config, low), getattr(config, high)
+            self.require(
+                not (config.HasField(low) and config.HasField(high)) or 0 < least <= most,
+                low,
+                f"{low} {least:g} must be positive, and not above {high} {most:g}",
+            )
+        for i, ratio in enumerate(config.template_ratio):
+            self.require(
+                config.short_size * ratio >= STEP or not config.short_size,
+                f"template_ratio[{i}]",
+                f"short_size {config.short_size} times {ratio:g} is below {STEP} pixels",
+            )
+        return DetectionReader(config, self.param.transform_param, self.dtype, self.rng)
+
+
+@register("EvalData")
+class EvalData(Prefetching):
+    """Whole images in their order, and their boxes, to measure what Cascade R-CNN finds.
+
+    (Cai, Vasconcelos 2018, arXiv:1712.00726.)  top[0]: (batch_size, channels, height, width);
+    top[1]: (G, 8, 1, 1), item, x1, y1, x2, y2, class, 1 for a box to ignore, 1 for a difficult
+    one, or one row of -1; top[2], optional: (batch_size, 2, 1, 1), height and width.
+
+    `source` is a window file as DetectionData's.  Images are resized to `resize_width` x
+    `resize_height`, or such that the shorter side is `short_size` but none is above `long_size`,
+    each then to the nearest multiple of 32; without the former a batch is one image.  Pixels are
+    multiplied by the `scale` of ``transform_param`` after its `mean_value` was subtracted; its
+    other fields are not read.  `scale` of ``eval_data_param`` is not read in the fork either.
+    """
+
+    config_field = "eval_data_param"
+    tops: ClassVar[Count] = (2, 3)
+
+    @classmethod
+    def drawing(cls, param: caffe_pb2.LayerParameter) -> Drawing:
+        """The batch size."""
+        return Drawing(batch_size=param.eval_data_param.batch_size)
+
+    @classmethod
+    def source_shapes(
+        cls,
+        param: caffe_pb2.LayerParameter,
+        items: Mapping[str, Shape],
+        channels: int | None = None,
+    ) -> list[Shape] | None:
+        """From the sizes that are given; None without a size."""
+        config = param.eval_data_param
+        item = items.get(param.top[0]) if param.top else None
+        sizes = (
+            (config.resize_height, config.resize_width),
+            (config.long_size, config.short_size),
+        )
+        size = next((each for each in sizes if all(each)), None)
+        if item is None and size:
+            item = (channels or len(param.transform_param.mean_value) or 3, *size)
+        count = config.batch_size
+        if item is None or not count:
+            return None
+        return [(count, *item), (1, ROW, 1, 1), (count, 2, 1, 1)][: len(param.top)]
+
+    def _open(self) -> EvalReader:
+        config = self.config
+        self.require(
+            config.batch_size == 1 or bool(config.resize_width and config.resize_height),
+            "batch_size",
+            f"images of sizes of their own come one at a time, not {config.batch_size}; give "
+            "resize_width and resize_height, or a batch_size of 1",
+        )
+        return EvalReader(config, self.param.transform_param, self.dtype, self.rng)

@@ -10,6 +10,7 @@ from typing import ClassVar
 from caffe_lite import glog
 from caffe_lite.blob import Blob, Shape
 from caffe_lite.data import images
+from caffe_lite.data.detection_scenes import DetectionReader, EvalReader
 from caffe_lite.data.frames import FrameReader
 from caffe_lite.data.image_gt import ImageGtReader
 from caffe_lite.data.prefetch import Prefetcher
@@ -112,7 +113,9 @@ class Prefetching(TakesShare, Source):
     def _require_source(self) -> None:
         self.require(bool(self.config.source), "source", "names no source")
 
-    def _open(self) -> Reader | WindowReader | ImageGtReader | FrameReader:
+    def _open(
+        self,
+    ) -> Reader | WindowReader | ImageGtReader | FrameReader | DetectionReader | EvalReader:
         """Check the configuration and open the source."""
         raise NotImplementedError
 

@@ -1,5 +1,5 @@
 """What the second stage of MS-CNN and Cascade R-CNN learns, and how well: ProposalTarget,
-DecodeBBox, BboxAccuracy.
+DecodeBBox, BboxAccuracy; and which regions a part of it takes: ScaleRoute.
 """
 
 from __future__ import annotations
@@ -66,13 +66,15 @@ class ProposalTarget(_Regions):
     """Regions to learn from, and what to learn (Cai et al. 2016, arXiv:1607.07155).
 
     bottom[0]: (R, 5), proposed regions, item, x1, y1, x2, y2; bottom[1]: (G, 7), true boxes, item,
-    x1, y1, x2, y2, class, and 1 for one to ignore.  The true boxes are regions, too.
+    x1, y1, x2, y2, class, and 1 for one to ignore.  The true boxes are regions, too.  Those of
+    Cascade R-CNN have an eighth number, which is not read, and one of item -1 is none.
 
     Objects are regions that overlap a true box by `fg_thr` or more; it gives them their class, or
     if it is to be ignored leaves them out.  Background are those that overlap by `bg_thr_lw` or
     more, but less than `bg_thr_hg`.  Of the `batch_size` S regions at most `fg_fraction` are
     objects.  Too many of a kind are drawn from, too few background is made up for by the other
-    regions, then by boxes drawn in `img_width` x `img_height`.  A `batch_size` of -1 takes all.
+    regions, then by boxes drawn in `img_width` x `img_height`; with eight numbers by one such box,
+    and only if there is no region.  A `batch_size` of -1 takes all.
 
     top[0]: (S, 5, 1, 1), the regions; top[1]: (S, 1, 1, 1), their classes, 0 for background;
     top[2]: (S, 4 K, 1, 1), dx, dy, dw, dh to the true box in the place of the class, of K classes
@@ -114,7 +116,9 @@ class ProposalTarget(_Regions):
         )
         check_moments(self)
         self.require_rows(0, bottom[0], ROI, "item, x1, y1, x2, y2")
-        self.require_rows(1, bottom[1], TRUTH, "item, x1, y1, x2, y2, class, ignored")
+        what = "item, x1, y1, x2, y2, class, ignored"
+        numbers = math.prod(bottom[1][1:])
+        self.require_rows(1, bottom[1], numbers if numbers == TRUTH + 1 else TRUTH, what)
 
     @property
     def _places(self) -> int:
@@ -133,12 +137,16 @@ class ProposalTarget(_Regions):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Match, choose, encode."""
         rois, truths = map(_rows, bottom)
-        regions = np.concatenate([rois, truths[:, :ROI]])
+        cascade = truths.shape[1] > TRUTH
+        real = truths[:, 0] != -1 if cascade else np.ones(len(truths), bool)
+        regions = np.concatenate([rois, truths[real, :ROI]])
         self._check_items(regions, len(rois))
         boxes, true_boxes = _sized(regions[:, 1:]), _sized(truths[:, 1:5])
         best, overlap = np.empty(len(boxes), np.int64), np.empty(len(boxes), self.dtype)
         kernels.match(regions[:, 0], boxes, truths[:, 0], true_boxes, best, overlap)
         objects, background, count = self._chosen(best, overlap, truths[:, 6] != 0)
+        if cascade:
+            count = max(1, min(count, len(objects) + len(background)))
         drawn = self._drawn(count - len(objects) - len(background), truths, true_boxes)
         chosen = np.concatenate([objects, background])
         items = np.concatenate([regions[chosen, 0], drawn[:, 0]])
@@ -368,3 +376,85 @@ class BboxAccuracy(_Regions):
             overlap = np.empty(len(each), self.dtype)
             kernels.overlap_pairs(each, truths, overlap)
             blob.data[...] = overlap.mean(dtype=np.float64) if len(overlap) else -1
+
+
+@register("ScaleRoute")
+class ScaleRoute(_Regions):
+    """The regions of some sizes, and what belongs to them.
+
+    (Cai, Vasconcelos 2018, arXiv:1712.00726.)  bottom[0]: (R, 5), regions, item, x1, y1, x2, y2;
+    any others: (R, ...).  As many tops: (S, channels, height, width), the rows of regions whose
+    scale, the square root of their area in pixels, is at least `low_scale` and below `high_scale`;
+    either may be left out.  Where there is none, S is 1: the region whose scale is next, by its
+    logarithm, to the geometric mean of both limits, or to the one that is given, or to 256.
+    """
+
+    bottoms: ClassVar[Count] = (1, None)
+    tops: ClassVar[Count] = (1, None)
+    config_field = "scale_route_param"
+    dynamic = True
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """As many tops; no bottom gets a gradient."""
+        self.zero_gradient = tuple(range(len(bottom)))
+        self.require(len(top) == len(bottom), ".top", f"{len(top)} tops for {len(bottom)} bottoms")
+
+    def check(self, *bottom: Shape) -> None:
+        """Regions, and rows for each of them; limits in their order."""
+        config = self.config
+        for field in ("low_scale", "high_scale"):
+            value = getattr(config, field)
+            self.require(
+                not config.HasField(field) or 0 < value < math.inf,
+                field,
+                f"{field} must be positive and finite, not {value:g}",
+            )
+        low, high = self._limits
+        self.require(low <= high, "low_scale", f"low_scale {low:g} is above high_scale {high:g}")
+        self.require_rows(0, bottom[0], ROI, "item, x1, y1, x2, y2")
+        self.require_as_many(*bottom)
+        for i, shape in enumerate(bottom):
+            self.require(
+                len(shape) <= 4, f".bottom[{i}]", f"has {len(shape)} axes, {shape}; at most 4"
+            )
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        config = self.config
+        return config.low_scale, config.high_scale if config.HasField("high_scale") else math.inf
+
+    @property
+    def _middle(self) -> float:
+        """The scale next to which a region is taken where none is within the limits."""
+        config = self.config
+        given = [
+            getattr(config, field)
+            for field in ("low_scale", "high_scale")
+            if config.HasField(field)
+        ]
+        return math.prod(given) ** (1 / len(given)) if given else 256.0
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """As many rows as there may be; forward makes it as many as there are."""
+        return [(*shape, *(1,) * (4 - len(shape))) for shape in bottom]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Choose, and copy."""
+        low, high = self._limits
+        scales = np.empty(bottom[0].shape[0], self.dtype)
+        kernels.scales(_rows(bottom[0])[:, 1:], scales)
+        chosen = np.flatnonzero((scales >= low) & (scales < high))
+        if not len(chosen):
+            with np.errstate(divide="ignore"):
+                apart = np.abs(np.log2(scales / self._middle))
+            nearest = int(np.argmin(np.where(np.isnan(apart), np.inf, apart)))
+            if not np.isfinite(apart[nearest]):
+                raise LayerError("no region has an area", ".bottom[0]")
+            chosen = np.array([nearest])
+        for source, target in zip(bottom, top):
+            rows = source.data[chosen]
+            target.reshape(*rows.shape, *(1,) * (4 - rows.ndim))
+            target.data[...] = rows.reshape(target.shape)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Nothing: regions are taken as given."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from caffe_lite.testing import Case, Refusal, given, uniform
@@ -18,6 +20,12 @@ MOMENTS_GIVEN = "bbox_mean: [0.1, -0.2, 0.3, 0.15] bbox_std: [0.4, 0.5, 0.6, 0.7
 
 def truths(rng, shape):
     return np.resize(np.array(TRUTHS, np.float64), shape)
+
+
+def truths_and_none(rng, shape):
+    """With a flag of difficulty; the last row is none."""
+    rows = np.array([*([*row, 1] for row in TRUTHS), [-1] * 8], np.float64)
+    return np.resize(rows, shape)
 
 
 def near_truths(rng, shape):
@@ -45,7 +53,7 @@ def target(config, tops=7, more="", shapes=((18, 5), (3, 7)), **settings):
         list(shapes),
         f"proposal_target_param {{ cls_num: 3 {config} }} bbox_reg_param {{ {more} }}",
         expect=lambda rois, boxes: oracle.proposal_target(
-            rois.reshape(-1, 5), boxes.reshape(-1, 7), 3, **settings
+            rois.reshape(-1, 5), boxes.reshape(len(boxes), -1), 3, **settings
         )[:tops],
         tops=tops,
         draw={0: near_truths, 1: truths},
@@ -62,6 +70,17 @@ def cascade(config="", more="", shapes=((9, 8), (9, 5)), phase="TRAIN", **settin
         ),
         draw={0: uniform(-0.8, 0.8), 1: near_truths, 2: matches},
         phase=phase,
+    )
+
+
+def route(config, shapes=((9, 5), (9, 3), (9, 2, 4, 3)), **settings):
+    return Case(
+        "ScaleRoute",
+        list(shapes),
+        f"scale_route_param {{ {config} }}",
+        expect=lambda *bottoms: oracle.scale_route(bottoms, **settings),
+        tops=len(shapes),
+        draw={0: near_truths},
     )
 
 
@@ -95,6 +114,14 @@ CASES = [
         by_overlap=True,
         aware=False,
     ),
+    dataclasses.replace(
+        target("batch_size: 40", shapes=[(18, 5), (4, 8)], size=40),
+        draw={0: near_truths, 1: truths_and_none},
+    ),
+    dataclasses.replace(
+        target("batch_size: 13 fg_fraction: 0.9", shapes=[(18, 5), (4, 8)], size=13, part=0.9),
+        draw={0: near_truths, 1: truths_and_none},
+    ),
     cascade(),
     cascade(
         "gt_iou_thr: 0.8",
@@ -125,6 +152,12 @@ CASES = [
         tops=2,
         draw={1: near_truths, 2: lambda rng, shape: np.zeros(shape)},
     ),
+    route("low_scale: 30 high_scale: 37", low=30, high=37),
+    route("high_scale: 32", high=32),
+    route("low_scale: 36", shapes=[(9, 5, 1, 1)], low=36),
+    route("low_scale: 4 high_scale: 5", low=4, high=5),
+    route("high_scale: 2", high=2),
+    route("", shapes=[(9, 5), (9, 3)]),
 ]
 
 
@@ -181,5 +214,23 @@ REFUSALS = [
         at=".bottom[2]",
         says="class 2, but bottom.0. has numbers for 0 to 1",
         draw={1: near_truths, 2: matches},
+    ),
+    *(
+        Refusal("ScaleRoute", shapes, f"scale_route_param {{ {text} }}", at=at, says=says, **more)
+        for text, at, says, shapes, more in (
+            ("", ".top", "1 tops for 2 bottoms", [(9, 5), (9, 3)], {}),
+            ("low_scale: 0", "low_scale", "positive and finite, not 0", [(9, 5)], {}),
+            ("low_scale: 9 high_scale: 8", "low_scale", "9 is above high_scale 8", [(9, 5)], {}),
+            ("", ".bottom[0]", r"\(R, 5\)", [(9, 4)], {}),
+            ("", ".bottom[1]", "as many regions", [(9, 5), (8, 3)], {"tops": 2}),
+            ("", ".bottom[1]", "5 axes", [(9, 5), (9, 3, 1, 1, 1)], {"tops": 2}),
+            (
+                "low_scale: 9",
+                ".bottom[0]",
+                "no region has an area",
+                [(1, 5)],
+                {"draw": {0: given(0, 9, 9, 5, 12)}},
+            ),
+        )
     ),
 ]

@@ -104,8 +104,8 @@ def test_a_window_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "w").write_text(
         "# 0 a/b.png 3 6 8 1 2 1 0 1 4 5 2 1 2 3 4 5 6 7 8\n# 1 c 1 9 7 0 0"
     )
-    (one, two), shape = read_scenes(str(tmp_path / "w"))
-    assert (one.image, two.image, shape) == ("a/b.png", "c", (1, 9, 7))
+    one, two = read_scenes(str(tmp_path / "w"))
+    assert (one.image, two.image, two.size) == ("a/b.png", "c", (1, 9, 7))
     assert (one.classes.tolist(), one.ignored.tolist()) == ([2], [1])
     assert one.boxes.tolist() == [[0, 1, 4, 5]]
     assert one.others.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]

@@ -37,6 +37,29 @@ def test_boxes_without_an_area_suppress_nothing():
     assert kept(boxes, 0.1, "IOU") == [0, 1, 2]
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_boxes_of_pixels_that_stay(part):
+    boxes = np.hstack([BOXES[:, :2], BOXES[:, :2] + BOXES[:, 2:]])
+    found = np.empty(len(boxes), np.int64)
+    count = kernels.keep_pixel_boxes(boxes, 0.4, PARTS[part], found)
+    rows = np.column_stack([boxes, -np.arange(len(boxes))])
+    wanted = [int(-row[4]) for row in oracle.left(rows, 0.4, part)]
+    assert found[:count].tolist() == wanted
+    assert wanted != by_definition(BOXES, 0.4, part)
+
+
+def test_boxes_of_pixels_that_share_a_line():
+    first = [0.0, 0, 9, 9]
+    others = np.array([[0.0, 9, 9, 12], [9, 0, 12, 9], [9.5, 0, 12, 9], [5, 5, 4, 9]])
+    kept = []
+    for other in others:
+        found = np.empty(2, np.int64)
+        kept.append(kernels.keep_pixel_boxes(np.array([first, other]), 0.01, 0, found))
+    assert kept == [2, 1, 2, 2]  # one row in common is nothing, one column is something
+    wanted = [2 - (oracle.pixel_overlap(first, other, "IOU") > 0.01) for other in others]
+    assert kept == wanted
+
+
 def test_of_equal_scores_the_last_comes_first():
     assert kernels.best_first(np.array([1.0, 3, 2, 3])).tolist() == [3, 1, 2, 0]
 

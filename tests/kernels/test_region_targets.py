@@ -59,3 +59,10 @@ def test_regions_are_drawn(case):
     assert any((a != b).any() for a, b in zip(first, rig.forward()))
     for one, other in zip(first, Rig(case, np.float64).forward()):
         np.testing.assert_array_equal(one, other)
+
+
+def test_scales_are_those_of_whole_pixels():
+    corners = np.array([[2.0, 3, 5, 11], [2, 3, 2, 3], [2, 3, 1, 9], [0.5, 0, 9, 8.25]])
+    found = np.empty(4)
+    kernels.scales(corners, found)
+    np.testing.assert_allclose(found, [6, 1, 0, (9.5 * 9.25) ** 0.5])

@@ -56,20 +56,24 @@ def memory_of(kind, shapes):
     if kind == "BoxOutput":
         cells = sum(shape[2] * shape[3] for shape in shapes)
         return 8 * 16 * cells  # sixteen for each cell of one item
+    if kind == "BoxGroupOutput":
+        cells = sum(shape[0] * shape[2] * shape[3] for shape in shapes[::2]) // 2
+        return 8 * 16 * cells  # of one of both items
     if kind == "WarpCTCLoss":
         steps, items, classes = shapes[0][:3]
         paths = 2 * shapes[1][1] + 1  # with a blank before, between and after labels
         return 8 * steps * items * (2 * paths + classes)  # two ways, and the gradient
-    if kind == "DetectionLoss":
+    if kind in ("DetectionGroupLoss", "DetectionLoss"):
         return 4 * 4 * sum(sizes)
-    if kind == "DetectionAccuracy":
+    if kind in ("DetectionAccuracy", "DetectionGroupAccuracy"):
         return 4 * 6 * sum(sizes)
     assert kind == "EvalDetection"
     return 4 * 3 * sizes[0]
 
 
 ALLOCATING = {
-    "BoxOutput", "DetectionAccuracy", "DetectionLoss", "EvalDetection",
+    "BoxGroupOutput", "BoxOutput", "DetectionAccuracy", "DetectionGroupAccuracy",
+    "DetectionGroupLoss", "DetectionLoss", "EvalDetection",
     "SigmoidCrossEntropyBalanceLoss", "WarpCTCLoss",
 }  # fmt: skip
 OF_KERNELS = {"Convolution", "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution"}

@@ -25,16 +25,16 @@ from caffe_lite.testing import (
 from tests.every_case import CASES, REFUSALS, SOME, label
 
 SOURCES = {
-    "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData",
-    "ImageGtData", "ImageLabelmapData", "ImageSegData", "Input", "MemoryData",
-    "MultiLabelImageData", "VideoData", "WindowData",
+    "AnnotatedData", "Data", "DenseImageData", "DetectionData", "DummyData", "EvalData",
+    "HDF5Data", "ImageData", "ImageGtData", "ImageLabelmapData", "ImageSegData", "Input",
+    "MemoryData", "MultiLabelImageData", "VideoData", "WindowData",
 }  # fmt: skip
 NO_GRADIENT = SOURCES | {
-    "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxOutput", "CTCGreedyDecoder",
-    "ContinuationIndicator", "DecodeBBox", "DetectionAccuracy", "DetectionEvaluate",
-    "DetectionOutput", "EvalDetection", "HDF5Output", "PriorBox", "PriorBoxClustered",
-    "Proposal", "ProposalTarget", "SegAccuracy", "Threshold", "YoloDetectionOutput",
-    "Yolov3DetectionOutput",
+    "Accuracy", "ArgMax", "BboxAccuracy", "BoxAnnotatorOHEM", "BoxGroupOutput", "BoxOutput",
+    "CTCGreedyDecoder", "ContinuationIndicator", "DecodeBBox", "DetectionAccuracy",
+    "DetectionEvaluate", "DetectionGroupAccuracy", "DetectionOutput", "EvalDetection",
+    "FrcnnOutput", "HDF5Output", "PriorBox", "PriorBoxClustered", "Proposal", "ProposalTarget",
+    "ScaleRoute", "SegAccuracy", "Threshold", "YoloDetectionOutput", "Yolov3DetectionOutput",
 }  # fmt: skip
 # The layer types that a check applies to in no case, or, for the rarer checks, in some case.  A
 # layer that stops declaring a gradient would otherwise lose its checks without a failure.
@@ -45,7 +45,15 @@ NEVER = {
     | {"Clip", "GeneralTripletLoss", "RegionLoss", "WarpCTCLoss", "YoloSeg", "Yolov3"},
     "diffs": NO_GRADIENT,
     "reshape": SOURCES  # axis 0 is not the same thing in all bottoms of some
-    | {"DetectionEvaluate", "HDF5Output", "LSTMUnit", "Parameter", "Silence", "WarpCTCLoss"},
+    | {
+        "BoxGroupOutput",
+        "DetectionEvaluate",
+        "HDF5Output",
+        "LSTMUnit",
+        "Parameter",
+        "Silence",
+        "WarpCTCLoss",
+    },
     "counts": set(),
 }
 SOMETIMES = {
@@ -56,8 +64,9 @@ SOMETIMES = {
         "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "DenseImageData", "DetectionLoss", "Dropout", "DummyData",
-        "ImageGtData", "ImageLabelmapData", "ImageSegData", "Pooling", "SeLuDropout", "VideoData",
+        "AnnotatedData", "Data", "DenseImageData", "DetectionData", "DetectionGroupLoss",
+        "DetectionLoss", "Dropout", "DummyData", "ImageGtData", "ImageLabelmapData",
+        "ImageSegData", "Pooling", "SeLuDropout", "VideoData",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",

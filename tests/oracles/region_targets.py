@@ -45,7 +45,7 @@ def proposal_target(
 ):  # fmt: skip
     """All seven tops, where nothing is drawn."""
     objects, background, others = [], [], []
-    for item, *box in [*rois, *truths[:, :5]]:
+    for item, *box in [*rois, *truths[truths[:, 0] >= 0, :5]]:
         found = [(overlap(box, t[1:5]), t) for t in truths if t[0] == item]
         best, truth = max(found, key=lambda pair: pair[0], default=(0.0, None))
         if best >= hit:
@@ -56,6 +56,8 @@ def proposal_target(
     count = len(objects) + len(background) if size < 0 else size
     assert size < 0 or len(objects) <= round(part * size)
     rows = [*objects, *background, *others][:count]
+    if truths.shape[1] == 8:
+        count = len(rows)
     width = 4 * (classes if aware else 2)
     tops = [np.zeros((count, n)) for n in (5, 1, width, width, width, 6, 1)]
     for row, (item, box, best, truth) in enumerate(rows):
@@ -95,3 +97,21 @@ def accuracy(deltas, rois, matches, moments=None):
             after.append(overlap(moved(box, delta[place : place + 4], moments), truth))
             before.append(overlap(box, truth))
     return [np.reshape(np.mean(each) if each else -1, (1, 1, 1, 1)) for each in (after, before)]
+
+
+def scale_route(bottoms, low=None, high=None):
+    """The rows of the regions within the limits, or of the nearest one."""
+    given = [limit for limit in (low, high) if limit]
+    middle = exp(sum(map(log, given)) / len(given)) if given else 256
+    scales = [
+        ((x2 - x1 + 1) * (y2 - y1 + 1)) ** 0.5 if x2 >= x1 and y2 >= y1 else 0
+        for _, x1, y1, x2, y2 in bottoms[0].reshape(-1, 5)
+    ]
+    rows = [i for i, scale in enumerate(scales) if (low or 0) <= scale < (high or 1e9)]
+    if not rows:
+        real = [i for i, scale in enumerate(scales) if scale > 0]
+        rows = [min(real, key=lambda i: abs(log(scales[i] / middle)))]
+    return [
+        np.array([bottom[i] for i in rows]).reshape(len(rows), *(*bottom.shape[1:], 1, 1, 1)[:3])
+        for bottom in bottoms
+    ]
