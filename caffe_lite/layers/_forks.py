@@ -82,6 +82,8 @@ _TYPES = {
         "LibDNNConvolution LibDNNPooling MalisLoss MergeCrop MOE PoolingND PoolingSK Quantizer "
         "SRPRNN"
     ),
+    "nian-liu/DSCLRCN": "KLDivLoss NSSLoss",
+    "nqanh/affordance-net": "ROIAlignment ROIAlignment2",
     "NVIDIA/caffe": "DetectNetTransformation NVLoss TRT",
     "openvinotoolkit/training_toolbox_caffe": "DetectionOutputExtended GRN PriorBoxClustered",
     "pmgysel/caffe": "ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto",

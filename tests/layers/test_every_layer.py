@@ -42,7 +42,15 @@ NEVER = {
     "float64": set(),
     "float32": set(),
     "gradient": NO_GRADIENT  # the cases of these say why
-    | {"Clip", "GeneralTripletLoss", "RegionLoss", "WarpCTCLoss", "YoloSeg", "Yolov3"},
+    | {
+        "Clip",
+        "GeneralTripletLoss",
+        "KLDivLoss",
+        "RegionLoss",
+        "WarpCTCLoss",
+        "YoloSeg",
+        "Yolov3",
+    },
     "diffs": NO_GRADIENT,
     "reshape": SOURCES  # axis 0 is not the same thing in all bottoms of some
     | {"DetectionEvaluate", "HDF5Output", "LSTMUnit", "Parameter", "Silence", "WarpCTCLoss"},
@@ -51,9 +59,9 @@ NEVER = {
 SOMETIMES = {
     "in_place": {
         "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "HardSigmoid",
-        "LabelSpecificAdd", "LabelSpecificRescale", "Log", "MVN", "NegReLU", "PReLU", "Power",
-        "ReLU", "ReLU6", "Scale", "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish", "TanH",
-        "Threshold",
+        "HardSwish", "LabelSpecificAdd", "LabelSpecificRescale", "Log", "MVN", "NegReLU", "PReLU",
+        "Power", "ReLU", "ReLU6", "Scale", "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish",
+        "TanH", "Threshold",
     },
     "random": {
         "AnnotatedData", "Data", "DenseImageData", "DetectionLoss", "Dropout", "DummyData",
@@ -64,8 +72,8 @@ SOMETIMES = {
         "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
         "DepthwiseConvolution", "Embed",
         "InnerDistance", "InnerProduct", "LSTM", "Lstm", "LargeMarginInnerProduct",
-        "MarginInnerProduct", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter", "RNN",
-        "Scale",
+        "MarginInnerProduct", "Mul", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter",
+        "RNN", "Scale",
     },
 }  # fmt: skip
 COMPUTES_NOTHING = {"HDF5Output"}  # it has neither a top nor a gradient
