@@ -12,6 +12,7 @@ convolution.py      Convolution Convolution3D ConvolutionDepthwise Deconvolution
                     DepthwiseConvolution Im2col
 ctc.py              CTCGreedyDecoder WarpCTCLoss
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
+dense_block.py      DenseBlock
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
 field_detection.py  DetectionAccuracy DetectionLoss
@@ -73,6 +74,7 @@ from caffe_lite.layers import (
     convolution,
     ctc,
     data,
+    dense_block,
     detection,
     evaluate,
     field_detection,
@@ -126,6 +128,7 @@ __all__ = [
     "convolution",
     "ctc",
     "data",
+    "dense_block",
     "detection",
     "evaluate",
     "field_detection",

@@ -90,6 +90,7 @@ _TYPES = {
     "rbgirshick/caffe-fast-rcnn": "ROIPooling SmoothL1Loss",
     "s9xie/hed": "ImageLabelmapData",
     "tianzhi0549/CTPN": "Reverse Transpose",
+    "Tongcheng/caffe": "DenseBlock",
     "tonyyangToBeNo1/colorization_flow_caffe": (
         "FastHDF5Input FastHDF5Output Generator ImageDataModify MatrixMul Remap Repack "
         "SoftmaxCrossEntropyLoss SplitData StaticHDF5Input Transformation "

@@ -64,12 +64,13 @@ SOMETIMES = {
         "TanH", "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "DenseImageData", "DetectionLoss", "Dropout", "DummyData",
-        "ImageGtData", "ImageLabelmapData", "ImageSegData", "Pooling", "SeLuDropout", "VideoData",
+        "AnnotatedData", "Data", "DenseBlock", "DenseImageData", "DetectionLoss", "Dropout",
+        "DummyData", "ImageGtData", "ImageLabelmapData", "ImageSegData", "Pooling", "SeLuDropout",
+        "VideoData",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
-        "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
+        "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D", "DenseBlock",
         "DepthwiseConvolution", "Embed",
         "InnerDistance", "InnerProduct", "LSTM", "Lstm", "LargeMarginInnerProduct",
         "MarginInnerProduct", "Mul", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter",
