@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,8 @@ AROUND = Window((3, 3), (1, 1), (1, 1), (1, 1))
 POINT = Window((1, 1), (1, 1), (0, 0), (1, 1))
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True)
+class Stage:
     """A normalisation with its ReLU, and the convolution behind them."""
 
     window: Window
@@ -61,9 +63,9 @@ class DenseBlock(TakesShare, Layer):
     `use_dropout` each new number is 0 in TRAIN with probability `dropout_amount`, else divided by
     the rest.
 
-    params, `numTransition` of each: filter, scale, shift, mean and variance, and with `use_BC` those
-    of the convolution by 1 x 1; then a counter.  The stored mean and variance become
-    `moving_average_fraction` times the batch's plus the rest times themselves.
+    params, `numTransition` of each: filter, scale, shift, mean, variance; with `use_BC` the filter
+    by 1 x 1 and the last normalisation's four; then a counter.  The stored mean and variance
+    become `moving_average_fraction` times the batch's plus the rest times themselves.
 
     Of Tongcheng's Caffe and senlinuc's caffe_ocr.  As there, filters are turned by half a turn:
     other Caffes call a correlation a convolution.  Their CPU and GPU store other statistics; here
@@ -172,6 +174,16 @@ class DenseBlock(TakesShare, Layer):
                 shapes = (n, inputs, *rest), (outputs, inputs, *window.kernel), (n, outputs, *rest)
                 sizes.append(conv.work_size(window, 1, *shapes))
         return max(sizes)
+
+    def multiply_adds(self, bottom: Sequence[Shape], top: Sequence[Shape]) -> int:
+        """Each filter at each pixel."""
+        n, _, height, width = bottom[0]
+        filters = [
+            stage.filter.count
+            for transition in range(self.config.numTransition)
+            for stage in self.stages(transition)
+        ]
+        return n * height * width * sum(filters)
 
     def _part(self, name: str, channels: int, like: Blob) -> Array:
         """The first numbers of a buffer, as (N, channels, H, W)."""

@@ -227,6 +227,7 @@ VALUES = {
     "PoolingParameter.pool": "MAX AVE STOCHASTIC",
     "PoolingParameter.round_mode": "CEIL FLOOR",
     "ReductionParameter.operation": "SUM ASUM SUMSQ MEAN",
+    "ResizeBilinearParameter.saturate": "None",
     "ResizeParameter.interp_mode": "LINEAR AREA NEAREST CUBIC LANCZOS4",
     "ResizeParameter.pad_mode": "CONSTANT MIRRORED REPEAT_NEAREST",
     "ResizeParameter.resize_mode": "WARP FIT_SMALL_SIZE FIT_LARGE_SIZE_AND_PAD",
