@@ -61,9 +61,10 @@ ONLY = {
     | {"states", "unfinished"},
 }
 FAMILY = 99  # the level of a family of kernels, above all that setup.cfg names
-KERNELS_OF = {  # the rooms of families whose kernels are more than a file
+KERNELS_OF = {  # the rooms of families whose kernels are more than a file, or another family's
     "batch_norm": "norm",
     "convolution": "conv",
+    "dense_block": "conv",
     "lstm": "recurrent",
     "normalization": "norm",
     "pooling": "pool",

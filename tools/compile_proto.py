@@ -109,7 +109,8 @@ def enum_stub(enum: EnumDescriptorProto, indent: str) -> Iterator[str]:
     """The wrapper of an enum, and its values at the same level."""
     yield f"{indent}{enum.name}: _EnumTypeWrapper[int]\n"
     for value in enum.value:
-        yield f"{indent}{value.name}: int\n"
+        if not keyword.iskeyword(value.name):  # such as None, which only getattr can name
+            yield f"{indent}{value.name}: int\n"
 
 
 def message_stub(message: DescriptorProto, indent: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Arithmetic on whole blobs: Axpy, Eltwise, Reduction."""
+"""Arithmetic on whole blobs: Axpy, Eltwise, Mul, Reduction."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def eltwise(write: Writer, layer: arithmetic.Eltwise) -> Value:
     factors = list(config.coeff) or [1.0] * len(write.bottoms)
     terms = [write.scaled(x, c) for x, c in zip(write.bottoms, factors, strict=True)]
     return write.node("Add" if len(terms) == 2 else "Sum", *terms)
+
+
+@exports("Mul")
+def mul(write: Writer, layer: arithmetic.Mul) -> Value:
+    """Mul."""
+    factors = (
+        write.bottoms if len(write.bottoms) > 1 else [*write.bottoms, write.param("multiplier")]
+    )
+    return write.node("Mul", *factors)
 
 
 @exports("Reduction")

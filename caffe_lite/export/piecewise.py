@@ -1,4 +1,4 @@
-"""Activations of straight pieces: HardSigmoid, NegReLU, ReLU6."""
+"""Activations of pieces: HardSigmoid, HardSwish, NegReLU, ReLU6."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def neg_relu(write: Writer, layer: piecewise.NegReLU) -> Value:
 def hard_sigmoid(write: Writer, layer: piecewise.HardSigmoid) -> Value:
     """HardSigmoid."""
     return write.node("HardSigmoid", *write.bottoms, alpha=0.2, beta=0.5)
+
+
+@exports("HardSwish")
+def hard_swish(write: Writer, layer: piecewise.HardSwish) -> Value:
+    """HardSwish."""
+    return write.node("HardSwish", *write.bottoms)

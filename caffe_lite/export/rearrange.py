@@ -1,4 +1,4 @@
-"""Pixels in other places: Flip, Reorg."""
+"""Pixels in other places: Flip, Pad, Reorg."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ def flip(write: Writer, layer: rearrange.Flip) -> Value:
     wanted = {2: config.flip_height, 3: config.flip_width}
     axes = [axis for axis, yes in wanted.items() if yes and axis < len(x.sizes)]
     return write.reversed(x, axes) if axes else x
+
+
+@exports("Pad")
+def pad(write: Writer, layer: rearrange.Pad) -> Value:
+    """Pad."""
+    (x,), config = write.bottoms, layer.config
+    if not config.paddings:
+        return x
+    pads = write.integers([*config.paddings[::2], *config.paddings[1::2]], "pads")
+    return write.node("Pad", x, pads, write.constant(config.constant_values, "value"))
 
 
 @exports("Reorg")

@@ -1,4 +1,4 @@
-"""Layers that make planes larger, or of another size: Interp, Upsample."""
+"""Layers that make planes larger, or of another size: Interp, Upsample and others."""
 
 from __future__ import annotations
 
@@ -61,3 +61,44 @@ def interp(write: Writer, layer: layers.Interp) -> Value:
         mode="linear",
         coordinate_transformation_mode="align_corners",
     )
+
+
+def _resize(write: Writer, layer: layers.ResizeBilinear | layers.ResizeNearestNeighbor) -> Value:
+    (x,), top, config = write.bottoms, write.tops[0], layer.config
+    channels_last = config.data_format == "NHWC"
+    if channels_last:
+        x, top = write.node("Transpose", x, perm=[0, 3, 1, 2]), (top[0], top[3], *top[1:3])
+        x.shape = (write.bottoms[0].sizes[0], top[1], *write.bottoms[0].sizes[1:3])
+    if config.align_corners:
+        grid, nearest = "align_corners", "round_prefer_ceil"
+    elif config.half_pixel_centers:  # rounding undoes what ONNX subtracts
+        grid, nearest = "half_pixel", "round_prefer_ceil"
+    elif getattr(config, "pytorch_half_pixel", False) or getattr(config, "half_pixel_onnx", False):
+        grid, nearest = "half_pixel", "floor"
+    else:
+        grid, nearest = "asymmetric", "floor"
+    linear = isinstance(layer, layers.ResizeBilinear)
+    size = write.integers(write.fixed(top[2:]), "plane")
+    y = write.node(
+        "Resize",
+        x,
+        None,
+        None,
+        write.node("Concat", write.size_of(x, 0, 2), size, axis=0),
+        coordinate_transformation_mode=grid,
+        mode="linear" if linear else "nearest",
+        nearest_mode=nearest,
+    )
+    return write.node("Transpose", y, perm=[0, 2, 3, 1]) if channels_last else y
+
+
+@exports("ResizeBilinear")
+def resize_bilinear(write: Writer, layer: layers.ResizeBilinear) -> Value:
+    """Resize, linear; between two Transpose if the channels are the last axis."""
+    return _resize(write, layer)
+
+
+@exports("ResizeNearestNeighbor")
+def resize_nearest(write: Writer, layer: layers.ResizeNearestNeighbor) -> Value:
+    """Resize, nearest; between two Transpose if the channels are the last axis."""
+    return _resize(write, layer)

@@ -78,6 +78,19 @@ def product(a, b, y):
         y[i] = a[i] * b[i]
 
 
+def broadcast_product(a, b, y):
+    """y = a b, where axes of size 1 are repeated.  a, b: shapes that NumPy broadcasts to y's."""
+    np.multiply(a, b, out=y)
+
+
+def broadcast_product_backward(other, dy, dx):
+    """dx = other dy, summed over the axes along which x was repeated.  Shapes as above."""
+    product, missing = other * dy, dy.ndim - dx.ndim
+    repeated = [i + missing for i, size in enumerate(dx.shape) if size == 1]
+    axes = (*range(missing), *repeated)
+    dx[...] = np.sum(product, axis=axes, dtype=np.float64).reshape(dx.shape) if axes else product
+
+
 @elementwise
 def take_larger(x, source, y, mask):
     """Where x > y: y = x and mask = source, so an equal element does not replace y.

@@ -1,4 +1,4 @@
-"""Activations of straight pieces: ReLU6, NegReLU, HardSigmoid.
+"""Activations of pieces: ReLU6, NegReLU, HardSigmoid, HardSwish.
 
 x and y are arrays of one shape.  A forward may be given one array as both x and y, a backward one
 array as both dy and dx.  NaN stays NaN.
@@ -63,3 +63,24 @@ def hard_sigmoid_backward(y, dy, dx):
     zero, one, slope = y.dtype.type(0), y.dtype.type(1), y.dtype.type(0.2)
     for i in range(y.size):
         dx[i] = dy[i] * slope if zero < y[i] < one else zero
+
+
+@elementwise
+def hard_swish_forward(x, y):
+    """y = x min(max(x + 3, 0), 6) / 6."""
+    zero, three, six = x.dtype.type(0), x.dtype.type(3), x.dtype.type(6)
+    for i in range(x.size):
+        y[i] = x[i] * min(max(x[i] + three, zero), six) / six
+
+
+@elementwise
+def hard_swish_backward(x, dy, dx):
+    """dx = 0 where x <= -3, dy where x >= 3, dy (2 x + 3) / 6 between."""
+    zero, three, six = x.dtype.type(0), x.dtype.type(3), x.dtype.type(6)
+    for i in range(x.size):
+        if x[i] <= -three:
+            dx[i] = zero
+        elif x[i] >= three:
+            dx[i] = dy[i]
+        else:
+            dx[i] = dy[i] * (x[i] + x[i] + three) / six

@@ -13,6 +13,15 @@ def flip(x, height, width, y):
     np.copyto(y, x[:, :, :: -1 if height else 1, :: -1 if width else 1])
 
 
+def pad(x, before, value, y):
+    """y[i + before[0], j + before[1], ...] = x[i, j, ...], and `value` around.
+
+    x, y: of as many axes.
+    """
+    y[...] = value
+    y[tuple(slice(start, start + size) for start, size in zip(before, x.shape))] = x
+
+
 def gather_blocks(x, stride, y):
     """y[n, (i s + j) K + k, h, w] = x[n, k, h s + i, w s + j], with s = stride.
 

@@ -142,3 +142,32 @@ def _interpolate_back(first, last, dy, rows, down, columns, right, dx):
 def interpolate_backward(dy, rows, down, columns, right, dx):
     """dx = the sums of dy, each by its shares; shapes as in `interpolate_forward`."""
     launch(_interpolate_back, len(dx), 4 * dy.size, dy, rows, down, columns, right, dx)
+
+
+@parallel
+def _take_nearest(first, last, x, rows, columns, y):
+    for plane in range(first, last):
+        for i in range(y.shape[1]):
+            row = x[plane, rows[i]]
+            for j in range(y.shape[2]):
+                y[plane, i, j] = row[columns[j]]
+
+
+def nearest_forward(x, rows, columns, y):
+    """y[p, i, j] = x[p, rows[i], columns[j]].  x: (P, H, W).  rows: (H',).  columns: (W',)."""
+    launch(_take_nearest, len(x), y.size, x, rows, columns, y)
+
+
+@parallel
+def _give_nearest(first, last, dy, rows, columns, dx):
+    for plane in range(first, last):
+        dx[plane] = 0
+        for i in range(dy.shape[1]):
+            row = dx[plane, rows[i]]
+            for j in range(dy.shape[2]):
+                row[columns[j]] += dy[plane, i, j]
+
+
+def nearest_backward(dy, rows, columns, dx):
+    """dx = the sums of dy, each where it came from; shapes as in `nearest_forward`."""
+    launch(_give_nearest, len(dx), dy.size, dy, rows, columns, dx)

@@ -1,7 +1,7 @@
 """Every layer type, one file per family; importing this registers them all.
 
 annotated_data.py   AnnotatedData
-arithmetic.py       Axpy Eltwise Reduction
+arithmetic.py       Axpy Eltwise Mul Reduction
 balanced_loss.py    SigmoidCrossEntropyBalanceLoss
 batch_norm.py       BN BatchNorm
 box_output.py       BoxGroupOutput BoxOutput FrcnnOutput
@@ -12,6 +12,7 @@ convolution.py      Convolution Convolution3D ConvolutionDepthwise Deconvolution
                     DepthwiseConvolution Im2col
 ctc.py              CTCGreedyDecoder WarpCTCLoss
 data.py             Data DummyData HDF5Data HDF5Output ImageData Input MemoryData WindowData
+dense_block.py      DenseBlock
 detection.py        DetectionOutput
 evaluate.py         DetectionEvaluate
 field_detection.py  DetectionAccuracy DetectionLoss
@@ -34,23 +35,24 @@ neuron.py           AbsVal BNLL Clip Dropout ELU Exp Log PReLU Power ReLU Sigmoi
 normalization.py    LRN MVN Normalize
 ohem.py             BoxAnnotatorOHEM SmoothL1LossOHEM SoftmaxWithLossOHEM
 optical_flow.py     ChannelNorm FlowWarp
-piecewise.py        HardSigmoid NegReLU ReLU6
+piecewise.py        HardSigmoid HardSwish NegReLU ReLU6
 pooling.py          Pooling Pooling3D SPP
 prior_box.py        PriorBox PriorBoxClustered
 proposal.py         Proposal
 python.py           Python
-rearrange.py        Flip Reorg
+rearrange.py        Flip Pad Reorg
 recurrent.py        LSTM LSTMUnit RNN
 region_targets.py   BboxAccuracy DecodeBBox ProposalTarget ScaleRoute
-roi_pooling.py      PSROIPooling ROIAlign ROIPooling
+roi_pooling.py      PSROIPooling ROIAlign ROIAlignment ROIPooling
 routing.py          BatchReindex Filter Parameter Silence Split
+saliency.py         KLDivLoss NSSLoss
 segmentation.py     SegAccuracy
 selu.py             SeLu SeLuDropout
 sequence.py         BatchReduction ContinuationIndicator Gather Reverse
 shape.py            Concat Crop Flatten Permute Reshape ShuffleChannel Slice Squeeze Tile
                     Transpose
 softmax_loss.py     SoftmaxWithLoss
-upsample.py         Interp Upsample
+upsample.py         Interp ResizeBilinear ResizeNearestNeighbor Upsample
 video.py            VideoData
 yolo.py             RegionLoss YoloSeg Yolov3
 yolo_output.py      EvalDetection YoloDetectionOutput Yolov3DetectionOutput
@@ -73,6 +75,7 @@ from caffe_lite.layers import (
     convolution,
     ctc,
     data,
+    dense_block,
     detection,
     evaluate,
     field_detection,
@@ -102,6 +105,7 @@ from caffe_lite.layers import (
     region_targets,
     roi_pooling,
     routing,
+    saliency,
     segmentation,
     selu,
     sequence,
@@ -126,6 +130,7 @@ __all__ = [
     "convolution",
     "ctc",
     "data",
+    "dense_block",
     "detection",
     "evaluate",
     "field_detection",
@@ -156,6 +161,7 @@ __all__ = [
     "region_targets",
     "roi_pooling",
     "routing",
+    "saliency",
     "segmentation",
     "selu",
     "sequence",

@@ -82,12 +82,15 @@ _TYPES = {
         "LibDNNConvolution LibDNNPooling MalisLoss MergeCrop MOE PoolingND PoolingSK Quantizer "
         "SRPRNN"
     ),
+    "nian-liu/DSCLRCN": "KLDivLoss NSSLoss",
+    "nqanh/affordance-net": "ROIAlignment ROIAlignment2",
     "NVIDIA/caffe": "DetectNetTransformation NVLoss TRT",
     "openvinotoolkit/training_toolbox_caffe": "DetectionOutputExtended GRN PriorBoxClustered",
     "pmgysel/caffe": "ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto",
     "rbgirshick/caffe-fast-rcnn": "ROIPooling SmoothL1Loss",
     "s9xie/hed": "ImageLabelmapData",
     "tianzhi0549/CTPN": "Reverse Transpose",
+    "Tongcheng/caffe": "DenseBlock",
     "tonyyangToBeNo1/colorization_flow_caffe": (
         "FastHDF5Input FastHDF5Output Generator ImageDataModify MatrixMul Remap Repack "
         "SoftmaxCrossEntropyLoss SplitData StaticHDF5Input Transformation "

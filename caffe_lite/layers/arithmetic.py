@@ -1,4 +1,4 @@
-"""Arithmetic on whole blobs: Axpy, Eltwise, Reduction."""
+"""Arithmetic on whole blobs: Axpy, Eltwise, Mul, Reduction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import arithmetic as kernels
 from caffe_lite.layers.base import Layer
-from caffe_lite.layers.declarations import Buffer, Count, Reads
+from caffe_lite.layers.declarations import Buffer, Count, Param, Reads
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, TakesEpilogue
 from caffe_lite.layers.registry import register
+from caffe_lite.proto import caffe_pb2
 
 
 @register("Axpy")
@@ -191,6 +192,70 @@ class Eltwise(TakesEpilogue):
             if j != i:
                 kernels.product(factor, blob.data.reshape(-1), dx)
                 factor = dx
+
+
+@register("Mul")
+class Mul(Layer):
+    """The product of two blobs, number by number, where axes of size 1 are repeated as in NumPy.
+
+    bottom[0], bottom[1]: shapes that are equal, or 1, axis by axis from the last one; the shorter
+    one goes on with axes of size 1.  top[0]: the larger size of each axis.
+    params, without bottom[1]: multiplier, of the shape `mul_shape`, a scalar unless it is given;
+    it begins with 0.  Of Synopsys' Caffe, which has no gradient; here it is the true one.
+    """
+
+    bottoms: ClassVar[Count] = (1, 2)
+    config_field = "mul_param"
+
+    multiplier: Blob
+
+    def params(self, *bottom: Shape) -> list[Param]:
+        """The factors that no bottom gives."""
+        if len(bottom) > 1:
+            return []
+        shape = tuple(self.config.mul_shape)
+        return [Param("multiplier", shape, caffe_pb2.FillerParameter(type="constant"))]
+
+    def _shapes(self, *bottom: Shape) -> tuple[Shape, Shape]:
+        """The shapes of both factors."""
+        return bottom[0], bottom[1] if len(bottom) > 1 else tuple(self.config.mul_shape)
+
+    def check(self, *bottom: Shape) -> None:
+        """No axis has two sizes."""
+        a, b = self._shapes(*bottom)
+        self.require(
+            all(i == j or 1 in (i, j) for i, j in zip(reversed(a), reversed(b))),
+            ".bottom[1]" if len(bottom) > 1 else "mul_shape",
+            f"{b} and bottom[0] {a} must have, from the last axis on, equal sizes or 1",
+        )
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """The larger size of each axis."""
+        return [np.broadcast_shapes(*self._shapes(*bottom))]
+
+    def workspace(self, *bottom: Shape) -> int:
+        """The product of which a gradient is the sum."""
+        return prod(self.top_shapes(*bottom)[0]) * self.dtype.itemsize
+
+    def _factors(self, bottom: list[Blob]) -> tuple[Blob, Blob]:
+        return bottom[0], bottom[1] if len(bottom) > 1 else self.multiplier
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        a, b = self._factors(bottom)
+        kernels.broadcast_product(a.data, b.data, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Of each factor the sum of the other one times dy."""
+        a, b = self._factors(bottom)
+        if propagate_down[0]:
+            kernels.broadcast_product_backward(b.data, top[0].diff, a.diff)
+        if len(bottom) == 1 and self.param_propagate_down[0]:
+            gradient = np.empty_like(b.diff)
+            kernels.broadcast_product_backward(a.data, top[0].diff, gradient)
+            np.add(b.diff, gradient, out=b.diff)
+        elif len(bottom) > 1 and propagate_down[1]:
+            kernels.broadcast_product_backward(a.data, top[0].diff, b.diff)
 
 
 @register("Reduction")

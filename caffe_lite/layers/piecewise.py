@@ -1,4 +1,4 @@
-"""Activations of straight pieces, of several forks: ReLU6, NegReLU, HardSigmoid."""
+"""Activations of pieces, of several forks: ReLU6, NegReLU, HardSigmoid, HardSwish."""
 
 from __future__ import annotations
 
@@ -72,3 +72,14 @@ class HardSigmoid(Elementwise, IsEpilogue):
         """The line, cut at 0 and at 1."""
         scale, shift = np.array([0.2], self.dtype), np.array([0.5], self.dtype)
         return Epilogue(scale, shift, slope=0.0, limit=1.0)
+
+
+@register("HardSwish")
+class HardSwish(Elementwise):
+    """y = x min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244).
+
+    bottom[0], top[0]: any shape.  Of Synopsys' Caffe, which has no gradient; here it is the
+    derivative, which is 0 at -3 and 1 at 3.
+    """
+
+    kernels = (kernels.hard_swish_forward, kernels.hard_swish_backward)

@@ -1,4 +1,4 @@
-"""Pixels in other places: Flip, Reorg."""
+"""Pixels in other places: Flip, Pad, Reorg."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import rearrange as kernels
+from caffe_lite.kernels.shape import crop_forward
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Reads
 from caffe_lite.layers.registry import register
@@ -44,6 +45,43 @@ class Flip(Layer):
         """A flip is its own inverse."""
         if propagate_down[0]:
             self._flip(top[0].diff, bottom[0].diff)
+
+
+@register("Pad")
+class Pad(Layer):
+    """The bottom with more numbers around it, all `constant_values`, which is 0 unless given.
+
+    bottom[0]: any shape.  top[0]: longer along each axis by its two `paddings`, the first before
+    the bottom and the second behind it, of axis 0 first.  Of Synopsys' Caffe, which has no
+    gradient; here it is that of the numbers that were there.
+    """
+
+    config_field = "pad_param"
+    backward_reads = Reads.NONE
+
+    def check(self, *bottom: Shape) -> None:
+        """Two paddings for each axis."""
+        (x,), given = bottom, len(self.config.paddings)
+        self.require(
+            given == 2 * len(x),
+            "paddings",
+            f"{given} paddings for the {len(x)} axes of {x}; give two for each, before and behind",
+        )
+
+    def top_shapes(self, *bottom: Shape) -> Sequence[Shape]:
+        """See the class."""
+        pads = self.config.paddings
+        return [tuple(pads[2 * i] + size + pads[2 * i + 1] for i, size in enumerate(bottom[0]))]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        config = self.config
+        kernels.pad(bottom[0].data, config.paddings[::2], config.constant_values, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """What is not padding."""
+        if propagate_down[0]:
+            crop_forward(top[0].diff, self.config.paddings[::2], bottom[0].diff)
 
 
 @register("Reorg")

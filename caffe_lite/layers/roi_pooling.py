@@ -1,4 +1,6 @@
-"""Layers that pool regions of images into a fixed grid: ROIPooling, PSROIPooling, ROIAlign."""
+"""Layers that pool regions of images into a fixed grid: ROIPooling, PSROIPooling, ROIAlign,
+ROIAlignment.
+"""
 
 from __future__ import annotations
 
@@ -166,6 +168,55 @@ class ROIAlign(_PaddedRegions):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Give each dy to the four pixels around its point."""
+        if propagate_down[0]:
+            buf = self.buf
+            points = buf.items, buf.rows, buf.columns, buf.down, buf.across
+            kernels.roi_align_backward(top[0].diff, *points, bottom[0].diff)
+
+
+@register("ROIAlignment")
+class ROIAlignment(_RegionPooling):
+    """The values of regions in the middle of each bin, linear between pixels (AffordanceNet).
+
+    Do et al. 2018, arXiv:1709.07326.  bottom[0]: (N, C, H, W).  bottom[1]: (R, 5), rows of item,
+    x1, y1, x2, y2 in pixels of the network's input, both ends included; times `spatial_scale` they
+    are places in the bottom, whose first pixel is at 0.  top[0]: (R, C, pooled_h, pooled_w).
+
+    A bin that reaches beyond the first or the last pixel is cut off there before its middle is
+    found.  A region that ends before it begins is one pixel large.  The fork gives no gradient to
+    pixels more than one pixel outside of a region; here it is the true one.  The regions get the
+    gradient 0.
+    """
+
+    config_field = "roi_alignment_param"
+
+    def check(self, *bottom: Shape) -> None:
+        """A grid of bins."""
+        super().check(*bottom)
+        self.positive("pooled_h", "pooled_w")
+
+    def grid(self, x: Shape) -> tuple[int, int, int]:
+        """See the class."""
+        return (x[1], self.config.pooled_h, self.config.pooled_w)
+
+    def buffers(self, *bottom: Shape) -> dict[str, Buffer]:
+        """Also the shares of the pixels that lie after a bin's middle."""
+        (y,) = self.top_shapes(*bottom)
+        shares = {"down": Buffer((y[0], y[2])), "across": Buffer((y[0], y[3]))}
+        return {**super().buffers(*bottom), **shares}
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        x, rois, buf, config = bottom[0].data, bottom[1].data.reshape(-1, 5), self.buf, self.config
+        self.read_items(rois, len(x))
+        x1, y1, x2, y2 = rois.T[1:] * self.dtype.type(config.spatial_scale)
+        kernels.bin_middles(y1, y2, config.pooled_h, x.shape[2], buf.rows, buf.down)
+        kernels.bin_middles(x1, x2, config.pooled_w, x.shape[3], buf.columns, buf.across)
+        points = buf.items, buf.rows, buf.columns, buf.down, buf.across
+        kernels.roi_align_forward(x, *points, top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Give each dy to the four pixels around its bin's middle."""
         if propagate_down[0]:
             buf = self.buf
             points = buf.items, buf.rows, buf.columns, buf.down, buf.across

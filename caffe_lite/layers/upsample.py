@@ -1,4 +1,6 @@
-"""Layers that make planes larger, or of another size: Upsample, Interp."""
+"""Layers that make planes larger, or of another size: Upsample, Interp, ResizeBilinear,
+ResizeNearestNeighbor.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from caffe_lite.blob import Array, Blob, Shape
 from caffe_lite.kernels import upsample as kernels
+from caffe_lite.kernels.shape import permute
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Buffer, Count, Reads
 from caffe_lite.layers.registry import register
@@ -267,3 +270,185 @@ class Interp(Layer):
         else:
             dy, dx = _planes(top[0].diff), _planes(bottom[0].diff)
             kernels.interpolate_backward(dy, *self._points, dx)
+
+
+class _Resize(Layer):
+    """What Synopsys' two types share: the size, and whether channels are the last axis.
+
+    bottom[0]: (N, H, W, C), or (N, C, H, W) with ``data_format: "NCHW"``.  top[0]: with H' and W'
+    in the place of H and W: `output_height` and `output_width`, or H `scale_height` and W
+    `scale_width` without a fraction.
+    """
+
+    backward_reads = Reads.NONE
+    grids: ClassVar[tuple[str, ...]]
+    """The fields of which one at most chooses how pixels of the top lie on those of the bottom."""
+    _points: list[Array]
+
+    def check(self, x: Shape) -> None:
+        """Planes, a size, and one way to lay the pixels."""
+        config = self.config
+        self.require(len(x) == 4, ".bottom[0]", f"needs a bottom of 4 axes, not {x}")
+        self.require(
+            config.data_format in ("NHWC", "NCHW"),
+            "data_format",
+            f'data_format must be "NHWC" or "NCHW", not "{config.data_format}"',
+        )
+        chosen = [field for field in self.grids if getattr(config, field)]
+        self.require(
+            len(chosen) < 2,
+            chosen[-1] if chosen else None,
+            f"{' and '.join(chosen)} exclude each other; give one of them",
+        )
+        for axis, size in zip(("height", "width"), self._new_size(x)):
+            given = config.HasField(f"output_{axis}")
+            field = f"output_{axis}" if given else f"scale_{axis}"
+            self.require(
+                size >= 1,
+                field,
+                f"{field} {getattr(config, field):g} makes {size} pixels; there must be one",
+            )
+
+    @property
+    def _height_axis(self) -> int:
+        return 1 if self.config.data_format == "NHWC" else 2
+
+    def _new_size(self, x: Shape) -> tuple[int, int]:
+        first, config = self._height_axis, self.config
+        height = int(np.float32(x[first]) * np.float32(config.scale_height))
+        width = int(np.float32(x[first + 1]) * np.float32(config.scale_width))
+        return (
+            config.output_height if config.HasField("output_height") else height,
+            config.output_width if config.HasField("output_width") else width,
+        )
+
+    def top_shapes(self, x: Shape) -> Sequence[Shape]:
+        """See the class."""
+        first = self._height_axis
+        return [(*x[:first], *self._new_size(x), *x[first + 2 :])]
+
+    def buffers(self, x: Shape) -> dict[str, Buffer]:
+        """Channels last: the planes of both blobs."""
+        if self._height_axis == 2:
+            return {}
+        n, height, width, channels = x
+        new = self._new_size(x)
+        return {
+            "bottom": Buffer((n, channels, height, width)),
+            "top": Buffer((n, channels, *new)),
+        }
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Find the pixels of the bottom of which each row and column is made."""
+        self._points = []
+        for axis in (self._height_axis, self._height_axis + 1):
+            size, new = bottom[0].shape[axis], top[0].shape[axis]
+            corners = int(self.config.align_corners and new > 1)
+            self._points += self._along(size, new, (size - corners, new - corners))
+
+    def _along(self, size: int, new: int, ratio: tuple[int, int]) -> tuple[Array, ...]:
+        """Of the `new` pixels of one axis of the top, the places among the `size` of the bottom.
+
+        ratio: how many pixels of the bottom are as long as how many of the top.
+        """
+        raise NotImplementedError
+
+    def _resize(self, x: Array, y: Array) -> None:
+        raise NotImplementedError
+
+    def _resize_back(self, dy: Array, dx: Array) -> None:
+        raise NotImplementedError
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """See the class."""
+        if self._height_axis == 2:
+            self._resize(_planes(bottom[0].data), _planes(top[0].data))
+        else:
+            permute(bottom[0].data, (0, 3, 1, 2), self.buf.bottom)
+            self._resize(_planes(self.buf.bottom), _planes(self.buf.top))
+            permute(self.buf.top, (0, 2, 3, 1), top[0].data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Each number of dy goes to the pixels that it was made of."""
+        if not propagate_down[0]:
+            return
+        if self._height_axis == 2:
+            self._resize_back(_planes(top[0].diff), _planes(bottom[0].diff))
+        else:
+            permute(top[0].diff, (0, 3, 1, 2), self.buf.top)
+            self._resize_back(_planes(self.buf.top), _planes(self.buf.bottom))
+            permute(self.buf.bottom, (0, 2, 3, 1), bottom[0].diff)
+
+
+@register("ResizeBilinear")
+class ResizeBilinear(_Resize):
+    """Planes of another size, linear between pixels, as in TensorFlow 1 and in Synopsys' Caffe.
+
+    bottom[0]: (N, H, W, C), or (N, C, H, W) with ``data_format: "NCHW"``.  top[0]: with H' and W'
+    in the place of H and W: `output_height` and `output_width`, or H `scale_height` and W
+    `scale_width` without a fraction.
+
+    Row i of the top lies at i H / H' in the bottom; with `align_corners` at i (H - 1) / (H' - 1);
+    with `half_pixel_centers` or `pytorch_half_pixel` at (i + 0.5) H / H' - 0.5, or at the edge if
+    that is outside.  The fork has no gradient; here it is the true one.
+    """
+
+    config_field = "resize_bilinear_param"
+    grids = ("align_corners", "half_pixel_centers", "pytorch_half_pixel")
+
+    def _along(self, size: int, new: int, ratio: tuple[int, int]) -> tuple[Array, ...]:
+        half = self.config.half_pixel_centers or self.config.pytorch_half_pixel
+        at, step = np.arange(new), ratio[0] / ratio[1]
+        place = (at + 0.5) * step - 0.5 if half else at * step
+        place = np.clip(place, 0, size - 1)
+        before = np.floor(place)
+        pair = np.stack([before, np.ceil(place)]).astype(np.int64)
+        return pair, (place - before).astype(self.dtype)
+
+    def _resize(self, x: Array, y: Array) -> None:
+        rows, down, columns, right = self._points
+        kernels.interpolate_forward(x, rows, down, columns, right, y)
+
+    def _resize_back(self, dy: Array, dx: Array) -> None:
+        rows, down, columns, right = self._points
+        kernels.interpolate_backward(dy, rows, down, columns, right, dx)
+
+
+@register("ResizeNearestNeighbor")
+class ResizeNearestNeighbor(_Resize):
+    """Planes of another size, of the nearest pixels, as in TensorFlow 1 and in Synopsys' Caffe.
+
+    bottom[0]: (N, H, W, C), or (N, C, H, W) with ``data_format: "NCHW"``.  top[0]: with H' and W'
+    in the place of H and W: `output_height` and `output_width`, or H `scale_height` and W
+    `scale_width` without a fraction.
+
+    Row i of the top is row floor(i H / H') of the bottom; with `align_corners` the row nearest to
+    i (H - 1) / (H' - 1), halves rounded up; with `half_pixel_centers` floor((i + 0.5) H / H');
+    with `half_pixel_onnx` floor((i + 0.5) H / H' - 0.5), but not below 0.  As in the fork, these
+    are float32 numbers.  The fork has no gradient; here it is the true one.
+    """
+
+    config_field = "resize_nearest_neighbor_param"
+    grids = ("align_corners", "half_pixel_centers", "half_pixel_onnx")
+
+    def _along(self, size: int, new: int, ratio: tuple[int, int]) -> tuple[Array, ...]:
+        config, half = self.config, np.float32(0.5)
+        at, step = np.arange(new, dtype=np.float32), np.float32(ratio[0]) / np.float32(ratio[1])
+        place: Array
+        if config.half_pixel_onnx:
+            place = (at + half) * step - half
+        elif config.half_pixel_centers:
+            place = (at + half) * step
+        elif config.align_corners:
+            place = (at * step).astype(np.float64) + 0.5  # a float32 could be rounded up to a half
+        else:
+            place = at * step
+        return (np.clip(np.floor(place), 0, size - 1).astype(np.int64),)
+
+    def _resize(self, x: Array, y: Array) -> None:
+        rows, columns = self._points
+        kernels.nearest_forward(x, rows, columns, y)
+
+    def _resize_back(self, dy: Array, dx: Array) -> None:
+        rows, columns = self._points
+        kernels.nearest_backward(dy, rows, columns, dx)

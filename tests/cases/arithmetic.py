@@ -1,4 +1,4 @@
-"""Cases of Axpy, Eltwise and Reduction."""
+"""Cases of Axpy, Eltwise, Mul and Reduction."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ CASES = [
         expect=oracle.eltwise_max,
         draw={0: pick(-1, 1), 1: pick(-0.91, 0.93), 2: pick(-0.85, 0.84)},
     ),
+    Case("Mul", [(2, 3, 4), (2, 3, 4)], expect=oracle.broadcast_product),
+    Case("Mul", [(2, 3, 1, 5), (3, 4, 1)], expect=oracle.broadcast_product),
+    Case("Mul", [(4, 1), (2, 3, 1, 5)], expect=oracle.broadcast_product),
+    Case("Mul", [(2, 3), ()], expect=oracle.broadcast_product),
+    Case("Mul", [(2, 3, 5)], "mul_param { mul_shape: 3 mul_shape: 1 }", oracle.broadcast_product),
+    Case("Mul", [(2, 3)], expect=oracle.broadcast_product),
     reduction_case("SUM", (2, 3, 4)),
     reduction_case("SUM", (5, 3, 4), axis=1, coeff=-2.5),
     reduction_case("MEAN", (5, 3, 4), axis=-1, coeff=3),
@@ -88,5 +94,7 @@ REFUSALS = [
         at="coeff",
         says="a product takes no coefficients",
     ),
+    Refusal("Mul", [(2, 3), (2, 4)], "", at=".bottom[1]", says=r"\(2, 4\) and .* or 1"),
+    Refusal("Mul", [(2, 3)], "mul_param { mul_shape: 2 }", at="mul_shape", says=r"\(2,\) and"),
     Refusal("Reduction", [(2, 3)], "reduction_param { axis: 2 }", at="axis", says="out of range"),
 ]

@@ -1,10 +1,10 @@
-"""Cases of the activations of straight pieces."""
+"""Cases of the activations of pieces."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from caffe_lite.testing import Case
+from caffe_lite.testing import Case, away_from
 from tests.oracles import piecewise as oracle
 
 SHAPE = (3, 4, 2, 5)
@@ -40,6 +40,12 @@ CASES = [
         lambda x: oracle.neg_relu(x, np.float32(-0.7)),
     ),
     case("HardSigmoid", "", oracle.hard_sigmoid),
+    Case(
+        "HardSwish",
+        [SHAPE],
+        expect=oracle.hard_swish,
+        draw={0: lambda rng, shape: 4 * away_from(-0.75, 0.75)(rng, shape)},
+    ),
 ]
 
 REFUSALS: list = []

@@ -62,6 +62,16 @@ CASES = [
         oracle.points(0.4, 3, 1, 0.25),
         draw={1: regions},
     ),
+    *(
+        Case(
+            "ROIAlignment",
+            [(2, 3, 6, 7), (5, 5)],
+            f"roi_alignment_param {{ pooled_h: {h} pooled_w: {w} spatial_scale: {scale} }}",
+            oracle.middles(scale, h, w),
+            draw={1: regions},
+        )
+        for h, w, scale in ((2, 3, 0.5), (5, 1, 0.375))
+    ),
     sensitive("spatial_scale: 0.5 output_dim: 3 group_size: 2", oracle.means(0.5, 3, 2)),
     sensitive(
         "spatial_scale: 0.1875 output_dim: 2 group_size: 3",
@@ -95,6 +105,9 @@ REFUSALS = [
     ),
     Refusal("ROIPooling", [X, (4, 5)], "roi_pooling_param { pooled_w: 3 }", "pooled_h", "not 0"),
     Refusal("ROIAlign", [X, (4, 5)], "roi_align_param { pooled_h: 3 }", "pooled_h", "not 0"),
+    Refusal(
+        "ROIAlignment", [X, (4, 5)], "roi_alignment_param { pooled_h: 3 }", "pooled_w", "not 0"
+    ),
     Refusal(
         "ROIPooling",
         [X, (1, 5)],

@@ -1,4 +1,4 @@
-"""Cases of Upsample and Interp."""
+"""Cases of the layers that make planes of another size."""
 
 from __future__ import annotations
 
@@ -34,6 +34,22 @@ def interp(config, height, width, shape=X, **cut):
     return Case("Interp", [shape], f"interp_param {{ {config} }}", expect)
 
 
+NCHW = 'data_format: "NCHW"'
+
+
+def bilinear(config, height, width, place, shape=X):
+    channels_last = NCHW not in config
+    expect = oracle.resize_bilinear(height, width, place, channels_last)
+    return Case("ResizeBilinear", [shape], f"resize_bilinear_param {{ {config} }}", expect)
+
+
+def nearest(config, height, width, place, shape=X):
+    channels_last = NCHW not in config
+    expect = oracle.resize_nearest(height, width, place, channels_last)
+    config = f"resize_nearest_neighbor_param {{ {config} }}"
+    return Case("ResizeNearestNeighbor", [shape], config, expect)
+
+
 CASES = [
     Case("Upsample", [X], "upsample_param { scale: 3 }", oracle.repeat(3)),
     Case("Upsample", [X], "", oracle.repeat(1)),
@@ -54,6 +70,22 @@ CASES = [
     interp("shrink_factor: 3 zoom_factor: 2 height: 4 width: 9", 4, 9, (2, 3, 6, 7)),
     interp("zoom_factor: 2 pad_beg: -1 pad_end: -2", 5, 7, (2, 3, 6, 7), begin=1, end=2),
     interp("zoom_factor: 1 pad_end: -2", 4, 5, (2, 3, 6, 7), end=2),
+    bilinear(f"{NCHW} output_height: 7 output_width: 3", 7, 3, oracle.left),
+    bilinear(f"{NCHW} scale_height: 1.7 scale_width: 2.5", 6, 12, oracle.left),
+    bilinear(f"{NCHW} align_corners: true output_height: 9 output_width: 1", 9, 1, oracle.corner),
+    bilinear(f"{NCHW} half_pixel_centers: true scale_width: 3", 4, 15, oracle.centre),
+    bilinear(
+        f"{NCHW} pytorch_half_pixel: true output_height: 2 output_width: 11", 2, 11, oracle.centre
+    ),
+    bilinear("output_height: 7 output_width: 2 align_corners: true", 7, 2, oracle.corner),
+    nearest(f"{NCHW} scale_height: 2 scale_width: 3", 8, 15, oracle.left),
+    nearest(f"{NCHW} output_height: 3 output_width: 7", 3, 7, oracle.left),
+    nearest(
+        f"{NCHW} align_corners: true output_height: 7 output_width: 3", 7, 3, oracle.nearest_corner
+    ),
+    nearest(f"{NCHW} half_pixel_centers: true output_height: 3", 3, 5, oracle.pixel),
+    nearest(f"{NCHW} half_pixel_onnx: true output_height: 9 output_width: 8", 9, 8, oracle.centre),
+    nearest("scale_height: 0.6 output_width: 7", 1, 7, oracle.left, (2, 3, 4, 5)),
 ]
 
 
@@ -69,6 +101,11 @@ def refused(config, at, says, bottoms=(X, X), **more):
 
 def not_interp(config, at, says, shape=X):
     return Refusal("Interp", [shape], f"interp_param {{ {config} }}", at=at, says=says)
+
+
+def not_resized(config, at, says, shape=X):
+    config = f"resize_bilinear_param {{ {config} }}"
+    return Refusal("ResizeBilinear", [shape], config, at=at, says=says)
 
 
 REFUSALS = [
@@ -94,4 +131,13 @@ REFUSALS = [
     not_interp("height: 5 width: 0", "width", "positive, not 0"),
     not_interp("zoom_factor: 2 pad_beg: 1", "pad_beg", "at most 0, not 1"),
     not_interp("zoom_factor: 2 pad_end: -4", "pad_end", "leave nothing of"),
+    not_resized("", ".bottom[0]", r"4 axes, not \(2, 3, 4\)", (2, 3, 4)),
+    not_resized('data_format: "NCHWD"', "data_format", '"NHWC" or "NCHW", not "NCHWD"'),
+    not_resized(
+        "align_corners: true half_pixel_centers: true",
+        "half_pixel_centers",
+        "align_corners and half_pixel_centers exclude",
+    ),
+    not_resized("output_width: -2", "output_width", "output_width -2 makes -2 pixels"),
+    not_resized("scale_height: 0.2", "scale_height", "scale_height 0.2 makes 0 pixels"),
 ]

@@ -34,6 +34,11 @@ WORK = [
      2 * (4 * 3) * (4 * 3 * 9)),
     ("Deconvolution", [(2, 3, 6, 5)], "convolution_param { num_output: 4 kernel_size: 3 }",
      2 * (6 * 5) * (4 * 3 * 9)),
+    ("DenseBlock", [(2, 3, 6, 5)], "denseblock_param { numTransition: 2 growthRate: 4 }",
+     2 * (6 * 5) * (4 * 3 * 9 + 4 * 7 * 9)),
+    ("DenseBlock", [(2, 3, 6, 5)],
+     "denseblock_param { numTransition: 2 growthRate: 4 use_BC: true }",
+     2 * (6 * 5) * (16 * 3 + 16 * 7 + 2 * (4 * 16 * 9))),
     ("Embed", [(6,)], "embed_param { num_output: 4 input_dim: 3 }", 0),
     ("ReLU", [(6, 2)], "", 0),
 ]  # fmt: skip
@@ -63,6 +68,10 @@ def memory_of(kind, shapes):
         steps, items, classes = shapes[0][:3]
         paths = 2 * shapes[1][1] + 1  # with a blank before, between and after labels
         return 8 * steps * items * (2 * paths + classes)  # two ways, and the gradient
+    if kind == "Mul":
+        return 4 * prod(np.broadcast_shapes(*shapes))  # the product that a gradient sums
+    if kind in ("KLDivLoss", "NSSLoss"):
+        return 8 * 4 * sizes[0]
     if kind in ("DetectionGroupLoss", "DetectionLoss"):
         return 4 * 4 * sum(sizes)
     if kind in ("DetectionAccuracy", "DetectionGroupAccuracy"):
@@ -73,7 +82,7 @@ def memory_of(kind, shapes):
 
 ALLOCATING = {
     "BoxGroupOutput", "BoxOutput", "DetectionAccuracy", "DetectionGroupAccuracy",
-    "DetectionGroupLoss", "DetectionLoss", "EvalDetection",
+    "DetectionGroupLoss", "DetectionLoss", "EvalDetection", "KLDivLoss", "Mul", "NSSLoss",
     "SigmoidCrossEntropyBalanceLoss", "WarpCTCLoss",
 }  # fmt: skip
 OF_KERNELS = {"Convolution", "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution"}
@@ -96,11 +105,10 @@ def test_no_other_type_says_that_it_allocates():
 REPEATABLE = {
     "AbsVal", "Axpy", "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution",
     "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
-    "DepthwiseConvolution", "Dropout", "ELU", "Eltwise", "Flatten", "HardSigmoid", "InnerProduct",
-    "Input", "LRN", "Log", "NegReLU", "Normalize", "PReLU", "Permute", "Pooling", "Pooling3D",
-    "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6",
-    "Reshape", "Scale", "SeLu", "Sigmoid", "Slice", "Softmax", "Split", "Squeeze", "Swish",
-    "TanH", "Transpose",
+    "DepthwiseConvolution", "Dropout", "ELU", "Eltwise", "Flatten", "HardSigmoid", "HardSwish",
+    "InnerProduct", "Input", "LRN", "Log", "NegReLU", "Normalize", "PReLU", "Permute", "Pooling",
+    "Pooling3D", "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6", "Reshape", "Scale",
+    "SeLu", "Sigmoid", "Slice", "Softmax", "Split", "Squeeze", "Swish", "TanH", "Transpose",
 }  # fmt: skip
 """The types whose launches may be repeated; that they can be, test_repeatable.py shows."""
 

@@ -42,7 +42,15 @@ NEVER = {
     "float64": set(),
     "float32": set(),
     "gradient": NO_GRADIENT  # the cases of these say why
-    | {"Clip", "GeneralTripletLoss", "RegionLoss", "WarpCTCLoss", "YoloSeg", "Yolov3"},
+    | {
+        "Clip",
+        "GeneralTripletLoss",
+        "KLDivLoss",
+        "RegionLoss",
+        "WarpCTCLoss",
+        "YoloSeg",
+        "Yolov3",
+    },
     "diffs": NO_GRADIENT,
     "reshape": SOURCES  # axis 0 is not the same thing in all bottoms of some
     | {
@@ -59,22 +67,22 @@ NEVER = {
 SOMETIMES = {
     "in_place": {
         "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "HardSigmoid",
-        "LabelSpecificAdd", "LabelSpecificRescale", "Log", "MVN", "NegReLU", "PReLU", "Power",
-        "ReLU", "ReLU6", "Scale", "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish", "TanH",
-        "Threshold",
+        "HardSwish", "LabelSpecificAdd", "LabelSpecificRescale", "Log", "MVN", "NegReLU", "PReLU",
+        "Power", "ReLU", "ReLU6", "Scale", "SeLu", "SeLuDropout", "Sigmoid", "Softmax", "Swish",
+        "TanH", "Threshold",
     },
     "random": {
-        "AnnotatedData", "Data", "DenseImageData", "DetectionData", "DetectionGroupLoss",
-        "DetectionLoss", "Dropout", "DummyData", "ImageGtData", "ImageLabelmapData",
-        "ImageSegData", "Pooling", "SeLuDropout", "VideoData",
+        "AnnotatedData", "Data", "DenseBlock", "DenseImageData", "DetectionData",
+        "DetectionGroupLoss", "DetectionLoss", "Dropout", "DummyData", "ImageGtData",
+        "ImageLabelmapData", "ImageSegData", "Pooling", "SeLuDropout", "VideoData",
     },
     "saved": {
         "BN", "BatchNorm", "Bias", "CenterLoss", "ChannelScale", "Convolution",
-        "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D",
+        "Convolution3D", "ConvolutionDepthwise", "Deconvolution", "Deconvolution3D", "DenseBlock",
         "DepthwiseConvolution", "Embed",
         "InnerDistance", "InnerProduct", "LSTM", "Lstm", "LargeMarginInnerProduct",
-        "MarginInnerProduct", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter", "RNN",
-        "Scale",
+        "MarginInnerProduct", "Mul", "MultiStageMeanfield", "Normalize", "PReLU", "Parameter",
+        "RNN", "Scale",
     },
 }  # fmt: skip
 COMPUTES_NOTHING = {"HDF5Output"}  # it has neither a top nor a gradient

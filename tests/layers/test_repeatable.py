@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled,
 REPEATED = {
     "AbsVal", "Axpy", "BN", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution",
     "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise",
-    "Flatten", "HardSigmoid", "InnerProduct",
-    "Input", "LRN", "Log", "NegReLU", "Normalize", "PReLU", "Permute", "Pooling", "Pooling3D",
-    "Power", "PriorBox", "PriorBoxClustered", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid",
-    "Slice", "Softmax", "Split", "Squeeze", "Swish", "TanH", "Transpose",
+    "Flatten", "HardSigmoid", "HardSwish", "InnerProduct", "Input", "LRN", "Log", "NegReLU",
+    "Normalize", "PReLU", "Permute", "Pooling", "Pooling3D", "Power", "PriorBox",
+    "PriorBoxClustered", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice", "Softmax",
+    "Split", "Squeeze", "Swish", "TanH", "Transpose",
 }  # fmt: skip
 """The types that have a case whose whole forward is launches."""
 
@@ -68,9 +68,9 @@ def _repeats(rig: Rig, stay: bool) -> bool:
 REPEATED_BACK = {
     "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Convolution", "ConvolutionDepthwise",
     "Deconvolution", "DepthwiseConvolution", "Dropout", "ELU", "Eltwise", "Flatten",
-    "HardSigmoid", "InnerProduct", "LRN", "Log", "NegReLU", "Permute", "Pooling", "Power", "ReLU",
-    "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice", "Split", "Squeeze", "Swish", "TanH",
-    "Transpose",
+    "HardSigmoid", "HardSwish", "InnerProduct", "LRN", "Log", "NegReLU", "Permute", "Pooling",
+    "Power", "ReLU", "ReLU6", "Reshape", "Scale", "Sigmoid", "Slice", "Split", "Squeeze", "Swish",
+    "TanH", "Transpose",
 }  # fmt: skip
 """The types that have a case whose whole backward is launches."""
 

@@ -1,4 +1,4 @@
-"""Axpy, Eltwise and Reduction by their definitions, in float64."""
+"""Axpy, Eltwise, Mul and Reduction by their definitions, in float64."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ def eltwise_sum(*xs, coeff=None):
     for i, x in enumerate(xs):
         total = total + (coeff[i] if coeff else 1.0) * x
     return total
+
+
+def broadcast_product(a, b):
+    axes = max(a.ndim, b.ndim)
+    shape = [
+        max(x.shape[x.ndim - k] if k <= x.ndim else 1 for x in (a, b)) for k in range(axes, 0, -1)
+    ]
+    y = np.zeros(shape)
+    for place in np.ndindex(*shape):
+        y[place] = 1.0
+        for x in (a, b):
+            own = place[axes - x.ndim :]
+            y[place] *= x[tuple(i if size > 1 else 0 for i, size in zip(own, x.shape))]
+    return y
 
 
 def eltwise_product(*xs):

@@ -30,3 +30,12 @@ def neg_relu(x, slope=0.0):
 
 def hard_sigmoid(x, middle=0.5):
     return each(lambda v: min(max(v / 5 + middle, 0.0), 1.0), x)
+
+
+def hard_swish(x, middle=3.0):
+    def value(v):
+        if v <= -middle:
+            return 0.0
+        return v if v >= 6 - middle else v * (v + middle) / 6
+
+    return each(value, x)

@@ -16,6 +16,15 @@ def flip(x, height=False, width=True):
     return y
 
 
+def pad(x, paddings, value=0.0):
+    y = np.full([before + n + after for n, (before, after) in zip(x.shape, paddings)], value)
+    for place in np.ndindex(y.shape):
+        source = [i - before for i, (before, _) in zip(place, paddings)]
+        if all(0 <= i < n for i, n in zip(source, x.shape)):
+            y[place] = x[tuple(source)]
+    return y
+
+
 def spread(x, stride):
     """Reorg with `reverse`: the channels of a pixel become a block of pixels."""
     items, channels, rows, columns = x.shape

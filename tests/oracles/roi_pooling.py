@@ -96,3 +96,26 @@ def points(scale, out_h, out_w, around=0):
         return y
 
     return align
+
+
+def middles(scale, out_h, out_w):
+    """AffordanceNet's ROIAlignment: the values in the middle of the bins, cut to the plane."""
+
+    def middle(first, last, b, bins, size):
+        length = max(last - first + 1, 1)
+        ends = [first + (b + k) * length / bins for k in (0, 1)]
+        return sum(min(max(end, 0), size - 1) for end in ends) / 2
+
+    def align(x, rois):
+        y = np.zeros((len(rois), x.shape[1], out_h, out_w))
+        for r, (item, *corners) in enumerate(rois):
+            x1, y1, x2, y2 = (scale * v for v in corners)
+            for i, j in np.ndindex(out_h, out_w):
+                row = middle(y1, y2, i, out_h, x.shape[2])
+                column = middle(x1, x2, j, out_w, x.shape[3])
+                for h, w in np.ndindex(*x.shape[2:]):
+                    share = max(0, 1 - abs(row - h)) * max(0, 1 - abs(column - w))
+                    y[r, :, i, j] += share * x[int(item), :, h, w]
+        return y
+
+    return align

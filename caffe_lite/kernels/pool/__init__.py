@@ -11,6 +11,7 @@ from caffe_lite.kernels.pool.position_sensitive import (
 )
 from caffe_lite.kernels.pool.roi import roi_bins, roi_pool_backward, roi_pool_forward
 from caffe_lite.kernels.pool.roi_align import (
+    bin_middles,
     grid_points,
     roi_align_backward,
     roi_align_forward,
@@ -31,6 +32,7 @@ __all__ = [
     "average_pool_volume_forward",
     "bin_means_backward",
     "bin_means_forward",
+    "bin_middles",
     "grid_points",
     "max_pool_backward",
     "max_pool_forward",

@@ -1,4 +1,7 @@
-"""Values of regions between pixels: MS-CNN's ROIAlign (after He et al. 2017, arXiv:1703.06870)."""
+"""Values of regions between pixels (after He et al. 2017, arXiv:1703.06870).
+
+MS-CNN's ROIAlign has those at the corners of bins, AffordanceNet's ROIAlignment in their middles.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 from caffe_lite.kernels.parallel import launch, parallel
 
-__all__ = ["grid_points", "roi_align_backward", "roi_align_forward"]
+__all__ = ["bin_middles", "grid_points", "roi_align_backward", "roi_align_forward"]
 
 
 def grid_points(first: Any, last: Any, bins: int, size: int, pixels: Any, shares: Any) -> None:
@@ -25,6 +28,21 @@ def grid_points(first: Any, last: Any, bins: int, size: int, pixels: Any, shares
         pixels[:, :, side] = np.clip(np.floor(points) + side, 0, size - 1)
     shares[...] = np.clip(points, 0, size - 1) - pixels[:, :, 0]
     pixels[(points < -0.5) | (points > size - 0.5) | (last <= first)[:, None]] = -1
+
+
+def bin_middles(first: Any, last: Any, bins: int, size: int, pixels: Any, shares: Any) -> None:
+    """The middles of the bins of each region along one axis, between pixels.
+
+    The region, at least one pixel large, goes from `first` to `last` + 1; its bins are cut to the
+    `size` pixels first.  first, last: (R,).  pixels: int32 (R, bins, 2), those on both sides of a
+    middle.  shares: (R, bins), the share of the second.
+    """
+    step = np.maximum(last - first + 1, 1) / first.dtype.type(bins)
+    edges = first[:, None] + step[:, None] * np.arange(bins + 1, dtype=first.dtype)
+    edges = np.clip(edges, 0, size - 1)
+    middles = (edges[:, :-1] + edges[:, 1:]) / 2
+    pixels[:, :, 0], pixels[:, :, 1] = np.floor(middles), np.ceil(middles)
+    shares[...] = middles - pixels[:, :, 0]
 
 
 def roi_align_forward(
