@@ -61,6 +61,21 @@ def test_each_forward_gradient_and_update_is_a_call():
     assert seconds(NET, CALLS, iter_size=3) == pytest.approx(thrice * ONE_CALL)
 
 
+def test_a_product_of_two_bottoms_goes_back_for_the_one_that_wants_it():
+    net = (
+        DATA
+        + """
+    layer { name: "a" type: "Convolution" bottom: "data" top: "a"
+      convolution_param { num_output: 3 kernel_size: 1 } }
+    layer { name: "both" type: "Convolution" bottom: "data" bottom: "a" top: "x" top: "y"
+      convolution_param { num_output: 4 kernel_size: 3 } }
+    layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "y" top: "loss" }
+    """
+    )
+    forward, backward, updates = 3, 1 + 2 + 1, 4
+    assert seconds(net, CALLS) == pytest.approx((forward + backward + updates) * ONE_CALL)
+
+
 def test_operations_are_those_of_products():
     conv1 = 2 * (2 * 4 * 5 * 4) * (3 * 3 * 3)
     ip = 2 * (2 * 5) * 48

@@ -13,6 +13,7 @@ import pytest
 
 import caffe_lite as caffe
 from caffe_lite import rng
+from caffe_lite.blob import Blob
 from caffe_lite.distributed import Group
 from caffe_lite.errors import CaffeError, LayerError, SolverError
 from caffe_lite.net.net import Net
@@ -323,6 +324,17 @@ def test_the_state_of_a_test_net_is_from_the_rank_that_made_its_last_batch(monke
 
     # of five batches, the last is that of rank 1
     assert all_ranks(3, work) == [["of rank 1"]] * 3
+
+
+def test_all_test_with_the_statistics_of_rank_0():
+    def work(group: Group) -> Any:
+        ranks, blob = Ranks(group), Blob((3,))
+        blob.data[...] = 1.5 + group.rank
+        ranks._statistics = [blob]
+        ranks.before_tests()
+        return blob.data.tolist()
+
+    assert all_ranks(3, work) == [[1.5] * 3] * 3
 
 
 # -- snapshots ----------------------------------------------------------------------------------

@@ -230,6 +230,8 @@ def test_places_of_v1_settings() -> None:
     assert where.at("param[0].decay_mult").line == 3
     assert where.at("param[1].lr_mult").column == 24
     assert where.at("param[1].decay_mult").line == 2
+    assert where.at("param[0]").line == 4, "a name comes first"
+    assert where.at("param[1]").column == 24
     assert where.at("transform_param.crop_size").line == 6
     assert where.at("transform_param.scale").line == 7
     assert where.at("blobs_lr").line == 1

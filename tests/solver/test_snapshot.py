@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,19 @@ def test_weights_are_found_as_named_or_beside_the_state(tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "w_iter_1.caffemodel").touch()
     assert snapshot.find_weights(path, state) == "runs/w_iter_1.caffemodel"
+
+
+def test_a_state_that_names_no_weights_goes_on_with_its_run(tmp_path, monkeypatch):
+    path = tmp_path / "run_iter_3.solverstate"
+    path.write_bytes(caffe_pb2.SolverState(iter=3).SerializeToString())
+    path.with_suffix(".resume").touch()
+    run = SimpleNamespace(iteration=3, digests={"state": resume.digest(str(path))})
+    monkeypatch.setattr(resume, "read", lambda *_: run)
+    found = snapshot.read(str(path), 1 << 20)
+    assert (found.weights, found.run) == (None, run)
+    run.digests["state"] = b"of another file"
+    with pytest.raises(SolverError, match="is not the file that"):
+        snapshot.read(str(path), 1 << 20)
 
 
 def test_prefix_is_tried_and_leaves_nothing(tmp_path, monkeypatch):
