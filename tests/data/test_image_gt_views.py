@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffe_lite.data.image_gt import ImageGtReader, View
+from caffe_lite.data.image_gt import (
+    Cut,
+    ImageGtReader,
+    View,
+    choose_middle,
+    cut_of,
+    enlarge,
+)
 from caffe_lite.errors import CaffeError
 from caffe_lite.proto import caffe_pb2
 from tests.cases.data import png
@@ -23,8 +30,12 @@ def view_of(source: ImageGtReader, boxes: list[list[float]], size: tuple[int, in
     pixels = np.zeros((3, size[1], size[0]), np.uint8)
     table = np.array(boxes, np.float64).reshape(-1, 4)
     view = View(pixels, table, table[:, ::1] + 1, np.zeros(2))
-    source._choose_middle(view)
+    source._chosen = choose_middle(view, (source._width, source._height), source._rng)
     return view
+
+
+def cut(source: ImageGtReader, view: View) -> Cut:
+    return cut_of(view, (source._width, source._height), source._rng)
 
 
 def test_the_middle_is_that_of_any_box(tmp_path: Path) -> None:
@@ -52,29 +63,31 @@ def test_a_cut_is_moved_by_up_to_ten_pixels_and_stays_inside(tmp_path: Path) -> 
     write(tmp_path)
     source = reader(tmp_path, "crop_width: 41 crop_height: 30")
     free = [[50.0, 40, 58, 46]]  # its middle 54, 43
-    cuts = [source._cut(view_of(source, free, (WIDTH, HEIGHT))) for _ in range(500)]
-    assert {cut.source[0] for cut in cuts} == {54 + by - 21 for by in range(-10, 10)}
-    assert {cut.source[1] for cut in cuts} == {43 + by - 15 for by in range(-10, 10)}
-    assert {cut.target for cut in cuts} == {(0, 0)}
-    assert {cut.length for cut in cuts} == {(41, 30)}
+    cuts = [cut(source, view_of(source, free, (WIDTH, HEIGHT))) for _ in range(500)]
+    assert {each.source[0] for each in cuts} == {54 + by - 21 for by in range(-10, 10)}
+    assert {each.source[1] for each in cuts} == {43 + by - 15 for by in range(-10, 10)}
+    assert {each.target for each in cuts} == {(0, 0)}
+    assert {each.length for each in cuts} == {(41, 30)}
     for corner, wanted in (
         ([0.0, 0, 2, 2], (0, 0)),
         ([WIDTH - 2, HEIGHT - 2, WIDTH, HEIGHT], (WIDTH - 41, HEIGHT - 30)),
     ):
         assert {
-            source._cut(view_of(source, [corner], (WIDTH, HEIGHT))).source for _ in range(20)
+            cut(source, view_of(source, [corner], (WIDTH, HEIGHT))).source for _ in range(20)
         } == {wanted}
 
 
 def test_a_smaller_image_lies_in_the_middle_moved_and_inside(tmp_path: Path) -> None:
     write(tmp_path)
     source = reader(tmp_path, "crop_width: 61 crop_height: 30")
-    cuts = [source._cut(view_of(source, [], (24, 27))) for _ in range(500)]
-    assert {cut.source for cut in cuts} == {(0, 0)}
-    assert {cut.length for cut in cuts} == {(24, 27)}
-    assert {cut.target[0] for cut in cuts} == {19 + by for by in range(-10, 10)}  # 37 / 2, rounded
-    assert {cut.target[1] for cut in cuts} == {0, 1, 2, 3}
-    exact = source._cut(view_of(source, [], (61, 30)))
+    cuts = [cut(source, view_of(source, [], (24, 27))) for _ in range(500)]
+    assert {each.source for each in cuts} == {(0, 0)}
+    assert {each.length for each in cuts} == {(24, 27)}
+    assert {each.target[0] for each in cuts} == {
+        19 + by for by in range(-10, 10)
+    }  # 37 / 2, rounded
+    assert {each.target[1] for each in cuts} == {0, 1, 2, 3}
+    exact = cut(source, view_of(source, [], (61, 30)))
     assert (exact.source, exact.target, exact.length) == ((0, 0), (0, 0), (61, 30))
 
 
@@ -194,7 +207,7 @@ def test_what_is_far_outside_is_cut_off_first(tmp_path, factors, middle, start, 
     view.pixels[:, start[1] : start[1] + 3, start[0] : start[0] + 4] = 200
     view.middle = np.array(middle, float)
     boxes, others = view.boxes.copy(), view.others.copy()
-    source._enlarge(view, np.array(factors))
+    enlarge(view, np.array(factors))
     wanted = [math.floor(a * b + 0.5) for a, b in zip(length, factors)]
     assert list(view.size) == wanted
     assert view.pixels[0, 0, 0] == 200  # its first pixel is the cut's
@@ -208,7 +221,7 @@ def test_an_image_that_would_be_too_small_has_a_pixel(tmp_path: Path) -> None:
     write(tmp_path)
     source = reader(tmp_path)
     view = view_of(source, [], (WIDTH, HEIGHT))
-    source._enlarge(view, np.array([0.002, 0.003]))
+    enlarge(view, np.array([0.002, 0.003]))
     assert view.size == (1, 1)
 
 
