@@ -173,10 +173,12 @@ def incomplete(array):
 
 
 def completed(e: Emitter, ending: Ending, values: list[Vector], wide: int) -> list[Vector]:
-    """What is to be stored for rows of `wide` vectors; as `complete`, to the bit."""
+    """What is to be stored for rows of `wide` vectors; as `complete`, to the bit.
+
+    Nothing is read of an `Ending` that is not due.
+    """
     factors = ending.data + ending.output
     last = ending.data + ending.outputs * 2
-    slope, limit = last[2], last[3]
 
     def affine(*values: Vector) -> list[Vector]:
         found = []
@@ -187,17 +189,17 @@ def completed(e: Emitter, ending: Ending, values: list[Vector], wide: int) -> li
         return found
 
     def active(*values: Vector) -> list[Vector]:
-        below, zero = e.broadcast(slope), e.zeros()
+        below, zero = e.broadcast(last[2]), e.zeros()
         return [e.select(x < 0, zero, x) + e.select(x > 0, zero, x) * below for x in values]
 
     def limited(*values: Vector) -> list[Vector]:
-        most = e.broadcast(limit)
+        most = e.broadcast(last[3])
         return [e.select(x > most, most, x) for x in values]
 
     def finish(*values: Vector) -> list[Vector]:
         values = e.if_then(last[0] != 0, affine, values)
         values = e.if_then(last[1] != 0, active, values)
-        return e.if_then(limit < float("inf"), limited, values)
+        return e.if_then(last[3] < float("inf"), limited, values)
 
     return e.if_then(ending.due, finish, values)
 

@@ -221,6 +221,15 @@ def oracle_epilogue(y, scale, shift, slope, limit):
     return found
 
 
+@pytest.mark.parametrize("tile", [tiles, plainly], ids=["tile", "text"])
+def test_nothing_is_read_of_an_ending_that_is_not_due(tile) -> None:
+    b = np.full(2 * VECTOR_BYTES // 4, 2.0, np.float32)
+    c = np.empty((2, b.size // 2), np.float32)
+    args = Matrix(np.ones(1, np.float32), 1), b, 1, Matrix(c.reshape(-1), b.size // 2), False, 0
+    tile(1, 1, *args, incomplete(np.empty(0, np.float32)))
+    np.testing.assert_array_equal(c[0], 2)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_endings_keep_what_is_not_a_number(dtype) -> None:
     lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
