@@ -40,6 +40,17 @@ def best_first(scores):
 
 
 @jit
+def _share(common, area, better, part):
+    """The common area as a share of what `part` says, for a box and a better one."""
+    whole = better
+    if part == OF_BOTH:
+        whole = area + better - common
+    elif part == OF_SMALLER:
+        whole = min(area, better)
+    return common / whole
+
+
+@jit
 def keep_boxes(boxes, threshold, part, kept):
     """Greedy non-maximum suppression; the number of boxes kept, written to the front of `kept`.
 
@@ -64,12 +75,7 @@ def keep_boxes(boxes, threshold, part, kept):
             if width <= zero or height <= zero or area <= zero or better <= zero:
                 continue
             common = width * height
-            whole = better
-            if part == OF_BOTH:
-                whole = area + better - common
-            elif part == OF_SMALLER:
-                whole = min(area, better)
-            if common / whole > threshold:
+            if _share(common, area, better, part) > threshold:
                 stays = False
                 break
         if stays:
@@ -123,12 +129,7 @@ def keep_pixel_boxes(boxes, threshold, part, kept):
                 continue
             common = (width + one) * (height + one)
             better = (boxes[j, 2] - boxes[j, 0] + one) * (boxes[j, 3] - boxes[j, 1] + one)
-            whole = better
-            if part == OF_BOTH:
-                whole = area + better - common
-            elif part == OF_SMALLER:
-                whole = min(area, better)
-            if common / whole > threshold:
+            if _share(common, area, better, part) > threshold:
                 stays = False
                 break
         if stays:

@@ -16,7 +16,29 @@ from caffe_lite.layers.prefetching import Prefetching
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
 
-_LISTS = ("field_w", "field_h", "downsample_rate")
+
+def _require_maps(layer: Prefetching, steps: str, count: int) -> None:
+    """A top and a field for each of `count` maps; `steps` names their steps."""
+    config, tops = layer.config, len(layer.loss_weights)
+    wanted = 1 + count + config.output_gt_boxes
+    layer.require(
+        tops == wanted,
+        ".top",
+        f"needs {wanted} tops, for the images, {count} {steps}"
+        f"{' and the boxes' if config.output_gt_boxes else ''}; not {tops}",
+    )
+    for field in ("field_w", "field_h", steps):
+        values = getattr(config, field)
+        layer.require(
+            len(values) == count,
+            field,
+            f"give as many {field} as {steps}, {count}, not {len(values)}",
+        )
+        for i, value in enumerate(values):
+            layer.require(value > 0, f"{field}[{i}]", f"{field} must be positive, not {value}")
+    layer.require(
+        config.coord_num == 4, "coord_num", f"coord_num must be 4, not {config.coord_num}"
+    )
 
 
 @register("ImageGtData")
@@ -79,27 +101,8 @@ class ImageGtData(Prefetching):
         return [(config.batch_size, *item), *maps, *boxes]
 
     def _open(self) -> ImageGtReader:
-        config, tops = self.config, len(self.loss_weights)
-        count = max(1, len(config.downsample_rate))
-        wanted = 1 + count + config.output_gt_boxes
-        self.require(
-            tops == wanted,
-            ".top",
-            f"needs {wanted} tops, for the images, {count} downsample_rate"
-            f"{' and the boxes' if config.output_gt_boxes else ''}; not {tops}",
-        )
-        for field in _LISTS:
-            values = getattr(config, field)
-            self.require(
-                len(values) == count,
-                field,
-                f"give as many {field} as downsample_rate, {count}, not {len(values)}",
-            )
-            for i, value in enumerate(values):
-                self.require(value > 0, f"{field}[{i}]", f"{field} must be positive, not {value}")
-        self.require(
-            config.coord_num == 4, "coord_num", f"coord_num must be 4, not {config.coord_num}"
-        )
+        config = self.config
+        _require_maps(self, "downsample_rate", max(1, len(config.downsample_rate)))
         self.require(
             config.fg_img_multiple > 0, "fg_img_multiple", "fg_img_multiple must be 1 or more"
         )
@@ -184,27 +187,8 @@ class DetectionData(Prefetching):
         return [(config.batch_size, *item), *maps, *boxes]
 
     def _open(self) -> DetectionReader:
-        config, tops = self.config, len(self.loss_weights)
-        count = len(config.stride)
-        wanted = 1 + count + config.output_gt_boxes
-        self.require(
-            tops == wanted,
-            ".top",
-            f"needs {wanted} tops, for the images, {count} stride"
-            f"{' and the boxes' if config.output_gt_boxes else ''}; not {tops}",
-        )
-        for field in ("field_w", "field_h", "stride"):
-            values = getattr(config, field)
-            self.require(
-                len(values) == count,
-                field,
-                f"give as many {field} as stride, {count}, not {len(values)}",
-            )
-            for i, value in enumerate(values):
-                self.require(value > 0, f"{field}[{i}]", f"{field} must be positive, not {value}")
-        self.require(
-            config.coord_num == 4, "coord_num", f"coord_num must be 4, not {config.coord_num}"
-        )
+        config = self.config
+        _require_maps(self, "stride", len(config.stride))
         self.require(
             config.shuffle in SHUFFLES,
             "shuffle",

@@ -75,8 +75,8 @@ class NSSLoss(_MapLoss):
     of that shape, how often each pixel was looked at.  top[0]: minus the mean over N of
     sum(map fixations) / sum(fixations), a scalar.
 
-    Of DSCLRCN (Liu and Han 2018, arXiv:1610.01708).  A net that gives it the loss weight -1 was
-    written for another fork, whose loss has the other sign.
+    Of DSCLRCN (Liu and Han 2018, arXiv:1610.01708).  A net that gives it the loss weight -1 may
+    be of another fork, whose loss has the other sign.
     """
 
     def _check_fixations(self, target: Array) -> None:
