@@ -104,7 +104,9 @@ class ImageGtData(Prefetching):
         config = self.config
         _require_maps(self, "downsample_rate", max(1, len(config.downsample_rate)))
         self.require(
-            config.fg_img_multiple > 0, "fg_img_multiple", "fg_img_multiple must be 1 or more"
+            config.fg_img_multiple > 0,
+            "fg_img_multiple",
+            f"fg_img_multiple must be 1 or more, not {config.fg_img_multiple}",
         )
         self.require(
             config.min_scale <= config.max_scale,
@@ -195,7 +197,9 @@ class DetectionData(Prefetching):
             f'shuffle is one of {", ".join(SHUFFLES)}, not "{config.shuffle}"',
         )
         self.require(
-            config.mix_group_size > 0, "mix_group_size", "mix_group_size must be 1 or more"
+            config.mix_group_size > 0,
+            "mix_group_size",
+            f"mix_group_size must be 1 or more, not {config.mix_group_size}",
         )
         for low, high in (
             ("min_scale", "max_scale"),
