@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caffe_lite import arguments
+from caffe_lite import arguments, huge_pages
 from caffe_lite.errors import CaffeError
 from caffe_lite.limits import check_memory
 
@@ -53,7 +53,7 @@ class Storage:
     def reserve(self, count: int) -> Array:
         """The whole array, grown to at least `count` elements; existing elements are kept."""
         if self.array.size < count:
-            grown = np.zeros(count, self.array.dtype)
+            grown = huge_pages.zeros(count, self.array.dtype)
             grown[: self.array.size] = self.array
             self.array = grown
             CHANGES.note()
@@ -61,7 +61,9 @@ class Storage:
 
     def move(self) -> None:
         """Move the values to an array of its own, out of one that it has a part of."""
-        self.array = self.array.copy()
+        moved = huge_pages.zeros(self.array.size, self.array.dtype)
+        moved[...] = self.array
+        self.array = moved
         CHANGES.note()
 
 

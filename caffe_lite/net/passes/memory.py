@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe_lite import huge_pages
 from caffe_lite.blob import CHANGES, Array, Blob, Storage
 from caffe_lite.layers.base import Layer
 from caffe_lite.layers.declarations import Reads
@@ -192,7 +193,7 @@ def share_workspaces(layers: Sequence[Layer]) -> None:
                 size = getattr(layer.buf, name).nbytes
                 ends[layer, name] = end + size
                 end += -(-size // ALIGNMENT) * ALIGNMENT
-    workspace = np.empty(max(ends.values(), default=0), np.uint8)
+    workspace = huge_pages.zeros(max(ends.values(), default=0), np.uint8)
     for (layer, name), end in ends.items():
         old = getattr(layer.buf, name)
         mine = workspace[end - old.nbytes : end]
@@ -317,7 +318,7 @@ def share(
     """
     found = arrange(links, plan, fusions, parts, lasting, dtype, backward)
     found.ask(budget)
-    arena = np.zeros(found.size, found.dtype)
+    arena = huge_pages.zeros(found.size, found.dtype)
     for memory, life in found.shared.items():
         memory.array = arena[life.offset : life.offset + life.count]
     CHANGES.note()
