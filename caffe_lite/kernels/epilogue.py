@@ -190,7 +190,8 @@ def completed(e: Emitter, ending: Ending, values: list[Vector], wide: int) -> li
 
     def active(*values: Vector) -> list[Vector]:
         below, zero = e.broadcast(last[2]), e.zeros()
-        return [e.select(x < 0, zero, x) + e.select(x > 0, zero, x) * below for x in values]
+        # the sum with 0 makes -0 of a slope of 0 to 0, as `complete` does
+        return [e.select(x < 0, e.fma(x, below, zero), x) for x in values]
 
     def limited(*values: Vector) -> list[Vector]:
         most = e.broadcast(last[3])

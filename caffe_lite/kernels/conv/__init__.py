@@ -4,7 +4,7 @@ convolution      the entry points
 algorithms       which of these computes a convolution:
 implicit_gemm      products of panels packed from the image; gemm_col2im: its gradient with strides
 transposed_gemm    the same for small images, if the weights stay
-few_outputs        the same for 1x1 to few outputs
+in_place           the same without packing, if the weight is small
 pointwise          1x1 with a stride
 winograd           3x3 and 5x5
 depthwise          a group for every channel

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels.conv import few_outputs, transposed_gemm
+from caffe_lite.kernels.conv import in_place, transposed_gemm
 from caffe_lite.kernels.conv.packed_weight import packed_offset, packed_weight
 from caffe_lite.kernels.conv.patches import (
     Plan,
@@ -166,6 +166,6 @@ def forward(x, w, flipped, factors, group, window, y):
     x, y = x.reshape(-1), y.reshape(-1)
     kernel = transposed_gemm.convolve if plan.transposed else _convolve
     if plan.in_place:
-        few_outputs.LIBRARY.link(8 * x.itemsize)
-        kernel = few_outputs.convolve
+        in_place.LIBRARY.link(8 * x.itemsize)
+        kernel = in_place.convolve
     launch(kernel, tasks, elements, x, w, factors, y, numbers)

@@ -19,7 +19,7 @@ from caffe_lite.kernels.gemm import KC, MR, PANELS
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import pieces_of
 from caffe_lite.kernels.plan import pack
-from caffe_lite.kernels.simd import VECTOR_BYTES, copy_vector
+from caffe_lite.kernels.simd import VECTOR_BYTES, copy_vector, frame_reach
 
 SLACK = 16
 """Elements after a packed panel that storing whole vectors may touch."""
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     flipped: int  # 1: the gradient; the weight is (inputs, outputs / group, kernel_h, kernel_w)
     packed: int  # 1: the weight is given as packed panels
     transposed: int  # 1: patches are the rows of the product; see `transposed_gemm`
-    in_place: int  # 1: they are not packed; see `few_outputs`
+    in_place: int  # 1: they are not packed; see `in_place`
     pointwise: int  # 1: the patches are the image itself, there is no stripe
     images: int  # of a block
     pixels: int  # of a block in each image
@@ -95,19 +95,36 @@ def _block_sizes(items, pixels, depth, width, threads):
     return -(-items // -(-items // images)), block
 
 
-def _pixels_in_place(items, pixels, width, threads):
-    """The pixels of a block that is read in place: as many for each thread."""
-    blocks = -(-pixels // (PANELS * width))
-    if items * blocks < 8 * threads:
-        blocks = -(-blocks // threads) * threads
-    lanes = width // 2
-    return max(lanes, -(-pixels // (blocks * lanes)) * lanes)
+def _blocks(items, count, most, threads):
+    """Into how many blocks of at most `most` to cut `count`: as many for each thread."""
+    blocks = -(-count // most)
+    return -(-blocks // threads) * threads if items * blocks < 8 * threads else blocks
 
 
-MOST_PANELS, FEWEST_PIXELS = 10, 128
-"""Panels of outputs up to which, and pixels from which on, images are read in place."""
-IN_CACHE = 4 << 20
-"""Bytes of images up to which: where they come from memory, a few lines of each plane are slow."""
+def _pixels_in_place(items, pixels, lanes, threads):
+    """The pixels of a block of an image that is read in place: whole vectors, but the last."""
+    blocks = _blocks(items, pixels, 2 * PANELS * lanes, threads)
+    block = -(-pixels // (blocks * lanes)) * lanes
+    while 0 < pixels % block < lanes:
+        block += lanes
+    return block
+
+
+def _rows_in_place(items, rows, stripe_line, window, threads):
+    """The rows of outputs whose stripe is read in place; a line of it has so many bytes."""
+    kh, _, sh, _, _, _, dh, _ = window
+    most = max(1, (STRIPE_BYTES // stripe_line - (kh - 1) * dh - 1) // sh + 1)
+    return -(-rows // _blocks(items, rows, most, threads))
+
+
+CACHED_WEIGHT = 1 << 18
+"""Bytes of a weight that is read again for each two vectors of pixels, in place."""
+FEWEST_PIXELS = 128
+"""Pixels from which on an image is read in place."""
+OUTPUTS_OF_PACKING = 64
+"""How many outputs take as long as packing the patches."""
+STRIPE_BYTES = 1 << 16
+"""The size of a stripe that is read in place, about."""
 MOST_PRODUCTS = 1 << 20
 """Elements of a transposed product, of which a thread holds its part."""
 FEWEST_ROWS = 4
@@ -129,6 +146,21 @@ def _is_faster_transposed(outputs, depth, pixels, width):
     return -(-outputs // width) * (pixels // MR * MR + rest) + transposing < plain
 
 
+def _is_read_in_place(outputs, depth, output, pointwise, itemsize):
+    """Whether packing patches of `depth` taps would take longer than it saves.
+
+    outputs: of a group.  output: the height and width of y.
+    """
+    lanes = VECTOR_BYTES // itemsize
+    if outputs * depth * itemsize > CACHED_WEIGHT or math.prod(output) < FEWEST_PIXELS:
+        return False
+    if pointwise:
+        return True
+    computed = -(-output[1] // lanes) * lanes  # pixels of a row, in whole vectors
+    saves = computed * outputs <= output[1] * (outputs + OUTPUTS_OF_PACKING)
+    return lanes <= output[1] and saves
+
+
 @lru_cache(maxsize=1024)
 def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     """(plan, tasks, elements, packed plan) for arrays of such shapes, on so many threads."""
@@ -136,22 +168,28 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     (items, outputs, oh, ow), width = y, 2 * VECTOR_BYTES // itemsize
     inputs, taps, pixels = x[1] // group, kh * kw, oh * ow
     pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1) and x[2:] == y[2:]
-    few = outputs // group <= MOST_PANELS * MR and pixels >= FEWEST_PIXELS
-    in_place = pointwise and few and not flipped and math.prod(x) * itemsize <= IN_CACHE
-    elements = math.prod(y) * inputs * taps / 16
-    images, block = _block_sizes(items, pixels, inputs * taps, width, threads)
-    if in_place:
-        images, block = 1, _pixels_in_place(items, pixels, width, pieces_of(threads, elements))
+    depth, elements = inputs * taps, math.prod(y) * inputs * taps / 16
+    stripe_row, pieces = (kw - 1) * dw // sw + ow, pieces_of(threads, elements)
+    in_place = not flipped and _is_read_in_place(
+        outputs // group, depth, y[2:], pointwise, itemsize
+    )
+    if in_place and pointwise:
+        images, block = 1, _pixels_in_place(items, pixels, width // 2, pieces)
+    elif in_place:
+        stripe_row = frame_reach(ow, width // 2, x[3], kw, sw, window[5], dw)
+        line = inputs * sw * stripe_row * itemsize
+        images, block = 1, ow * _rows_in_place(items, oh, line, window, pieces)
+    else:
+        images, block = _block_sizes(items, pixels, depth, width, threads)
     blocks = -(-pixels // block)
     if pointwise:
         channels = min(inputs, KC)
         layout = 0, block, 0, x[1] * pixels, pixels
     else:
-        stripe_row = (kw - 1) * dw // sw + ow
         stripe_rows = (min(oh, (block - 2) // ow + 2) - 1) * sh + (kh - 1) * dh + 1
         step = stripe_rows * sw * stripe_row
         channels = PANELS * width * KC // (images * step)
-        channels = max(1, min(inputs, KC // taps, channels))
+        channels = inputs if in_place else max(1, min(inputs, KC // taps, channels))
         layout = stripe_row, ow, sh * sw * stripe_row, step, images * step
     tasks = -(-items // images) * group * blocks
     packed |= in_place
@@ -159,13 +197,13 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
         packed
         and not in_place
         and items == blocks == 1
-        and _is_faster_transposed(outputs // group, inputs * taps, pixels, width)
+        and _is_faster_transposed(outputs // group, depth, pixels, width)
     )
     panel, outputs_panel = (MR, width) if transposed else (width, MR)
     parts = 1
     if not in_place:
         most = -(-outputs // group // outputs_panel)
-        parts = parts_for(tasks, most, pieces_of(threads, elements))
+        parts = parts_for(tasks, most, pieces)
     staged = images > 1 or (blocks == 1 and pixels % (width // 2) != 0)
     panels = (channels * taps * side + SLACK for side in (outputs_panel, panel))
     cut = images, block, blocks, panel, outputs_panel, parts, staged, channels, *layout, *panels
