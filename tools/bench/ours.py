@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def infer(task: Task) -> Prepared:
     """Forward from a constant input to all outputs."""
     net = Net(task.prototxt, TEST, weights=task.weights)
-    net.freeze()  # as the engines do
+    net.freeze()  # as the engines do, this and the next
+    net.share_memory(backward=False)
     net.blobs["data"].data[...] = task.batch()
     return Prepared(net.forward, net.forward)
 
