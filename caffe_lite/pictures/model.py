@@ -112,7 +112,8 @@ class Model:
     array (height, width, 3), uint8 or floats from 0 to 1; a PIL image; or a list of these.  One
     picture has one answer, a list has a list, a folder or a pattern a dictionary by file.
 
-    `net` is the net itself; that of `load` is frozen, and its blobs share memory.  See `load` for the other arguments.
+    `net` is the net itself; that of `load` is frozen, and its blobs share memory.  See `load` for
+    the other arguments.
     """
 
     def __init__(

@@ -99,20 +99,22 @@ class Plan(NamedTuple):
 def _forward_plan(window: Sizes, x: Sizes, y: Sizes, itemsize: int) -> tuple[np.ndarray, ...]:
     """`Plan` and `Taps`, packed; the offsets are padded to whole groups."""
     w, (items, channels, height, width), (_, outputs, rows, columns) = PlanarWindow(*window), x, y
-    reach = frame_reach(
-        columns, VECTOR_BYTES // itemsize, width, w.kernel_w, w.stride_w, w.pad_w, w.dilation_w
-    )
+    lanes = VECTOR_BYTES // itemsize
+    left = -(-w.pad_w // (w.stride_w * lanes)) * w.stride_w * lanes  # so the plane is aligned
+    lead = left - w.pad_w
+    reach = frame_reach(columns, lanes, width, w.kernel_w, w.stride_w, w.pad_w, w.dilation_w)
+    reach = -(-(reach + -(-lead // w.stride_w)) // lanes) * lanes
     line, seen = w.stride_w * reach, (w.kernel_h - 1) * w.dilation_h + 1
     band, count = band_rows(rows, line * itemsize, seen, w.stride_h), w.kernel_h * w.kernel_w
     plan = Plan(
-        *(height, width, w.pad_w, w.stride_w, reach, items, outputs, outputs // channels),
+        *(height, width, left, w.stride_w, reach, items, outputs, outputs // channels),
         *(rows, columns, band, w.stride_h, w.pad_h, seen, count),
     )
     nine = w[:2] == (3, 3) and w.dilation_h == 1 and w.stride_h <= 2
     taps = Taps(nine, w.stride_h * line, 0, count, count, columns)
     shifts = [0] * (-(-count // GROUP) * GROUP)
     for t in range(count):
-        down, along = t // w.kernel_w * w.dilation_h, t % w.kernel_w * w.dilation_w
+        down, along = t // w.kernel_w * w.dilation_h, t % w.kernel_w * w.dilation_w + lead
         shifts[t] = down * line + along % w.stride_w * reach + along // w.stride_w
     return pack(plan), pack((*taps, *shifts))
 
@@ -125,12 +127,20 @@ def _set_ending(extra, o, outputs, ending):
     ending[4] = extra[2 * outputs + 3]
 
 
+@inlined
+def _frame_buffer(elements, x):
+    """Zeros for a frame, and for the vector that reaches beyond its end; aligned to vectors."""
+    lanes = VECTOR_BYTES // x.itemsize
+    zeros = np.zeros(elements + 2 * lanes, x.dtype)
+    return zeros[-zeros.ctypes.data % VECTOR_BYTES // x.itemsize :]
+
+
 @parallel
 def _forward(first, last, x, w, extra, plan, taps, y):
     """Planes of outputs, in bands of rows."""
     p, taps, lanes = unpack(Plan, plan), taps.copy(), VECTOR_BYTES // x.itemsize
     lines, zero = (p.band - 1) * p.stride_h + p.seen, x.dtype.type(0)
-    padded = np.zeros(lines * p.stride_w * p.reach + lanes, x.dtype)
+    padded = _frame_buffer(lines * p.stride_w * p.reach, x)
     result = np.empty(p.band * lanes if p.columns < lanes else 0, x.dtype)
     ending, size, o = np.empty(5, x.dtype), p.rows * p.columns, first % p.outputs
     for task in range(first, last):
@@ -163,7 +173,7 @@ def _backward_params(first, last, x, dy, plan, taps, dw):
         x.dtype.type(0),
         p.outputs // p.each,
     )
-    padded = np.zeros(lines * p.stride_w * p.reach + lanes, x.dtype)
+    padded = _frame_buffer(lines * p.stride_w * p.reach, x)
     sums = np.empty((taps.size - FIELDS) * lanes, x.dtype)
     for o in range(first, last):
         sums[:] = 0

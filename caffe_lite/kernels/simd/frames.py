@@ -31,7 +31,7 @@ __all__ = [
 
 BAND = 4
 """Rows that are computed at once."""
-BAND_BYTES = 8192
+BAND_BYTES = 16384
 """The approximate size of a frame: a part of the first-level cache."""
 LIBRARY = Library("frames")
 
@@ -98,25 +98,30 @@ def every_block(
 ) -> None:
     """block(height, i, j) for blocks of a vector's width that cover the rows and columns.
 
-    The last blocks overlap those before them.  Fewer columns than lanes are one block.  Blocks
-    have `tallest` rows, or BAND where there are fewer, or one where there are fewer still.
+    Blocks have `tallest` rows; those of the rows that are left have BAND.  Fewer rows than BAND
+    are blocks of one row, and fewer columns than lanes are one block.  The last blocks overlap
+    those before them.
     """
-    last_column = e.max(columns - e.lanes, 0)
+    last_column, whole = e.max(columns - e.lanes, 0), 0
+    if tallest > BAND:
+        whole = rows // tallest * tallest
 
-    def blocks(height: int) -> None:
-        last_row = rows - height
-        for i in e.range(rows, height):
-            top = e.min(i, last_row)
-            for j in e.range(columns, e.lanes):
-                block(height, top, e.min(j, last_column))
+    def across(height: int, i: Int) -> None:
+        for j in e.range(columns, e.lanes):
+            block(height, i, e.min(j, last_column))
 
-    def heights() -> Iterator[tuple[Any, Any]]:
+    def many_rows() -> None:
         if tallest > BAND:
-            yield rows >= tallest, lambda: blocks(tallest)
-        yield rows >= BAND, lambda: blocks(BAND)
-        yield True, lambda: blocks(1)
+            for i in e.range(whole, tallest):
+                across(tallest, i)
+        for i in e.range(rows - whole, BAND):
+            across(BAND, e.min(whole + i, rows - BAND))
 
-    e.switch(heights())
+    def few_rows() -> None:
+        for i in e.range(rows):
+            across(1, i)
+
+    e.if_else(rows >= BAND, many_rows, few_rows)
 
 
 @LIBRARY.function
