@@ -38,7 +38,7 @@ IN_PLACE = [
     (2, 70, (12, 11), 11, 1, (1, 1), (1, 1), (0, 0)),  # an edge, odd rows
     (1, KC + 20, (9, 2 * LANES), 2 * MR + 3, 1, (1, 1), (1, 1), (0, 0)),  # two slices
     (2, 10, (40, 17), 2 * MR, 2, (1, 1), (1, 1), (0, 0)),  # two blocks of pixels
-    (2, 3, (31, 2 * LANES + 9), MR + 3, 1, (3, 2), (2, 2), (1, 1)),
+    (2, 3, (31, 4 * LANES - 6), MR + 3, 1, (3, 2), (2, 2), (1, 1)),
 ]
 """Small weights, for which the image is read in place."""
 WINOGRAD = [

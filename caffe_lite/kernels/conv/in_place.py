@@ -15,7 +15,7 @@ import numpy as np
 
 from caffe_lite.kernels.conv.packed_weight import packed_offset
 from caffe_lite.kernels.conv.patches import SLACK, Plan, task_of
-from caffe_lite.kernels.conv.stripe import tap_offsets
+from caffe_lite.kernels.conv.stripe import fill_stripe, frame_layout, tap_offsets
 from caffe_lite.kernels.epilogue import Ending, completed
 from caffe_lite.kernels.gemm import MR, tile_sizes
 from caffe_lite.kernels.jit import inlined
@@ -24,14 +24,12 @@ from caffe_lite.kernels.plan import unpack
 from caffe_lite.kernels.simd import (
     Bool,
     Emitter,
-    Frame,
     Int,
     Ints,
     Library,
     Matrix,
     Pointer,
     add_products,
-    frame,
 )
 
 LIBRARY = Library("in_place")
@@ -104,17 +102,6 @@ def tiles_in_place(
 
 
 @inlined
-def _fill_stripe(p, task, x, layout, stripe):
-    """A frame of each channel, with the rows that the task reads."""
-    top, size = task.pixel // p.out_width, p.height * p.width
-    rows = (task.pixels // p.out_width - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 1
-    inputs, first = p.inputs // p.group, top * p.stride_h - p.pad_h
-    for c in range(inputs):
-        plane = x[(task.image * p.inputs + task.group * inputs + c) * size :]
-        frame(plane, layout, first, rows, x.dtype.type(0), stripe[c * p.channel_step :])
-
-
-@inlined
 def _multiply(p, task, j, vectors, x, stripe, offsets, w, factors, y):
     """y = all outputs of a group for one or two vectors of pixels, from pixel j of the task on."""
     pixels, size = p.out_height * p.out_width, p.height * p.width
@@ -143,12 +130,11 @@ def convolve(first, last, x, w, factors, y, numbers):
     p, (_, width) = unpack(Plan, numbers), tile_sizes(x)
     lanes = width // 2
     stripe = np.zeros(0 if p.pointwise else p.channels * p.channel_step + SLACK, x.dtype)
-    layout = np.array(Frame(p.height, p.width, p.pad_w, p.stride_w, p.stripe_row))
-    offsets = tap_offsets(p)
+    layout, offsets = frame_layout(p), tap_offsets(p)
     for number in range(first, last):
         task = task_of(p, number)
         if not p.pointwise:
-            _fill_stripe(p, task, x, layout, stripe)
+            fill_stripe(p, task, np.int64(0), p.channels, x, layout, stripe)
         for row in range(0, task.pixels, p.row):
             count, j = min(p.row, task.pixels - row), 0
             while j < count:  # the last vector of a row overlaps the one before

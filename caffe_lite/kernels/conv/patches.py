@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from caffe_lite.kernels.conv.stripe import fill_stripe, tap_offsets
+from caffe_lite.kernels.conv.stripe import fill_stripe, frame_layout, tap_offsets
 from caffe_lite.kernels.gemm import KC, MR, PANELS
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import pieces_of
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     parts: int  # into which the outputs of a group are cut
     staged: int  # 1: a block's outputs are computed in a buffer, then copied to y
     channels: int  # that are packed at once
-    stripe_row: int  # elements of one phase of a row of the stripe
+    stripe_row: int  # elements of one phase of a row of the stripe: the reach of its frames
     row: int  # pixels of a block that are contiguous in the stripe, or in the image
     row_step: int  # from there to the next row of pixels
     image_step: int  # from image to image of the stripe, or of x
@@ -121,7 +121,7 @@ CACHED_WEIGHT = 1 << 18
 """Bytes of a weight that is read again for each two vectors of pixels, in place."""
 FEWEST_PIXELS = 128
 """Pixels from which on an image is read in place."""
-OUTPUTS_OF_PACKING = 64
+OUTPUTS_OF_PACKING = 8
 """How many outputs take as long as packing the patches."""
 STRIPE_BYTES = 1 << 16
 """The size of a stripe that is read in place, about."""
@@ -164,19 +164,19 @@ def _is_read_in_place(outputs, depth, output, pointwise, itemsize):
 @lru_cache(maxsize=1024)
 def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     """(plan, tasks, elements, packed plan) for arrays of such shapes, on so many threads."""
-    kh, kw, sh, sw, _, _, dh, dw = window
+    kh, kw, sh, sw, _, pad_w, dh, dw = window
     (items, outputs, oh, ow), width = y, 2 * VECTOR_BYTES // itemsize
     inputs, taps, pixels = x[1] // group, kh * kw, oh * ow
     pointwise = window == (1, 1, 1, 1, 0, 0, 1, 1) and x[2:] == y[2:]
     depth, elements = inputs * taps, math.prod(y) * inputs * taps / 16
-    stripe_row, pieces = (kw - 1) * dw // sw + ow, pieces_of(threads, elements)
+    pieces = pieces_of(threads, elements)
+    stripe_row = frame_reach(ow, width // 2, x[3], kw, sw, pad_w, dw) + -(min(pad_w, 0) // sw)
     in_place = not flipped and _is_read_in_place(
         outputs // group, depth, y[2:], pointwise, itemsize
     )
     if in_place and pointwise:
         images, block = 1, _pixels_in_place(items, pixels, width // 2, pieces)
     elif in_place:
-        stripe_row = frame_reach(ow, width // 2, x[3], kw, sw, window[5], dw)
         line = inputs * sw * stripe_row * itemsize
         images, block = 1, ow * _rows_in_place(items, oh, line, window, pieces)
     else:
@@ -245,6 +245,7 @@ def task_of(p, number):
 class Patches(NamedTuple):
     """The buffers of one thread for patches."""
 
+    layout: Any  # of the frames of the stripe
     stripe: Any
     taps: Any  # the offset of each tap of the channels in the stripe
     runs: Any  # vectors to copy for one row of packed panels: (from, to)
@@ -259,7 +260,8 @@ def patches_workspace(p, x):
     runs = p.images * (p.pixels // lanes + p.pixels // p.row + 3) + 2 * panels + 1
     stripe = 0 if p.pointwise else p.channels * p.channel_step
     return Patches(
-        np.empty(stripe + 2 * SLACK, x.dtype),
+        frame_layout(p),
+        np.zeros(stripe + 2 * SLACK, x.dtype),
         tap_offsets(p),
         np.empty((runs, 2), np.int64),
         np.empty(panels * p.patches_panel + SLACK, x.dtype),
@@ -317,5 +319,5 @@ def pack_patches(p, task, c, channels, x, runs, space):
         at = plane * p.height * p.width + task.pixel
         _pack_runs(x, at, offsets, runs, p.panel, space.patches)
     else:
-        fill_stripe(p, task, c, channels, x, space.stripe)
+        fill_stripe(p, task, c, channels, x, space.layout, space.stripe)
         _pack_runs(space.stripe, np.int64(0), offsets, runs, p.panel, space.patches)

@@ -38,7 +38,6 @@ from caffe_lite.kernels.simd.values import (
 from caffe_lite.kernels.simd.vectors import (
     BUNDLE,
     add_products,
-    copy_every_second,
     copy_lines,
     copy_vector,
     dot,
@@ -68,7 +67,6 @@ __all__ = [
     "Vector",
     "add_products",
     "band_rows",
-    "copy_every_second",
     "copy_lines",
     "copy_vector",
     "dot",

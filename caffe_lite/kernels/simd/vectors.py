@@ -15,7 +15,6 @@ from caffe_lite.kernels.simd.values import Bool, Int, Ints, Matrix, Pointer, Val
 __all__ = [
     "BUNDLE",
     "add_products",
-    "copy_every_second",
     "copy_lines",
     "copy_vector",
     "dot",
@@ -138,15 +137,6 @@ def copy_lines(e: Emitter, source: Matrix, target: Matrix, lines: Int, vectors: 
                 e.store(e.load(begin + v * e.lanes), end + v * e.lanes)
 
     e.switch(cases())
-
-
-@_LIBRARY.function
-def copy_every_second(e: Emitter, source: Pointer, vectors: Int, target: Pointer) -> None:
-    """target[q] = source[2 q] for whole vectors of q; two vectors are read for each."""
-    for q in e.range(vectors * e.lanes, e.lanes):
-        start = source + q * 2
-        pair = e.load(start), e.load(start + e.lanes)
-        e.store(e.shuffle(*pair, range(0, 2 * e.lanes, 2)), target + q)
 
 
 @_LIBRARY.function
