@@ -32,6 +32,8 @@ SMALL = [
     (1, 90, (1, LANES + 1), 5 * LANES - 3, 1, (1, 1), (1, 1), (0, 0)),
     (1, 60, (3, LANES + 3), 6 * LANES + 2, 2, (3, 3), (2, 2), (1, 1)),
     (1, 200, (4, LANES + 1), 3 * LANES, 1, (2, 3), (3, 1), (0, 1)),  # several slices
+    (3, 300, (3, LANES + 3), 8 * LANES, 2, (3, 2), (2, 2), (1, 0)),  # several images, and slices
+    (1, 2500, (4, 5), 2 * LANES, 1, (3, 3), (1, 1), (0, 0)),  # more patches than are kept
 ]
 """Images of few pixels, for which a vector of pixels is mostly empty."""
 IN_PLACE = [

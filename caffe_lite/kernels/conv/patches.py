@@ -131,14 +131,15 @@ FEWEST_ROWS = 4
 """A tile of fewer rows takes as long: its multiply-adds wait for each other."""
 
 
-def _is_faster_transposed(outputs, depth, pixels, width):
+def _is_faster_transposed(outputs, depth, pixels, images, width):
     """Whether tiles with pixels as rows leave less of the vectors empty than with outputs as rows.
 
-    outputs: of a group.  Compared are the cycles for each k, of `depth`.
+    outputs: of a group.  images: that would be columns of one product.  Compared are the cycles
+    for each k, of `depth`, and for one image.
     """
     if outputs < width or outputs * pixels > MOST_PRODUCTS:
         return False
-    plain = 1.05 * outputs / MR * -(-pixels // (width // 2)) * MR / 2
+    plain = 1.05 * outputs / MR * -(-images * pixels // (width // 2)) / images * MR / 2
     rest = pixels % MR and max(pixels % MR, FEWEST_ROWS)
     transposing = (
         0.25 * outputs * pixels / depth
@@ -196,9 +197,11 @@ def plan_of(x, y, flipped, packed, group, window, itemsize, threads):
     transposed = (
         packed
         and not in_place
-        and items == blocks == 1
-        and _is_faster_transposed(outputs // group, depth, pixels, width)
+        and blocks == 1
+        and _is_faster_transposed(outputs // group, depth, pixels, images, width)
     )
+    if transposed:
+        images, tasks = 1, items * group
     panel, outputs_panel = (MR, width) if transposed else (width, MR)
     parts = 1
     if not in_place:

@@ -14,6 +14,7 @@ import numpy as np
 from caffe_lite.kernels.conv.packed_weight import packed_offset
 from caffe_lite.kernels.conv.patches import (
     SLACK,
+    Patches,
     Plan,
     list_runs,
     pack_patches,
@@ -26,6 +27,9 @@ from caffe_lite.kernels.jit import inlined
 from caffe_lite.kernels.parallel import parallel
 from caffe_lite.kernels.plan import unpack
 from caffe_lite.kernels.simd import VECTOR_BYTES, Matrix, copy_lines
+
+MOST_PATCHES = 1 << 19
+"""Bytes of the patches of all channels, up to which they are packed at once."""
 
 
 @inlined
@@ -55,49 +59,56 @@ def _multiply(p, patches, weight, vectors, depth, added, products):
 
 
 @inlined
-def _store(p, o, count, products, offsets, lines, factors, y):
-    """Transpose the products to outputs o, ..., o + count - 1 of y, with the epilogue."""
-    pixels = offsets.size
+def _store(p, first, count, products, offsets, lines, factors, y):
+    """Transpose the products to `count` rows of y, from row `first` on, with the epilogue."""
+    pixels, outputs = offsets.size, p.outputs
     pack_across(products, offsets, pixels, count, Matrix(lines, pixels))
-    to, elements = o * pixels, count * pixels
+    to, elements = first * pixels, count * pixels
     vectors = elements * y.itemsize // VECTOR_BYTES
     copy_lines(Matrix(lines, pixels), Matrix(y[to:], pixels), 1, vectors)
     for t in range(vectors * VECTOR_BYTES // y.itemsize, elements):
         y[to + t] = lines[t]
-    complete(y, to, pixels, count, pixels, o, p.outputs, factors)
+    complete(y, to, pixels, count, pixels, first % outputs, outputs, factors)
 
 
 @parallel
 def convolve(first, last, x, w, factors, y, numbers):
-    """A task: some outputs of a group, slice by slice of the channels.
+    """A task: some outputs of a group for one image.
 
-    w: of `packed_weight`.  numbers: a plan that is `transposed`, of one image.
+    Where the patches of all channels are small enough, they are packed before the first product.
+    Otherwise the products of all outputs are kept from slice to slice of the channels.
+    w: of `packed_weight`.  numbers: a plan that is `transposed`.
     """
     p = unpack(Plan, numbers)
     space, (height, width) = patches_workspace(p, x), tile_sizes(x)
     inputs, outputs, pixels = p.inputs // p.group, p.outputs // p.group, p.out_height * p.out_width
-    panels, block = (
-        (outputs + width - 1) // width,
-        (pixels + height - 1) // height * height * width,
-    )
-    kept = (panels + p.parts - 1) // p.parts if inputs > p.channels else 1
+    panels, tall = (outputs + width - 1) // width, (pixels + height - 1) // height
+    slices, size = (inputs + p.channels - 1) // p.channels, tall * p.patches_panel
+    at_once = slices if slices * size * x.itemsize <= MOST_PATCHES else 1
+    patches = np.empty(at_once * size + SLACK, x.dtype)
+    kept = 1 if at_once == slices else (panels + p.parts - 1) // p.parts
+    block = tall * height * width
     products = np.empty(kept * block, x.dtype)
     lines, offsets = np.empty(width * pixels + SLACK, x.dtype), np.arange(pixels) * width
     for number in range(first, last):
         task = task_of(p, number)
         runs = list_runs(p, task, width // 2, space.runs)
-        for c in range(0, inputs, p.channels):
-            channels = min(p.channels, inputs - c)
-            depth = channels * p.kernel_h * p.kernel_w
-            pack_patches(p, task, c, channels, x, runs, space)
+        for start in range(0, slices, at_once):
+            for part in range(at_once):
+                c = (start + part) * p.channels
+                target = patches[part * size :]
+                buffers = Patches(space.layout, space.stripe, space.taps, space.runs, target)
+                pack_patches(p, task, c, min(p.channels, inputs - c), x, runs, buffers)
             for panel in range(task.first_panel, task.last_panel):
-                weight = w[packed_offset(p, task.group, c, channels, panel) :]
                 count = min(width, outputs - panel * width)
-                vectors, at = (
-                    (2 * count + width - 1) // width,
-                    (panel - task.first_panel) % kept * block,
-                )
-                _multiply(p, space.patches, weight, vectors, depth, c > 0, products[at:])
-                if c + channels == inputs:
-                    o = task.group * outputs + panel * width
-                    _store(p, o, count, products[at:], offsets, lines, factors, y)
+                vectors = (2 * count + width - 1) // width
+                found = products[(panel - task.first_panel) % kept * block :]
+                for part in range(at_once):
+                    c = (start + part) * p.channels
+                    channels = min(p.channels, inputs - c)
+                    weight = w[packed_offset(p, task.group, c, channels, panel) :]
+                    depth = channels * p.kernel_h * p.kernel_w
+                    _multiply(p, patches[part * size :], weight, vectors, depth, c > 0, found)
+                if start + at_once == slices:
+                    row = task.image * p.outputs + task.group * outputs + panel * width
+                    _store(p, row, count, found, offsets, lines, factors, y)
