@@ -9,6 +9,7 @@ import pytest
 from caffe_lite.kernels import parallel
 from caffe_lite.kernels.epilogue import Ending, Epilogue, complete, completion, incomplete
 from caffe_lite.kernels.gemm import CROSS, CROSS_ROWS, KC, PANELS, gemm, micro_kernels, tile_sizes
+from caffe_lite.kernels.gemm.micro_kernels import by_columns
 from caffe_lite.kernels.gemm.product import parts_of
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.simd import VECTOR_BYTES, Matrix
@@ -145,15 +146,17 @@ def plainly(*args):
 
 
 @pytest.mark.parametrize("tile", [tiles, plainly], ids=["tile", "text"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("pitch", [None, MR, MR + 9], ids=["rows", "panel", "columns"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_tiles_of_every_size(dtype, packed, tile) -> None:
+def test_tiles_of_every_size(dtype, pitch, tile) -> None:
     rng, depth, lanes = np.random.default_rng(0), 5, VECTOR_BYTES // np.dtype(dtype).itemsize
     a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((MR, 20), (depth, 2 * lanes)))
     for vectors, rows, accumulate in itertools.product((1, 2), range(1, MR + 1), (False, True)):
         left = Matrix(a[:, 3:].reshape(-1), np.int64(17))
-        if packed:
-            left = Matrix(a[:, 3 : 3 + depth].T.reshape(-1), np.int64(0))
+        if pitch is not None:
+            columns = np.full((depth, pitch), np.nan, dtype)
+            columns[:, :rows] = a[:rows, 3 : 3 + depth].T
+            left = by_columns(columns.reshape(-1)[: pitch * (depth - 1) + rows], pitch)
         c = np.full((MR + 2, 40), 1.0 if accumulate else np.nan, dtype)
         before = c.copy()
         target = Matrix(c.reshape(-1)[2:], 40)

@@ -21,6 +21,7 @@ from caffe_lite.kernels.gemm import (
     block_times_panel,
     pack_along,
     pack_panels,
+    packed_panel,
     tile_sizes,
 )
 from caffe_lite.kernels.jit import inlined, jit
@@ -136,7 +137,7 @@ def _multiply(p, task, k, rows, w, space):
     at = task.group * depth * pitch + task.channel * taps + k
     pack_along(Matrix(w[at:], pitch), rows, depth, Matrix(space.w, height))
     block_times_panel(
-        Matrix(space.w, np.int64(0)),
+        packed_panel(space.w),
         Matrix(space.dy, width * depth + SLACK),
         depth,
         Block(space.columns, pixels, rows, task.images * p.pixels, height),

@@ -25,7 +25,14 @@ from caffe_lite.kernels.conv.patches import (
     task_of,
 )
 from caffe_lite.kernels.epilogue import Ending
-from caffe_lite.kernels.gemm import MR, Block, block_times_panel, pack_panels, tile_sizes
+from caffe_lite.kernels.gemm import (
+    MR,
+    Block,
+    block_times_panel,
+    pack_panels,
+    packed_panel,
+    tile_sizes,
+)
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import get_num_threads, launch, parallel, weights_stay
 from caffe_lite.kernels.plan import unpack
@@ -64,7 +71,7 @@ def _weight_rows(p, task, c, channels, panel, w, a):
     outputs, taps, inputs = p.outputs // p.group, p.kernel_h * p.kernel_w, p.inputs // p.group
     o = panel * MR
     if p.packed:
-        return Matrix(w[packed_offset(p, task.group, c, channels, panel) :], np.int64(0))
+        return packed_panel(w[packed_offset(p, task.group, c, channels, panel) :])
     if not p.flipped:
         depth = inputs * taps
         return Matrix(w[(task.group * outputs + o) * depth + c * taps :], depth)
@@ -77,7 +84,7 @@ def _weight_rows(p, task, c, channels, panel, w, a):
             pack_panels(Matrix(w[at:], outputs), some, channels, np.int64(MR), target)
     else:
         _pack_flipped(w, at, outputs, taps, min(MR, outputs - o), channels, a)
-    return Matrix(a[lot * p.weight_panel :], np.int64(0))
+    return packed_panel(a[lot * p.weight_panel :])
 
 
 @jit

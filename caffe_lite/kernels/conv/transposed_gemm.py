@@ -22,7 +22,7 @@ from caffe_lite.kernels.conv.patches import (
     task_of,
 )
 from caffe_lite.kernels.epilogue import complete, incomplete
-from caffe_lite.kernels.gemm import pack_across, tile, tile_sizes
+from caffe_lite.kernels.gemm import by_columns, pack_across, packed_panel, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined
 from caffe_lite.kernels.parallel import parallel
 from caffe_lite.kernels.plan import unpack
@@ -36,12 +36,15 @@ MOST_PATCHES = 1 << 19
 def _multiply(p, patches, weight, vectors, depth, added, products):
     """products (pixels, outputs of a panel) = or += patches times a panel of the weight.
 
-    Each tile fetches one half of the next panel.
+    patches: packed, or the image itself.  Each tile fetches one half of the next panel.
     """
     height, width = tile_sizes(products)
     pixels, half = p.out_height * p.out_width, depth * width // 2
     for i in range(0, pixels, height):
-        rows = Matrix(patches[i // height * p.patches_panel :], np.int64(0))
+        if p.pointwise:
+            rows = by_columns(patches[i:], pixels)
+        else:
+            rows = packed_panel(patches[i // height * p.patches_panel :])
         ahead = (weight.ctypes.data - rows.data.ctypes.data) // weight.itemsize
         ahead += (2 + i // height % 2) * half
         target = Matrix(products[i * width :], width)
@@ -75,15 +78,17 @@ def _store(p, first, count, products, offsets, lines, factors, y):
 def convolve(first, last, x, w, factors, y, numbers):
     """A task: some outputs of a group for one image.
 
-    Where the patches of all channels are small enough, they are packed before the first product.
-    Otherwise the products of all outputs are kept from slice to slice of the channels.
+    The image of a 1x1 kernel is read in place.  Otherwise patches are packed: of all channels
+    before the first product, if they are small enough.  If not, the products of all outputs are
+    kept from slice to slice of the channels.
     w: of `packed_weight`.  numbers: a plan that is `transposed`.
     """
     p = unpack(Plan, numbers)
     space, (height, width) = patches_workspace(p, x), tile_sizes(x)
     inputs, outputs, pixels = p.inputs // p.group, p.outputs // p.group, p.out_height * p.out_width
     panels, tall = (outputs + width - 1) // width, (pixels + height - 1) // height
-    slices, size = (inputs + p.channels - 1) // p.channels, tall * p.patches_panel
+    slices = (inputs + p.channels - 1) // p.channels
+    size = 0 if p.pointwise else tall * p.patches_panel
     at_once = slices if slices * size * x.itemsize <= MOST_PATCHES else 1
     patches = np.empty(at_once * size + SLACK, x.dtype)
     kept = 1 if at_once == slices else (panels + p.parts - 1) // p.parts
@@ -94,7 +99,7 @@ def convolve(first, last, x, w, factors, y, numbers):
         task = task_of(p, number)
         runs = list_runs(p, task, width // 2, space.runs)
         for start in range(0, slices, at_once):
-            for part in range(at_once):
+            for part in range(0 if p.pointwise else at_once):
                 c = (start + part) * p.channels
                 target = patches[part * size :]
                 buffers = Patches(space.layout, space.stripe, space.taps, space.runs, target)
@@ -108,7 +113,10 @@ def convolve(first, last, x, w, factors, y, numbers):
                     channels = min(p.channels, inputs - c)
                     weight = w[packed_offset(p, task.group, c, channels, panel) :]
                     depth = channels * p.kernel_h * p.kernel_w
-                    _multiply(p, patches[part * size :], weight, vectors, depth, c > 0, found)
+                    rows = patches[part * size :]
+                    if p.pointwise:
+                        rows = x[(task.image * p.inputs + task.group * inputs + c) * pixels :]
+                    _multiply(p, rows, weight, vectors, depth, c > 0, found)
                 if start + at_once == slices:
                     row = task.image * p.outputs + task.group * outputs + panel * width
                     _store(p, row, count, found, offsets, lines, factors, y)

@@ -9,7 +9,15 @@ micro_kernels    the vector code
 from __future__ import annotations
 
 from caffe_lite.kernels.gemm.items import multiply_items
-from caffe_lite.kernels.gemm.micro_kernels import CROSS, CROSS_ROWS, MR, cross, tile
+from caffe_lite.kernels.gemm.micro_kernels import (
+    CROSS,
+    CROSS_ROWS,
+    MR,
+    by_columns,
+    cross,
+    packed_panel,
+    tile,
+)
 from caffe_lite.kernels.gemm.packing import pack_across, pack_along, pack_panels, tile_sizes
 from caffe_lite.kernels.gemm.product import KC, PANELS, Block, block_times_panel, gemm
 
@@ -21,12 +29,14 @@ __all__ = [
     "PANELS",
     "Block",
     "block_times_panel",
+    "by_columns",
     "cross",
     "gemm",
     "multiply_items",
     "pack_across",
     "pack_along",
     "pack_panels",
+    "packed_panel",
     "tile",
     "tile_sizes",
 ]

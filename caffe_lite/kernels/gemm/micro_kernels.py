@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from caffe_lite.kernels.epilogue import Ending, complete, completed
+from caffe_lite.kernels.jit import inlined
 from caffe_lite.kernels.simd import (
     REGISTERS,
     VECTOR_BYTES,
@@ -25,7 +26,7 @@ from caffe_lite.kernels.simd import (
     add_products,
 )
 
-__all__ = ["CROSS", "CROSS_ROWS", "MR", "cross", "tile"]
+__all__ = ["CROSS", "CROSS_ROWS", "MR", "by_columns", "cross", "packed_panel", "tile"]
 
 MR = (REGISTERS - 4) // 2
 """Rows of a tile: its two vectors a row fill all vector registers but four."""
@@ -35,11 +36,24 @@ CROSS, CROSS_ROWS = 4, 7
 """Rows of a matrix that `cross` multiplies with others at once, and how many of those at most."""
 
 
+@inlined
+def by_columns(data, pitch):
+    """A left matrix for `tile` whose columns are contiguous, and begin `pitch` apart."""
+    return Matrix(data, -np.int64(pitch))
+
+
+@inlined
+def packed_panel(data):
+    """A packed panel of A as the left matrix for `tile`."""
+    return by_columns(data, MR)
+
+
 def _plain_tile(rows, vectors, a, b, depth, c, accumulate, ahead, ending):
     """`tile` as one NumPy product, where nothing is compiled: by vectors it would be too slow."""
     height, width = next(each for each in HEIGHTS if rows <= each), VECTOR_BYTES // b.itemsize * 2
-    if a.stride == 0:
-        left = a.data[: depth * MR].reshape(depth, MR)[:, :height].T
+    if a.stride < 0:
+        left = np.array([a.data[-p * a.stride :][:rows] for p in range(depth)]).T
+        left = np.concatenate((left, left[-1:]))[:height]
     else:
         starts = [min(i, rows - 1) * a.stride for i in range(height)]
         left = np.array([a.data[start : start + depth] for start in starts])
@@ -71,18 +85,20 @@ def tile(
 ) -> None:
     """C (rows, 1 or 2 vectors) = or += A (rows, depth) times a packed panel of B, then its ending.
 
-    A of stride 0 is a packed panel.  If the rows are odd, one more is written.
+    A is given by its rows, or `by_columns`.  If the rows are odd, one more is written.
 
-    ahead: the offset, from the first element of A, of what is read next.  With a packed panel,
-    `depth` vectors of that are fetched: packed weights come from memory, and the processor would
-    fetch too little of them by itself.
+    ahead: the offset, from the first element of A, of what is read next.  With columns, `depth`
+    vectors of that are fetched: packed weights come from memory, and the processor would fetch too
+    little of them by itself.
     """
 
-    def of_panel(height: int) -> Any:
+    def of_columns(height: int) -> Any:
+        last = rows - 1
+
         def column(p: Int) -> list[Pointer]:
-            start = a.data + p * MR
+            start = a.data + p * (0 - a.stride)
             e.prefetch(a.data + ahead + p * e.lanes)
-            return [start + i for i in range(height)]
+            return [*(start + i for i in range(height - 1)), start + last]
 
         return column
 
@@ -110,7 +126,7 @@ def tile(
 
         e.if_else(vectors == 1, lambda: e.switch(heights(1)), lambda: e.switch(heights(2)))
 
-    e.if_else(a.stride == 0, lambda: choose(of_panel), lambda: choose(of_rows))
+    e.if_else(a.stride < 0, lambda: choose(of_columns), lambda: choose(of_rows))
 
 
 @_LIBRARY.function

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from caffe_lite.kernels.epilogue import incomplete
-from caffe_lite.kernels.gemm.micro_kernels import MR, tile
+from caffe_lite.kernels.gemm.micro_kernels import MR, packed_panel, tile
 from caffe_lite.kernels.gemm.packing import pack_across, pack_panels, tile_sizes
 from caffe_lite.kernels.jit import jit
 from caffe_lite.kernels.parallel import get_num_threads, launch, parallel, pieces_of
@@ -61,8 +61,8 @@ class Operand(NamedTuple):
 def block_times_panel(a, panels, depth, c, accumulate, spare, ending):
     """C (rows, columns) = or += A (rows, depth) times packed panels of B, then its ending.
 
-    a: a matrix; with stride 0 it is a packed panel.  panels: a matrix that has a packed panel in
-    each row.  c: a block.  Tiles that reach over its edge are computed in `spare`, MR x NR.
+    a: as of `tile`.  panels: a matrix that has a packed panel in each row.  c: a block.  Tiles
+    that reach over its edge are computed in `spare`, MR x NR.
     """
     nr = np.int64(2 * VECTOR_BYTES // spare.itemsize)
     lanes = nr // 2
@@ -141,7 +141,7 @@ def multiply(m, n, k, a, b, c, accumulate):
                     if direct:
                         panel = Matrix(left.data[i * left.stride :], left.stride)
                     else:
-                        panel = Matrix(a_panels.data[i // mr * a_panel :], np.int64(0))
+                        panel = packed_panel(a_panels.data[i // mr * a_panel :])
                     here = min(mr, rows - i)
                     data = c.data[(i0 + i) * c.stride + j0 :]
                     block = Block(data, c.stride, here, columns, here)

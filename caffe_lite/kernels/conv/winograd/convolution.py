@@ -33,7 +33,7 @@ from caffe_lite.kernels.conv.winograd.transforms import (
     vectors_to_outputs,
 )
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, completion, incomplete
-from caffe_lite.kernels.gemm import MR, pack_across, tile, tile_sizes
+from caffe_lite.kernels.gemm import MR, pack_across, packed_panel, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import (
     get_num_threads,
@@ -308,7 +308,7 @@ def _multiply(height, vectors, depth, filters, work, b, c):
     rows, width = tile_sizes(work)
     a_stride, b_stride, added = depth * rows + SLACK, depth * width + SLACK, np.bool_(False)
     for k in range(PRODUCTS):
-        left, right = Matrix(filters[k * a_stride :], np.int64(0)), work[b + k * b_stride :]
+        left, right = packed_panel(filters[k * a_stride :]), work[b + k * b_stride :]
         product = Matrix(work[c + k * rows * width :], width)
         tile(height, vectors, left, right, depth, product, added, depth * rows, incomplete(work))
 

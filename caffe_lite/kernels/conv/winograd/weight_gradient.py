@@ -37,7 +37,7 @@ from caffe_lite.kernels.conv.winograd.weight_gradient_transforms import (
     tiles_to_vectors,
 )
 from caffe_lite.kernels.epilogue import incomplete
-from caffe_lite.kernels.gemm import MR, tile, tile_sizes
+from caffe_lite.kernels.gemm import MR, packed_panel, tile, tile_sizes
 from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import get_num_threads, launch, parallel, pieces_of
 from caffe_lite.kernels.plan import pack, unpack
@@ -321,7 +321,7 @@ def _multiply(p, task, strips, j, space, work, target, to):
     for panel in range(task.first_panel, task.last_panel):
         height = min(rows, p.outputs - panel * rows)
         for k in range(PRODUCTS):
-            left = Matrix(work[a + k * a_stride :], np.int64(0))
+            left = packed_panel(work[a + k * a_stride :])
             product = Matrix(work[space.products + k * rows * width :], width)
             right = work[space.b + k * b_stride :]
             tile(
