@@ -32,6 +32,11 @@ from caffe_lite.kernels.simd import (
     add_products,
 )
 
+STRETCH_BYTES = 1 << 14
+"""Bytes of B that some tiles read, one beside the other, before those of the next outputs.
+
+Of few channels these are several tiles: rows of a large image are fetched and written at length.
+"""
 LIBRARY = Library("in_place")
 
 
@@ -48,24 +53,24 @@ def tiles_in_place(
     accumulate: Bool,
     ending: Ending,
 ) -> None:
-    """C (rows, 1 or 2 vectors) = or += packed panels of A times what is in B, then its ending.
+    """C (rows, vectors) = or += packed panels of A times what is in B, then its ending.
 
-    offsets: where each of `depth` lines of B begins.
+    vectors: 1 or an even number.  offsets: where each of `depth` lines of B begins.
     """
-    whole = rows // MR * MR
+    whole, columns = rows // MR * MR, vectors * e.lanes
 
-    def compute(height: int, wide: int, first: Int, count: Int | None = None) -> None:
-        """A tile; of its rows, an even number, there are `count`, one less or all."""
+    def compute(height: int, wide: int, first: Int, j: Int, count: Int | None = None) -> None:
+        """A tile of `height` rows; of the last ones there may be only `count`, one less."""
         panel = a + first * depth
-        lines = [c.row(first + i) for i in range(height)]
+        lines = [c.row(first + i) + j for i in range(height)]
         if count is not None:
-            lines[-1] = c.row(first + count - 1)
+            lines[-1] = c.row(first + count - 1) + j
         ends = [line + v * e.lanes for line in lines for v in range(wide)]
         for end in ends:
             e.prefetch(end + 2 * e.lanes)
 
         def line(p: Int) -> Pointer:
-            start = b + offsets[p]
+            start = b + offsets[p] + j
             for v in range(wide):
                 e.prefetch(start + (2 + v) * e.lanes)
             return start
@@ -90,12 +95,15 @@ def tiles_in_place(
 
     def all_heights(wide: int) -> None:
         for first in e.range(whole, MR):
-            compute(MR, wide, first)
+            for j in e.range(columns, wide * e.lanes):
+                compute(MR, wide, first, j)
         rest = rows - whole
-        cases = (
-            (rest <= height, partial(compute, height, wide, whole, rest))
-            for height in range(2, MR + 1, 2)
-        )
+
+        def some(height: int) -> None:
+            for j in e.range(columns, wide * e.lanes):
+                compute(height, wide, whole, j, rest)
+
+        cases = ((rest <= height, partial(some, height)) for height in range(2, MR + 1, 2))
         e.if_then(rest > 0, lambda: e.switch(cases))
 
     e.if_else(vectors == 1, lambda: all_heights(1), lambda: all_heights(2))
@@ -103,7 +111,7 @@ def tiles_in_place(
 
 @inlined
 def _multiply(p, task, j, vectors, x, stripe, offsets, w, factors, y):
-    """y = all outputs of a group for one or two vectors of pixels, from pixel j of the task on."""
+    """y = all outputs of a group for some vectors of pixels, from pixel j of the task on."""
     pixels, size = p.out_height * p.out_width, p.height * p.width
     inputs, outputs, taps = p.inputs // p.group, p.outputs // p.group, p.kernel_h * p.kernel_w
     o = task.group * outputs
@@ -131,6 +139,7 @@ def convolve(first, last, x, w, factors, y, numbers):
     lanes = width // 2
     stripe = np.zeros(0 if p.pointwise else p.channels * p.channel_step + SLACK, x.dtype)
     layout, offsets = frame_layout(p), tap_offsets(p)
+    tiles = max(1, STRETCH_BYTES // (offsets.size * width * x.itemsize))
     for number in range(first, last):
         task = task_of(p, number)
         if not p.pointwise:
@@ -138,7 +147,9 @@ def convolve(first, last, x, w, factors, y, numbers):
         for row in range(0, task.pixels, p.row):
             count, j = min(p.row, task.pixels - row), 0
             while j < count:  # the last vector of a row overlaps the one before
-                vectors = 2 if count - j > lanes and count >= width else 1
+                vectors = 2 * min(tiles, (count - j) // width)
+                if vectors == 0:
+                    vectors = 2 if count - j > lanes and count >= width else 1
                 j = min(j, count - vectors * lanes)
                 _multiply(p, task, row + j, vectors, x, stripe, offsets, w, factors, y)
                 j += vectors * lanes
