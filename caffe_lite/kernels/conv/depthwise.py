@@ -158,30 +158,27 @@ def _forward(first, last, x, w, extra, plan, taps, y):
 def _backward_params(first, last, x, dy, plan, taps, dw):
     """The gradients of some outputs' weights, each over all items: sums of a vector's lanes."""
     p, taps, lanes = unpack(Plan, plan), taps.copy(), VECTOR_BYTES // x.itemsize
-    lines, zero, channels = (
-        (p.band - 1) * p.stride_h + p.seen,
-        x.dtype.type(0),
-        p.outputs // p.each,
-    )
+    zero, channels = x.dtype.type(0), p.outputs // p.each
+    lines, each = (p.band - 1) * p.stride_h + p.seen, (taps.size - FIELDS) * lanes
     padded = np.zeros(lines * p.stride_w * p.reach + lanes, x.dtype)
-    sums = np.empty((taps.size - FIELDS) * lanes, x.dtype)
-    for o in range(first, last):
-        sums[:] = 0
-        for item in range(p.items):
+    sums = np.zeros((last - first) * each, x.dtype)
+    for item in range(p.items):
+        for o in range(first, last):  # whose planes lie one after the other
             image = x[(item * channels + o // p.each) * p.height * p.width :]
             given = dy[(item * p.outputs + o) * p.rows * p.columns :]
-            row = 0
+            own, row = sums[(o - first) * each :], 0
             while row < p.rows:
                 rows, top = min(p.band, p.rows - row), row * p.stride_h - p.pad_h
                 frame(image, plan, top, (rows - 1) * p.stride_h + p.seen, zero, padded)
                 set_band(taps, rows, p.columns)
                 for tap in range(0, p.taps, GROUP):
-                    correlate(padded, taps, tap, given[row * p.columns :], sums)
+                    correlate(padded, taps, tap, given[row * p.columns :], own)
                 row += p.band
+    for o in range(first, last):
         for t in range(p.taps):
             total = zero
             for lane in range(lanes):
-                total += sums[t * lanes + lane]
+                total += sums[(o - first) * each + t * lanes + lane]
             dw[o * p.taps + t] += total
 
 

@@ -87,7 +87,7 @@ def normalize_block(x, begin, end, affine, kept, y):
 
 @jit
 def find_products(x, dy, begin, end, affine, found):
-    """The sums of `batch_norm_backward`: found (2, end - begin) becomes those of g * n and of g."""
+    """The sums of g * n and of g of `batch_norm_backward`: found (2, end - begin)."""
     n, channels, p = x.shape
     block = end - begin
     sums = np.zeros((block, 2 * VECTOR_BYTES // x.itemsize))
