@@ -21,6 +21,7 @@ from caffe_lite.kernels.conv.depthwise_taps import (
     GROUP,
     Taps,
     correlate,
+    correlate_narrow,
     set_band,
     weigh,
     weigh_pairs,
@@ -30,6 +31,9 @@ from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import launch, parallel
 from caffe_lite.kernels.plan import pack, unpack
 from caffe_lite.kernels.simd import VECTOR_BYTES, band_rows, frame, frame_reach, pack_rows
+
+SAME_SIZE = (3, 3, 1, 1, 1, 1, 1, 1)
+"""The window of nine taps that leaves a plane its size."""
 
 
 def forward(x: Any, w: Any, extra: Any, window: Any, y: Any) -> None:
@@ -57,6 +61,10 @@ def backward_params(x: Any, dy: Any, window: Any, dw: Any) -> None:
 
     x: (N, C, H, W).  dy: (N, O, PH, PW).  dw: (O, 1, kh, kw).
     """
+    narrow = x.shape[3] * x.itemsize <= VECTOR_BYTES
+    if narrow and tuple(window) == SAME_SIZE and x.shape == dy.shape:
+        launch(_backward_params_narrow, dy.shape[1], _elements(dy.size, dw), x, dy, dw)
+        return
     plan, taps = _forward_plan(tuple(window), x.shape, dy.shape, x.itemsize)
     arrays = x.reshape(-1), dy.reshape(-1), plan, taps, dw.reshape(-1)
     launch(_backward_params, dy.shape[1], _elements(dy.size, dw), *arrays)
@@ -174,12 +182,32 @@ def _backward_params(first, last, x, dy, plan, taps, dw):
                 for tap in range(0, p.taps, GROUP):
                     correlate(padded, taps, tap, given[row * p.columns :], own)
                 row += p.band
-    for o in range(first, last):
-        for t in range(p.taps):
-            total = zero
-            for lane in range(lanes):
-                total += sums[(o - first) * each + t * lanes + lane]
-            dw[o * p.taps + t] += total
+    _add_lanes(sums, each, p.taps, dw[first * p.taps : last * p.taps])
+
+
+@jit
+def _add_lanes(sums, each, taps, dw):
+    """dw += the lanes' sum of each tap.  sums: `each` elements for each output.  dw: its taps."""
+    lanes = VECTOR_BYTES // sums.itemsize
+    for k in range(dw.size):
+        total, start = sums.dtype.type(0), k // taps * each + k % taps * lanes
+        for lane in range(lanes):
+            total += sums[start + lane]
+        dw[k] += total
+
+
+@parallel
+def _backward_params_narrow(first, last, x, dy, dw):
+    """`_backward_params` of windows of SAME_SIZE, where a row is a vector at most."""
+    each, (height, width) = 9 * VECTOR_BYTES // x.itemsize, x.shape[2:]
+    sums = np.zeros((last - first) * each, x.dtype)
+    image, given = x.reshape(-1), dy.reshape(-1)
+    for item in range(x.shape[0]):
+        for c in range(first, last):
+            at = (item * x.shape[1] + c) * height * width
+            own = sums[(c - first) * each :]
+            correlate_narrow(image[at:], height, width, given[at:], own)
+    _add_lanes(sums, each, 9, dw.reshape(-1)[first * 9 : last * 9])
 
 
 class BackwardPlan(NamedTuple):

@@ -3,6 +3,7 @@
     weigh        weighted sums of a frame's rows: the convolution of one plane
     weigh_pairs  two such convolutions, for the even and for the odd columns
     correlate    the inner products of a plane with a frame, shifted by each tap
+    correlate_narrow  the same of two planes whose rows are a vector at most, without a frame
 
 3 x 3 weights without dilation are `nine`: they stay in the vector registers, and an element that
 was loaded is used for all output rows that it contributes to.
@@ -27,12 +28,23 @@ from caffe_lite.kernels.simd import (
     fields,
 )
 
-__all__ = ["FIELDS", "GROUP", "Taps", "correlate", "set_band", "weigh", "weigh_pairs"]
+__all__ = [
+    "FIELDS",
+    "GROUP",
+    "Taps",
+    "correlate",
+    "correlate_narrow",
+    "set_band",
+    "weigh",
+    "weigh_pairs",
+]
 
 TALLEST = 2 * BAND if REGISTERS >= 32 else BAND
 """Rows of sums that are kept in registers, beside nine weights."""
 GROUP = 9
 """Taps that `correlate` takes at once."""
+AHEAD = 2048
+"""Elements between what is computed and what is fetched from memory meanwhile."""
 LIBRARY = Library("depthwise")
 
 
@@ -202,6 +214,8 @@ def weigh_pairs(
         others = shifts + p.half, weights + p.half, p.count - p.half
         odd = _sum_taps(e, end, origin, *others, rows)
         to = target + (i * p.pitch + j * 2)
+        for part in (p.pitch * r + k * lanes for r in range(height) for k in (0, 1)):
+            e.prefetch(to + part + AHEAD)
         for k in (0, 1):
             chosen = [lane + k * lanes // 2 for lane in merged]
             values = [e.shuffle(x, y, chosen) for x, y in zip(even, odd)]
@@ -277,6 +291,45 @@ def correlate(
         e.if_then(pairs < p.rows, lambda: store(some_rows(1, pairs, totals)))
 
     e.if_else(p.nine != 0, lambda: _for_both_strides(e, shifts, p.step, nine_taps), any_taps)
+
+
+@LIBRARY.function
+def correlate_narrow(
+    e: Any, source: Pointer, rows: Int, columns: Int, given: Pointer, sums: Pointer
+) -> None:
+    """`correlate` for nine taps at a step of one, of planes of one size with a pad of 1.
+
+    columns: as many as lanes at most.
+    """
+    inside = e.first_lanes(columns)
+    masks = (
+        inside & e.mask(lane > 0 for lane in range(e.lanes)),
+        inside,
+        e.first_lanes(columns - 1),
+    )
+    places = [sums + t * e.lanes for t in range(9)]
+
+    def masked(pointer: Pointer, mask: Vector) -> Vector:
+        return e.load_masked(pointer, mask, e.zeros())
+
+    def take(i: Int, outputs: list[Vector], totals: list[Vector]) -> list[Vector]:
+        """A row of the source, by which three rows of outputs are multiplied."""
+        at = source + i * columns
+        values = [masked(at + shift, mask) for shift, mask in zip((-1, 0, 1), masks)]
+        pairs = [(output, value) for output in outputs for value in values]
+        return [e.fma(output, value, total) for (output, value), total in zip(pairs, totals)]
+
+    last = rows - 1
+    carried = [masked(given, inside), e.zeros(), *(e.load(place) for place in places)]
+    for i in e.range(last, carried=carried):
+        for plane in (source, given):
+            e.prefetch(plane + i * columns + AHEAD)
+        own, above, *totals = carried
+        below = masked(given + (i + 1) * columns, inside)
+        carried[:] = below, own, *take(i, [below, own, above], totals)
+    own, above, *totals = carried
+    for total, place in zip(take(last, [e.zeros(), own, above], totals), places):
+        e.store(total, place)
 
 
 LIBRARY.link()
