@@ -24,6 +24,7 @@ from caffe_lite.kernels.conv.depthwise_taps import (
     correlate_narrow,
     set_band,
     weigh,
+    weigh_narrow,
     weigh_pairs,
 )
 from caffe_lite.kernels.geometry import PlanarWindow, Sizes
@@ -51,6 +52,10 @@ def backward(dy: Any, w: Any, extra: Any, window: Any, dx: Any) -> None:
 
     dy: (N, O, PH, PW).  w: (O, 1, kh, kw).  extra: of `completion`.  dx: (N, C, H, W).
     """
+    if _is_narrow(window, dx, dy):
+        arrays = dy.reshape(-1), w.reshape(-1), extra, dx
+        launch(_backward_narrow, dx.shape[0] * dx.shape[1], _elements(dx.size, w), *arrays)
+        return
     plan, taps = _backward_plan(tuple(window), dx.shape, dy.shape, dy.itemsize)
     arrays = dy.reshape(-1), w.reshape(-1), extra, plan, taps, dx.reshape(-1)
     launch(_backward, dx.shape[0] * dx.shape[1], _elements(dx.size, w), *arrays)
@@ -61,13 +66,18 @@ def backward_params(x: Any, dy: Any, window: Any, dw: Any) -> None:
 
     x: (N, C, H, W).  dy: (N, O, PH, PW).  dw: (O, 1, kh, kw).
     """
-    narrow = x.shape[3] * x.itemsize <= VECTOR_BYTES
-    if narrow and tuple(window) == SAME_SIZE and x.shape == dy.shape:
+    if _is_narrow(window, x, dy):
         launch(_backward_params_narrow, dy.shape[1], _elements(dy.size, dw), x, dy, dw)
         return
     plan, taps = _forward_plan(tuple(window), x.shape, dy.shape, x.itemsize)
     arrays = x.reshape(-1), dy.reshape(-1), plan, taps, dw.reshape(-1)
     launch(_backward_params, dy.shape[1], _elements(dy.size, dw), *arrays)
+
+
+def _is_narrow(window: Any, x: Any, y: Any) -> bool:
+    """Whether windows of SAME_SIZE slide over planes whose rows are a vector at most."""
+    same = tuple(window) == SAME_SIZE and x.shape == y.shape
+    return same and x.shape[3] * x.itemsize <= VECTOR_BYTES
 
 
 def _elements(size: int, w: Any) -> float:
@@ -198,7 +208,7 @@ def _add_lanes(sums, each, taps, dw):
 
 @parallel
 def _backward_params_narrow(first, last, x, dy, dw):
-    """`_backward_params` of windows of SAME_SIZE, where a row is a vector at most."""
+    """`_backward_params` where `_is_narrow` says so."""
     each, (height, width) = 9 * VECTOR_BYTES // x.itemsize, x.shape[2:]
     sums = np.zeros((last - first) * each, x.dtype)
     image, given = x.reshape(-1), dy.reshape(-1)
@@ -340,6 +350,19 @@ def _backward(first, last, dy, w, extra, plan, taps, dx):
                 pack_rows(result, pitch, left, p.width, to)
             row += p.band
         c = c + 1 if c + 1 < p.channels else 0
+
+
+@parallel
+def _backward_narrow(first, last, dy, w, extra, dx):
+    """`_backward` where `_is_narrow` says so."""
+    channels, height, width = dx.shape[1:]
+    weights, ending, below = np.empty(9, dy.dtype), np.empty(5, dy.dtype), dx.reshape(-1)
+    for task in range(first, last):
+        c, at = task % channels, task * height * width
+        _set_ending(extra, c, channels, ending)
+        for t in range(9):
+            weights[t] = w[c * 9 + 8 - t]
+        weigh_narrow(dy[at:], height, width, weights, ending, below[at:])
 
 
 @jit

@@ -3,7 +3,8 @@
     weigh        weighted sums of a frame's rows: the convolution of one plane
     weigh_pairs  two such convolutions, for the even and for the odd columns
     correlate    the inner products of a plane with a frame, shifted by each tap
-    correlate_narrow  the same of two planes whose rows are a vector at most, without a frame
+
+and, for planes whose rows are a vector at most, `weigh_narrow` and `correlate_narrow`.
 
 3 x 3 weights without dilation are `nine`: they stay in the vector registers, and an element that
 was loaded is used for all output rows that it contributes to.
@@ -36,6 +37,7 @@ __all__ = [
     "correlate_narrow",
     "set_band",
     "weigh",
+    "weigh_narrow",
     "weigh_pairs",
 ]
 
@@ -99,8 +101,8 @@ class _Ending:
     def weight(self, weight: Value) -> Vector:
         return self.e.broadcast(weight * self.factor)
 
-    def store(self, values: list[Vector], target: Pointer, pitch: Int) -> None:
-        """Store each value to a row of its own."""
+    def completed(self, values: list[Vector]) -> list[Vector]:
+        """The sums, through the ReLU and the limit if there are any."""
 
         def rectified(*values: Vector) -> list[Vector]:
             less = [value * self.slope for value in values]
@@ -110,7 +112,11 @@ class _Ending:
             return [self.e.select(self.limit < x, self.limit, x) for x in values]
 
         values = self.e.if_then(self.active, rectified, values)
-        for r, value in enumerate(self.e.if_then(self.limited, limited, values)):
+        return self.e.if_then(self.limited, limited, values)
+
+    def store(self, values: list[Vector], target: Pointer, pitch: Int) -> None:
+        """Store each value to a row of its own."""
+        for r, value in enumerate(self.completed(values)):
             self.e.store(value, target + pitch * r)
 
 
@@ -293,39 +299,75 @@ def correlate(
     e.if_else(p.nine != 0, lambda: _for_both_strides(e, shifts, p.step, nine_taps), any_taps)
 
 
+# -- narrow planes: their rows are a vector at most, and need no frame ----------------------------
+
+
+def _shifted_row(e: Any, columns: Int) -> Callable[[Pointer], list[Vector]]:
+    """What three taps meet of a row that begins at a pointer, with 0 before and after it."""
+    inside, after = e.first_lanes(columns), e.first_lanes(columns - 1)
+    masks = [inside & e.mask(lane > 0 for lane in range(e.lanes)), inside, after]
+    return lambda row: [
+        e.load_masked(row + shift, mask, e.zeros()) for shift, mask in zip((-1, 0, 1), masks)
+    ]
+
+
+@LIBRARY.function
+def weigh_narrow(
+    e: Any,
+    source: Pointer,
+    rows: Int,
+    columns: Int,
+    weights: Pointer,
+    ending: Pointer,
+    target: Pointer,
+) -> None:
+    """`weigh` for nine taps at a step of one, of a narrow plane with a pad of 1."""
+    end, shifted, inside = _Ending(e, ending), _shifted_row(e, columns), e.first_lanes(columns)
+    factors = [end.weight(weights[t]) for t in range(9)]
+
+    def add(line: int, values: list[Vector], total: Vector) -> Vector:
+        for factor, value in zip(factors[3 * line :], values):
+            total = e.fma(factor, value, total)
+        return total
+
+    def store(total: Vector, i: Int) -> None:
+        e.store_masked(end.completed([total])[0], target + i * columns, inside)
+
+    values = shifted(source)
+    sums = [add(1, values, end.start), add(0, values, end.start)]  # of this row and of the next
+    for i in e.range(rows - 1, carried=sums):
+        for plane in (source, target):
+            e.prefetch(plane + i * columns + AHEAD)
+        values = shifted(source + (i + 1) * columns)
+        store(add(2, values, sums[0]), i)
+        sums[:] = add(1, values, sums[1]), add(0, values, end.start)
+    store(sums[0], rows - 1)
+
+
 @LIBRARY.function
 def correlate_narrow(
     e: Any, source: Pointer, rows: Int, columns: Int, given: Pointer, sums: Pointer
 ) -> None:
-    """`correlate` for nine taps at a step of one, of planes of one size with a pad of 1.
-
-    columns: as many as lanes at most.
-    """
-    inside = e.first_lanes(columns)
-    masks = (
-        inside & e.mask(lane > 0 for lane in range(e.lanes)),
-        inside,
-        e.first_lanes(columns - 1),
-    )
+    """`correlate` for nine taps at a step of one, of narrow planes of one size with a pad of 1."""
+    shifted, inside = _shifted_row(e, columns), e.first_lanes(columns)
     places = [sums + t * e.lanes for t in range(9)]
 
-    def masked(pointer: Pointer, mask: Vector) -> Vector:
-        return e.load_masked(pointer, mask, e.zeros())
+    def row_of(i: Int) -> Vector:
+        return e.load_masked(given + i * columns, inside, e.zeros())
 
     def take(i: Int, outputs: list[Vector], totals: list[Vector]) -> list[Vector]:
         """A row of the source, by which three rows of outputs are multiplied."""
-        at = source + i * columns
-        values = [masked(at + shift, mask) for shift, mask in zip((-1, 0, 1), masks)]
+        values = shifted(source + i * columns)
         pairs = [(output, value) for output in outputs for value in values]
         return [e.fma(output, value, total) for (output, value), total in zip(pairs, totals)]
 
     last = rows - 1
-    carried = [masked(given, inside), e.zeros(), *(e.load(place) for place in places)]
+    carried = [row_of(0), e.zeros(), *(e.load(place) for place in places)]
     for i in e.range(last, carried=carried):
         for plane in (source, given):
             e.prefetch(plane + i * columns + AHEAD)
         own, above, *totals = carried
-        below = masked(given + (i + 1) * columns, inside)
+        below = row_of(i + 1)
         carried[:] = below, own, *take(i, [below, own, above], totals)
     own, above, *totals = carried
     for total, place in zip(take(last, [e.zeros(), own, above], totals), places):
