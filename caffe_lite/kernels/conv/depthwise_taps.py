@@ -244,6 +244,8 @@ def _along_rows(
     totals = list(totals)
     for q in e.range(whole, e.lanes, carried=totals):
         at = given + q  # not from each row's start, which takes a register each
+        for r in range(height):
+            e.prefetch(at + columns * r + AHEAD)
         totals[:] = take(q, [e.load(at + columns * r) for r in range(height)], list(totals))
     return e.if_then(columns > whole, take_rest, totals)
 
