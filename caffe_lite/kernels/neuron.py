@@ -339,6 +339,8 @@ def _dropout(first, last, x, settings, scale, y):
         item, start = task // parts, task % parts * PART
         given, target = x[item, start : start + PART], y[item, start : start + PART]
         begin = seed + np.uint64((before + step * item) * size + start + 1) * odd
-        for i in range(given.size):
+        for i in range(given.size):  # so that the next loop, of one array, is one of vectors
+            target[i] = given[i]
+        for i in range(target.size):
             chance = _mix(begin + np.uint64(i) * odd)
-            target[i] = given[i] * scale if chance >= bound else zero
+            target[i] = target[i] * scale if chance >= bound else zero
