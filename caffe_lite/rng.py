@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -38,3 +39,9 @@ def set_random_seed(seed: int) -> None:
 def streams() -> Streams:
     """The streams of a new net: from the process's seed if it is set, else from fresh entropy."""
     return Streams(secrets.randbits(63) if _process_seed is None else _process_seed)
+
+
+def draw_seed(generator: np.random.Generator) -> int:
+    """A random number of 64 bits, from which a kernel makes as many others as it needs."""
+    bits: Any = generator.bit_generator
+    return int(bits.random_raw())

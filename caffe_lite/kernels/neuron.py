@@ -17,6 +17,8 @@ from caffe_lite.kernels.parallel import elementwise, launch, parallel
 
 LANES = 64  # sums of a row that go on side by side, if it is LONG
 LONG = 256
+PART = 4096
+"""Elements that one task of `dropout` takes."""
 
 
 def _rows(x):
@@ -302,19 +304,43 @@ def threshold_forward(x, threshold, y):
         y[i] = one if x[i] > t else zero
 
 
-@elementwise
-def dropout(x, chance, ratio, y):
-    """y = x / (1 - ratio) where chance >= ratio * 2^32, 0 elsewhere.
+@jit
+def _mix(z):
+    """The last step of SplitMix64 (Steele, Lea and Flood 2014), of numbers of 64 bits."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
-    chance: (count,) random numbers of 32 bits.  With dy and dx for x and y it is the backward.
+
+def dropout(x, seed, rows, ratio, y):
+    """y = x / (1 - ratio) where an element's random number >= ratio * 2^64, 0 elsewhere.
+
+    Element k has number k of SplitMix64 from `seed` on.  So nothing is kept for the way back: with
+    dy and dx for x and y this is the backward.
+
+    x, y: (N, ...), of one shape.  rows: (first, step), if x[n] is row first + step n of the array
+    whose elements are numbered.
     """
-    zero, scale = x.dtype.type(0), x.dtype.type(1 / (1 - ratio))
-    bound = np.uint32(ratio * 2**32)
-    for i in range(x.size):
-        y[i] = x[i] * scale if chance[i] >= bound else zero
+    items = (x.shape or (1,))[0]
+    x, y = (array.reshape(items, array.size // max(items, 1)) for array in (x, y))
+    settings = np.uint64(seed), *rows, np.uint64(int(ratio * 2**64))
+    tasks, scale = items * -(-x.shape[1] // PART), x.dtype.type(1 / (1 - ratio))
+    with np.errstate(over="ignore"):  # of integers, where nothing is compiled
+        launch(_dropout, tasks, x.size, x, settings, scale, y)
 
 
-def drop(x, chance, ratio, y):
-    """y = x where chance >= ratio * 2^32, 0 elsewhere: `dropout` without the scaling."""
-    kept = chance >= np.uint32(ratio * 2**32)
-    np.multiply(x, kept.reshape(x.shape), out=y)
+@parallel
+def _dropout(first, last, x, settings, scale, y):
+    """A task: up to PART elements of an item."""
+    seed, before, step, bound = settings
+    zero, size = x.dtype.type(0), x.shape[1]
+    parts, odd = (size + PART - 1) // PART, np.uint64(0x9E3779B97F4A7C15)
+    for task in range(first, last):
+        item, start = task // parts, task % parts * PART
+        given, target = x[item, start : start + PART], y[item, start : start + PART]
+        begin = seed + np.uint64((before + step * item) * size + start + 1) * odd
+        for i in range(given.size):  # so that the next loop, of one array, is one of vectors
+            target[i] = given[i]
+        for i in range(target.size):
+            chance = _mix(begin + np.uint64(i) * odd)
+            target[i] = target[i] * scale if chance >= bound else zero

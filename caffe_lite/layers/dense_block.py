@@ -17,6 +17,7 @@ from caffe_lite.layers.base import Layer, TakesShare
 from caffe_lite.layers.declarations import Buffer, Param, Reads
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.rng import draw_seed
 
 EPSILON = 1e-5
 """The least that cuDNN takes, which is what the fork adds to each variance."""
@@ -76,7 +77,7 @@ class DenseBlock(TakesShare, Layer):
 
     config_field = "denseblock_param"
     backward_reads = Reads.TOP
-    _chances: list[Array]
+    _seeds: list[int]
 
     def check(self, *bottom: Shape) -> None:
         """Planes, something to add, and a probability."""
@@ -243,7 +244,8 @@ class DenseBlock(TakesShare, Layer):
         y, growth = top[0].data, self.config.growthRate
         np.copyto(y[:, : bottom[0].shape[1]], bottom[0].data)
         added = self._part("added", growth, top[0])
-        self._chances = []
+        self._seeds = []
+        rows = self.share.before, self.share.turn
         for transition, c in enumerate(self._channels(bottom[0].shape)):
             x = self._part("wide", c, top[0])
             np.copyto(x, y[:, :c])
@@ -253,8 +255,8 @@ class DenseBlock(TakesShare, Layer):
                 x = added if stage.window is AROUND else self._part("narrow", outputs, top[0])
                 self._convolve(stage, z, x)
             if self._drops():
-                self._chances.append(self.share.words(self.rng, added.shape))
-                dropout(added, self._chances[-1], self.config.dropout_amount, added)
+                self._seeds.append(draw_seed(self.rng))
+                dropout(added, self._seeds[-1], rows, self.config.dropout_amount, added)
             np.copyto(y[:, c : c + growth], added)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -267,7 +269,8 @@ class DenseBlock(TakesShare, Layer):
             np.copyto(dy, gradient[:, c : c + growth])
             np.copyto(x, top[0].data[:, :c])
             if self._drops():
-                dropout(dy, self._chances[transition], self.config.dropout_amount, dy)
+                rows = self.share.before, self.share.turn
+                dropout(dy, self._seeds[transition], rows, self.config.dropout_amount, dy)
             stages = self.stages(transition)
             inputs = [x]
             if len(stages) == 2:

@@ -17,6 +17,7 @@ from caffe_lite.layers.elementwise import Elementwise
 from caffe_lite.layers.fusion import NO_EPILOGUE, Epilogue, IsEpilogue
 from caffe_lite.layers.registry import register
 from caffe_lite.proto import caffe_pb2
+from caffe_lite.rng import draw_seed
 
 
 @register("ReLU")
@@ -364,7 +365,7 @@ class Dropout(TakesShare, Neuron, IsEpilogue):
     """Does it drop numbers?"""
     factor: float
     """What the numbers that are left are multiplied by, once more after `kernels.dropout`."""
-    _chance: Array
+    _seed: int
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """In TEST nothing changes, unless a fork's field says so."""
@@ -390,14 +391,15 @@ class Dropout(TakesShare, Neuron, IsEpilogue):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """See the class."""
         if self.drops:
-            self._chance = self.share.words(self.rng, bottom[0].shape)
+            self._seed = draw_seed(self.rng)
         self._pass(bottom[0].data, top[0].data)
 
     def _pass(self, x: Array, y: Array) -> None:
         """What forward makes of x."""
         if self.drops:
-            unrecorded()  # each forward brings other numbers, in another array
-            kernels.dropout(x, self._chance, self.config.dropout_ratio, y)
+            unrecorded()  # each forward has another seed
+            rows = self.share.before, self.share.turn
+            kernels.dropout(x, self._seed, rows, self.config.dropout_ratio, y)
             x = y
         if self.factor != 1:
             unrecorded()

@@ -15,7 +15,9 @@ from tests.oracles import batch_norm as oracle
 NONE = np.empty(0)
 EPS = 0.25
 SHAPES = [(3, 5, p) for p in (1, 3, 16, 31, 49, 100)] + [(2, 3, 196), (4, 2, 2065), (1, 2, 7)]
-"""Rows shorter than a vector, of whole vectors only, with some numbers left; longer than CHUNK."""
+SHAPES += [(6, 13, 784)]
+"""Rows shorter than a vector, of whole vectors only, with some numbers left; longer than CHUNK;
+several blocks of channels."""
 
 
 def far_from_zero(shape: tuple[int, int, int], dtype: type = np.float64) -> np.ndarray:

@@ -30,6 +30,33 @@ def test_lrn_backward_in_odd_sizes(size: int) -> None:
     assert np.vdot(dx, u) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
 
 
+@pytest.mark.parametrize("beta", [0.75, 0.6])
+@pytest.mark.parametrize("factor", [1e-14, 1e14])
+def test_lrn_backward_in_float32_of_tiny_and_huge_scales(beta: float, factor: float) -> None:
+    """Without k, y of f x is f^(1 - 2 beta) y, and so dx is f^(-2 beta) dx."""
+    x, dy = np.random.default_rng(0).standard_normal((2, 2, 9, 5, 7))
+    wide, narrow = np.empty_like(x), np.empty(x.shape, np.float32)
+    normalization.lrn_channels_backward(x, dy, 3, 2.0, beta, 0.0, wide)
+    narrow_x, narrow_dy = (factor * x).astype(np.float32), dy.astype(np.float32)
+    normalization.lrn_channels_backward(narrow_x, narrow_dy, 3, 2.0, beta, 0.0, narrow)
+    wanted = wide * factor ** (-2 * beta)
+    np.testing.assert_allclose(narrow, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.6])
+def test_lrn_in_float32_is_as_accurate_as_its_rounding(beta: float) -> None:
+    x, dy = np.random.default_rng(1).standard_normal((2, 2, 11, 5, 9))
+    found = []
+    for dtype in (np.float64, np.float32):
+        given, above = x.astype(dtype), dy.astype(dtype)
+        y, dx = np.empty_like(given), np.empty_like(given)
+        normalization.lrn_channels_forward(given, 5, 2.0, beta, 1.5, y)
+        normalization.lrn_channels_backward(given, above, 5, 2.0, beta, 1.5, dx)
+        found.append((y, dx))
+    for wide, narrow in zip(*found, strict=True):
+        assert np.abs(narrow - wide).max() <= 1e-6 * np.abs(wide).max()
+
+
 def test_lrn_in_float32_from_tiny_to_huge_scales() -> None:
     x = np.float32(10) ** np.linspace(-18, 18, 2 * BLOCK + 7, dtype=np.float32)
     x = x.reshape(1, 1, 1, -1)
@@ -44,6 +71,16 @@ def test_lrn_of_zeros_without_k_is_not_a_number_as_in_caffe() -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         normalization.lrn_channels_forward(x, 1, 1.0, 0.75, 0.0, y)
     assert np.isnan(y).all()
+
+
+def test_lrn_of_numbers_whose_squares_are_infinite() -> None:
+    x = np.full((1, 1, 1, 19), 1e20, np.float32)
+    y, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
+    with np.errstate(over="ignore"):
+        normalization.lrn_channels_forward(x, 1, 1.0, 0.75, 1.0, y)
+        normalization.lrn_channels_backward(x, np.ones_like(x), 1, 1.0, 0.75, 1.0, dx)
+    assert not y.any()
+    assert not dx.any()
 
 
 def test_lrn_within_a_plane_smaller_than_the_window() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -119,10 +121,16 @@ def dropout(dtype: type = np.float64) -> Rig:
     return Rig(case, dtype)
 
 
+def kept_by(rig: Rig) -> np.ndarray:
+    """Which elements of the last forward were kept, of a quarter that was not."""
+    shape = rig.top[0].shape
+    return oracle.split_mix(rig.layer._seed, math.prod(shape)).reshape(shape) >= 2**62
+
+
 def test_dropout_drops_the_ratio_and_scales_the_rest() -> None:
     rig = dropout()
     (y,) = rig.forward()
-    kept = rig.layer._chance.reshape(y.shape) >= 0.25 * 2**32
+    kept = kept_by(rig)
     assert abs(kept.mean() - 0.75) < 0.04
     np.testing.assert_allclose(y, oracle.dropout(rig.bottom[0].data, kept, 0.25))
     rig.backward()
@@ -146,13 +154,35 @@ def test_dropout_of_forks(config: str, phase: str, factor: float, in_place: bool
     rig = Rig(Case("Dropout", [(40, 50)], config, phase=phase), in_place=in_place)
     x = rig.bottom[0].data.copy()
     (y,) = rig.forward()
-    kept = rig.layer._chance.reshape(y.shape) >= 0.25 * 2**32
+    kept = kept_by(rig)
     assert abs(kept.mean() - 0.75) < 0.04
     np.testing.assert_allclose(y, factor * 0.75 * oracle.dropout(x, kept, 0.25), rtol=1e-12)
     rig.backward()
     (dy,) = rig.top_diffs()
     wanted = factor * 0.75 * oracle.dropout(dy, kept, 0.25)
     np.testing.assert_allclose(rig.bottom[0].diff, wanted, rtol=1e-12)
+
+
+def test_the_numbers_of_dropout_are_those_that_are_published() -> None:
+    published = 6457827717110365317, 3203168211198807973, 9817491932198370423
+    assert tuple(map(int, oracle.split_mix(1234567, 3))) == published
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4099), (2, 3, 5)])
+def test_dropout_of_any_shape(shape) -> None:
+    x = np.random.default_rng(0).uniform(1, 2, shape)
+    y = np.full_like(x, np.nan)
+    neuron.dropout(x, 2**64 - 3, (0, 1), 0.375, y)
+    kept = oracle.split_mix(2**64 - 3, x.size).reshape(shape) >= 3 * 2**61
+    np.testing.assert_allclose(y, oracle.dropout(x, kept, 0.375), rtol=1e-12)
+
+
+def test_ranks_drop_what_one_process_drops() -> None:
+    x = np.random.default_rng(0).uniform(1, 2, (6, 5, 7))
+    whole, part = np.empty_like(x), np.empty_like(x[1::3])
+    neuron.dropout(x, 17, (0, 1), 0.5, whole)
+    neuron.dropout(x[1::3].copy(), 17, (1, 3), 0.5, part)
+    np.testing.assert_array_equal(part, whole[1::3])
 
 
 def test_dropout_draws_anew_each_time_and_alike_for_any_type() -> None:

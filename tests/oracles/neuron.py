@@ -70,3 +70,14 @@ def dropout(x, kept, ratio):
         if kept[place]:
             y[place] = x[place] / (1 - ratio)
     return y
+
+
+def split_mix(seed, count):
+    """The first numbers of SplitMix64 (Steele, Lea and Flood 2014)."""
+    found, mask = [], 2**64 - 1
+    for _ in range(count):
+        seed = seed + 0x9E3779B97F4A7C15 & mask
+        z = (seed ^ seed >> 30) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+        found.append(z ^ z >> 31)
+    return np.array(found, np.uint64)

@@ -21,8 +21,10 @@ from caffe_lite.kernels.conv.depthwise_taps import (
     GROUP,
     Taps,
     correlate,
+    correlate_narrow,
     set_band,
     weigh,
+    weigh_narrow,
     weigh_pairs,
 )
 from caffe_lite.kernels.geometry import PlanarWindow, Sizes
@@ -30,6 +32,9 @@ from caffe_lite.kernels.jit import inlined, jit
 from caffe_lite.kernels.parallel import launch, parallel
 from caffe_lite.kernels.plan import pack, unpack
 from caffe_lite.kernels.simd import VECTOR_BYTES, band_rows, frame, frame_reach, pack_rows
+
+SAME_SIZE = (3, 3, 1, 1, 1, 1, 1, 1)
+"""The window of nine taps that leaves a plane its size."""
 
 
 def forward(x: Any, w: Any, extra: Any, window: Any, y: Any) -> None:
@@ -47,6 +52,10 @@ def backward(dy: Any, w: Any, extra: Any, window: Any, dx: Any) -> None:
 
     dy: (N, O, PH, PW).  w: (O, 1, kh, kw).  extra: of `completion`.  dx: (N, C, H, W).
     """
+    if _is_narrow(window, dx, dy):
+        arrays = dy.reshape(-1), w.reshape(-1), extra, dx
+        launch(_backward_narrow, dx.shape[0] * dx.shape[1], _elements(dx.size, w), *arrays)
+        return
     plan, taps = _backward_plan(tuple(window), dx.shape, dy.shape, dy.itemsize)
     arrays = dy.reshape(-1), w.reshape(-1), extra, plan, taps, dx.reshape(-1)
     launch(_backward, dx.shape[0] * dx.shape[1], _elements(dx.size, w), *arrays)
@@ -57,9 +66,18 @@ def backward_params(x: Any, dy: Any, window: Any, dw: Any) -> None:
 
     x: (N, C, H, W).  dy: (N, O, PH, PW).  dw: (O, 1, kh, kw).
     """
+    if _is_narrow(window, x, dy):
+        launch(_backward_params_narrow, dy.shape[1], _elements(dy.size, dw), x, dy, dw)
+        return
     plan, taps = _forward_plan(tuple(window), x.shape, dy.shape, x.itemsize)
     arrays = x.reshape(-1), dy.reshape(-1), plan, taps, dw.reshape(-1)
     launch(_backward_params, dy.shape[1], _elements(dy.size, dw), *arrays)
+
+
+def _is_narrow(window: Any, x: Any, y: Any) -> bool:
+    """Whether windows of SAME_SIZE slide over planes whose rows are a vector at most."""
+    same = tuple(window) == SAME_SIZE and x.shape == y.shape
+    return same and x.shape[3] * x.itemsize <= VECTOR_BYTES
 
 
 def _elements(size: int, w: Any) -> float:
@@ -168,31 +186,48 @@ def _forward(first, last, x, w, extra, plan, taps, y):
 def _backward_params(first, last, x, dy, plan, taps, dw):
     """The gradients of some outputs' weights, each over all items: sums of a vector's lanes."""
     p, taps, lanes = unpack(Plan, plan), taps.copy(), VECTOR_BYTES // x.itemsize
-    lines, zero, channels = (
-        (p.band - 1) * p.stride_h + p.seen,
-        x.dtype.type(0),
-        p.outputs // p.each,
-    )
+    zero, channels = x.dtype.type(0), p.outputs // p.each
+    lines, each = (p.band - 1) * p.stride_h + p.seen, (taps.size - FIELDS) * lanes
     padded = _frame_buffer(lines * p.stride_w * p.reach, x)
-    sums = np.empty((taps.size - FIELDS) * lanes, x.dtype)
-    for o in range(first, last):
-        sums[:] = 0
-        for item in range(p.items):
+    sums = np.zeros((last - first) * each, x.dtype)
+    for item in range(p.items):
+        for o in range(first, last):  # whose planes lie one after the other
             image = x[(item * channels + o // p.each) * p.height * p.width :]
             given = dy[(item * p.outputs + o) * p.rows * p.columns :]
-            row = 0
+            own, row = sums[(o - first) * each :], 0
             while row < p.rows:
                 rows, top = min(p.band, p.rows - row), row * p.stride_h - p.pad_h
                 frame(image, plan, top, (rows - 1) * p.stride_h + p.seen, zero, padded)
                 set_band(taps, rows, p.columns)
                 for tap in range(0, p.taps, GROUP):
-                    correlate(padded, taps, tap, given[row * p.columns :], sums)
+                    correlate(padded, taps, tap, given[row * p.columns :], own)
                 row += p.band
-        for t in range(p.taps):
-            total = zero
-            for lane in range(lanes):
-                total += sums[t * lanes + lane]
-            dw[o * p.taps + t] += total
+    _add_lanes(sums, each, p.taps, dw[first * p.taps : last * p.taps])
+
+
+@jit
+def _add_lanes(sums, each, taps, dw):
+    """dw += the lanes' sum of each tap.  sums: `each` elements for each output.  dw: its taps."""
+    lanes = VECTOR_BYTES // sums.itemsize
+    for k in range(dw.size):
+        total, start = sums.dtype.type(0), k // taps * each + k % taps * lanes
+        for lane in range(lanes):
+            total += sums[start + lane]
+        dw[k] += total
+
+
+@parallel
+def _backward_params_narrow(first, last, x, dy, dw):
+    """`_backward_params` where `_is_narrow` says so."""
+    each, (height, width) = 9 * VECTOR_BYTES // x.itemsize, x.shape[2:]
+    sums = np.zeros((last - first) * each, x.dtype)
+    image, given = x.reshape(-1), dy.reshape(-1)
+    for item in range(x.shape[0]):
+        for c in range(first, last):
+            at = (item * x.shape[1] + c) * height * width
+            own = sums[(c - first) * each :]
+            correlate_narrow(image[at:], height, width, given[at:], own)
+    _add_lanes(sums, each, 9, dw.reshape(-1)[first * 9 : last * 9])
 
 
 class BackwardPlan(NamedTuple):
@@ -325,6 +360,19 @@ def _backward(first, last, dy, w, extra, plan, taps, dx):
                 pack_rows(result, pitch, left, p.width, to)
             row += p.band
         c = c + 1 if c + 1 < p.channels else 0
+
+
+@parallel
+def _backward_narrow(first, last, dy, w, extra, dx):
+    """`_backward` where `_is_narrow` says so."""
+    channels, height, width = dx.shape[1:]
+    weights, ending, below = np.empty(9, dy.dtype), np.empty(5, dy.dtype), dx.reshape(-1)
+    for task in range(first, last):
+        c, at = task % channels, task * height * width
+        _set_ending(extra, c, channels, ending)
+        for t in range(9):
+            weights[t] = w[c * 9 + 8 - t]
+        weigh_narrow(dy[at:], height, width, weights, ending, below[at:])
 
 
 @jit

@@ -4,6 +4,8 @@
     weigh_pairs  two such convolutions, for the even and for the odd columns
     correlate    the inner products of a plane with a frame, shifted by each tap
 
+and, for planes whose rows are a vector at most, `weigh_narrow` and `correlate_narrow`.
+
 3 x 3 weights without dilation are `nine`: they stay in the vector registers, and an element that
 was loaded is used for all output rows that it contributes to.
 """
@@ -27,12 +29,24 @@ from caffe_lite.kernels.simd import (
     fields,
 )
 
-__all__ = ["FIELDS", "GROUP", "Taps", "correlate", "set_band", "weigh", "weigh_pairs"]
+__all__ = [
+    "FIELDS",
+    "GROUP",
+    "Taps",
+    "correlate",
+    "correlate_narrow",
+    "set_band",
+    "weigh",
+    "weigh_narrow",
+    "weigh_pairs",
+]
 
 TALLEST = 2 * BAND if REGISTERS >= 32 else BAND
 """Rows of sums that are kept in registers, beside nine weights."""
 GROUP = 9
 """Taps that `correlate` takes at once."""
+AHEAD = 2048
+"""Elements between what is computed and what is fetched from memory meanwhile."""
 LIBRARY = Library("depthwise")
 
 
@@ -87,8 +101,8 @@ class _Ending:
     def weight(self, weight: Value) -> Vector:
         return self.e.broadcast(weight * self.factor)
 
-    def store(self, values: list[Vector], target: Pointer, pitch: Int) -> None:
-        """Store each value to a row of its own."""
+    def completed(self, values: list[Vector]) -> list[Vector]:
+        """The sums, through the ReLU and the limit if there are any."""
 
         def rectified(*values: Vector) -> list[Vector]:
             less = [value * self.slope for value in values]
@@ -98,7 +112,11 @@ class _Ending:
             return [self.e.select(self.limit < x, self.limit, x) for x in values]
 
         values = self.e.if_then(self.active, rectified, values)
-        for r, value in enumerate(self.e.if_then(self.limited, limited, values)):
+        return self.e.if_then(self.limited, limited, values)
+
+    def store(self, values: list[Vector], target: Pointer, pitch: Int) -> None:
+        """Store each value to a row of its own."""
+        for r, value in enumerate(self.completed(values)):
             self.e.store(value, target + pitch * r)
 
 
@@ -202,6 +220,8 @@ def weigh_pairs(
         others = shifts + p.half, weights + p.half, p.count - p.half
         odd = _sum_taps(e, end, origin, *others, rows)
         to = target + (i * p.pitch + j * 2)
+        for part in (p.pitch * r + k * lanes for r in range(height) for k in (0, 1)):
+            e.prefetch(to + part + AHEAD)
         for k in (0, 1):
             chosen = [lane + k * lanes // 2 for lane in merged]
             values = [e.shuffle(x, y, chosen) for x, y in zip(even, odd)]
@@ -224,6 +244,8 @@ def _along_rows(
     totals = list(totals)
     for q in e.range(whole, e.lanes, carried=totals):
         at = given + q  # not from each row's start, which takes a register each
+        for r in range(height):
+            e.prefetch(at + columns * r + AHEAD)
         totals[:] = take(q, [e.load(at + columns * r) for r in range(height)], list(totals))
     return e.if_then(columns > whole, take_rest, totals)
 
@@ -277,6 +299,81 @@ def correlate(
         e.if_then(pairs < p.rows, lambda: store(some_rows(1, pairs, totals)))
 
     e.if_else(p.nine != 0, lambda: _for_both_strides(e, shifts, p.step, nine_taps), any_taps)
+
+
+# -- narrow planes: their rows are a vector at most, and need no frame ----------------------------
+
+
+def _shifted_row(e: Any, columns: Int) -> Callable[[Pointer], list[Vector]]:
+    """What three taps meet of a row that begins at a pointer, with 0 before and after it."""
+    inside, after = e.first_lanes(columns), e.first_lanes(columns - 1)
+    masks = [inside & e.mask(lane > 0 for lane in range(e.lanes)), inside, after]
+    return lambda row: [
+        e.load_masked(row + shift, mask, e.zeros()) for shift, mask in zip((-1, 0, 1), masks)
+    ]
+
+
+@LIBRARY.function
+def weigh_narrow(
+    e: Any,
+    source: Pointer,
+    rows: Int,
+    columns: Int,
+    weights: Pointer,
+    ending: Pointer,
+    target: Pointer,
+) -> None:
+    """`weigh` for nine taps at a step of one, of a narrow plane with a pad of 1."""
+    end, shifted, inside = _Ending(e, ending), _shifted_row(e, columns), e.first_lanes(columns)
+    factors = [end.weight(weights[t]) for t in range(9)]
+
+    def add(line: int, values: list[Vector], total: Vector) -> Vector:
+        for factor, value in zip(factors[3 * line :], values):
+            total = e.fma(factor, value, total)
+        return total
+
+    def store(total: Vector, i: Int) -> None:
+        e.store_masked(end.completed([total])[0], target + i * columns, inside)
+
+    values = shifted(source)
+    sums = [add(1, values, end.start), add(0, values, end.start)]  # of this row and of the next
+    for i in e.range(rows - 1, carried=sums):
+        for plane in (source, target):
+            e.prefetch(plane + i * columns + AHEAD)
+        values = shifted(source + (i + 1) * columns)
+        store(add(2, values, sums[0]), i)
+        sums[:] = add(1, values, sums[1]), add(0, values, end.start)
+    store(sums[0], rows - 1)
+
+
+@LIBRARY.function
+def correlate_narrow(
+    e: Any, source: Pointer, rows: Int, columns: Int, given: Pointer, sums: Pointer
+) -> None:
+    """`correlate` for nine taps at a step of one, of narrow planes of one size with a pad of 1."""
+    shifted, inside = _shifted_row(e, columns), e.first_lanes(columns)
+    places = [sums + t * e.lanes for t in range(9)]
+
+    def row_of(i: Int) -> Vector:
+        return e.load_masked(given + i * columns, inside, e.zeros())
+
+    def take(i: Int, outputs: list[Vector], totals: list[Vector]) -> list[Vector]:
+        """A row of the source, by which three rows of outputs are multiplied."""
+        values = shifted(source + i * columns)
+        pairs = [(output, value) for output in outputs for value in values]
+        return [e.fma(output, value, total) for (output, value), total in zip(pairs, totals)]
+
+    last = rows - 1
+    carried = [row_of(0), e.zeros(), *(e.load(place) for place in places)]
+    for i in e.range(last, carried=carried):
+        for plane in (source, given):
+            e.prefetch(plane + i * columns + AHEAD)
+        own, above, *totals = carried
+        below = row_of(i + 1)
+        carried[:] = below, own, *take(i, [below, own, above], totals)
+    own, above, *totals = carried
+    for total, place in zip(take(last, [e.zeros(), own, above], totals), places):
+        e.store(total, place)
 
 
 LIBRARY.link()

@@ -13,15 +13,16 @@ import numpy as np
 
 from caffe_lite.kernels.epilogue import Epilogue, typed
 from caffe_lite.kernels.jit import jit
-from caffe_lite.kernels.norm.batch_norm_rows import (
-    Affine,
-    add_moments,
-    add_products,
-    gradient,
-    normalize,
+from caffe_lite.kernels.norm.batch_norm_blocks import (
+    AHEAD,
+    block_of,
+    descend,
+    find_moments,
+    find_products,
+    normalize_block,
 )
+from caffe_lite.kernels.norm.batch_norm_rows import Affine, normalize
 from caffe_lite.kernels.parallel import launch, parallel, prepare, weights_stay
-from caffe_lite.kernels.simd import VECTOR_BYTES
 
 __all__ = [
     "Statistics",
@@ -37,8 +38,6 @@ __all__ = [
     "stored_backward_params",
 ]
 
-CHUNK = 2048
-"""Elements of a row that are summed in their own type before they are added in float64."""
 NARROW = 8
 """Elements of a row below which a channel's rows are gathered to one."""
 
@@ -132,28 +131,39 @@ def batch_norm_forward(
 
 @parallel
 def _forward(first, last, x, eps, affine, statistics, kept, y):
-    n, _, p = x.shape
-    sums = np.empty(2 * VECTOR_BYTES // x.itemsize)
-    for c in range(first, last):
-        gathered = _gather(x, c) if p < NARROW else x[:0]
-        own = affine[c]
-        if p < NARROW:
-            mean, variance = _moments(gathered, 0, sums)
-        else:
-            mean, variance = _moments(x, c, sums)
-        statistics.mean[c], statistics.variance[c] = mean, variance
+    if x.shape[2] < NARROW:
+        for c in range(first, last):
+            row, own = _gather(x, c), slice(c, c + 1)
+            of_channel = _part(statistics, c)
+            _find_statistics(row, 0, 1, eps, of_channel, affine[own])
+            if kept.size:
+                _scatter(row, c, kept)
+            normalize_block(row, 0, 1, affine[own], row[:0], row)
+            _scatter(row, c, y)
+        return
+    block = block_of(x, 1)
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        _find_statistics(x, begin, end, eps, statistics, affine)
+        normalize_block(x, begin, end, affine, kept, y)
+
+
+@jit
+def _part(statistics, c):
+    """Those of a channel."""
+    own = slice(c, c + 1)
+    return Statistics(statistics.mean[own], statistics.variance[own], statistics.deviation[own])
+
+
+@jit
+def _find_statistics(x, begin, end, eps, statistics, affine):
+    """The statistics of channels begin ... end - 1, also as a part of `affine`."""
+    moments = np.empty((2, end - begin))
+    find_moments(x, begin, end, moments)
+    for c in range(begin, end):
+        statistics.mean[c], statistics.variance[c] = moments[0, c - begin], moments[1, c - begin]
         statistics.deviation[c] = np.sqrt(statistics.variance[c] + eps)
-        own[0], own[1] = statistics.mean[c], x.dtype.type(1) / statistics.deviation[c]
-        if p < NARROW:
-            if kept.size:
-                _scatter(gathered, c, kept)
-            normalize(gathered[0, 0], n * p, own, gathered[0, 0])
-            _scatter(gathered, c, y)
-            continue
-        for item in range(n - 1, -1, -1):  # what was read last is still in the cache
-            if kept.size:
-                kept[item, c] = x[item, c]
-            normalize(x[item, c], p, own, y[item, c])
+        affine[c, 0], affine[c, 1] = statistics.mean[c], x.dtype.type(1) / statistics.deviation[c]
 
 
 @jit
@@ -174,29 +184,6 @@ def _scatter(row, c, y):
     for item in range(n):
         for i in range(p):
             y[item, c, i] = row[0, 0, item * p + i]
-
-
-@jit
-def _moments(x, c, sums):
-    """The mean and the variance of a channel; sums: workspace."""
-    n, _, p = x.shape
-    sums[:] = 0
-    center = x[0, c, 0] if n * p else x.dtype.type(0)
-    for item in range(n):
-        add_moments(x[item, c], p, center, sums)
-    first, second = _add_lanes(sums)
-    offset = first / (n * p)
-    return center + offset, second / (n * p) - offset * offset
-
-
-@jit
-def _add_lanes(sums):
-    """The sum of the first half of some doubles, and that of the second."""
-    lanes, first, second = sums.size // 2, 0.0, 0.0
-    for lane in range(lanes):
-        first += sums[lane]
-        second += sums[lanes + lane]
-    return first, second
 
 
 def move_statistics(
@@ -231,12 +218,14 @@ def batch_norm_moments(x: Any, moments: Any) -> None:
 
 @parallel
 def _find_moments(first, last, x, moments):
-    sums = np.empty(2 * VECTOR_BYTES // x.itemsize)
-    for c in range(first, last):
-        if x.shape[2] < NARROW:
-            moments[0, c], moments[1, c] = _moments(_gather(x, c), 0, sums)
-        else:
-            moments[0, c], moments[1, c] = _moments(x, c, sums)
+    if x.shape[2] < NARROW:
+        for c in range(first, last):
+            find_moments(_gather(x, c), 0, 1, moments[:, c : c + 1])
+        return
+    block = block_of(x, 1)
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        find_moments(x, begin, end, moments[:, begin:end])
 
 
 def batch_normalize(x: Any, statistics: Statistics, epilogue: Epilogue, y: Any) -> None:
@@ -250,7 +239,7 @@ def _normalize(first, last, x, affine, y):
     _, channels, p = x.shape
     for row in range(first, last):
         item, c = row // channels, row % channels
-        normalize(x[item, c], p, affine[c], y[item, c])
+        normalize(x[item, c], p, AHEAD, affine[c], y[item, c])
 
 
 def batch_norm_backward(
@@ -278,30 +267,23 @@ def batch_norm_backward(
 
 @parallel
 def _backward(first, last, x, dy, affine, sums, dn, dx):
-    n, _, p = x.shape
-    dscale, dshift = sums
-    for c in range(first, last):
-        if p >= NARROW:
-            product, total = _back(x, dy, c, affine[c], dn, dx)
-            _add_to(dscale, dshift, c, product, total)
-            continue
-        below = np.empty((1, 1, n * p), x.dtype)
-        middle = np.empty((1, 1, n * p if dn.size else 0), x.dtype)
-        values, above = _gather(x, c), _gather(dy, c)
-        product, total = _back(values, above, 0, affine[c], middle, below)
-        _add_to(dscale, dshift, c, product, total)
-        if dn.size:
-            _scatter(middle, c, dn)
-        _scatter(below, c, dx)
-
-
-@jit
-def _add_to(dscale, dshift, c, product, total):
-    """Add the sums of a channel to the gradients that there are, of size 0 if not."""
-    if dscale.size:
-        dscale[c] += product
-    if dshift.size:
-        dshift[c] += total
+    block, count = block_of(x, 2), x.shape[0] * x.shape[2]
+    found = np.empty((2, block))
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        if x.shape[2] >= NARROW:
+            find_products(x, dy, begin, end, affine, found)
+            descend(x, dy, begin, end, affine, found, count, dn, dx)
+        else:
+            for c in range(begin, end):
+                values, above, own = _gather(x, c), _gather(dy, c), affine[c : c + 1]
+                both = found[:, c - begin : c - begin + 1]
+                find_products(values, above, 0, 1, own, both)
+                _descend_narrow(values, above, c, own, both, count, dn, dx)
+        for into, values in zip(sums, found):
+            if into.size:
+                for c in range(begin, end):
+                    into[c] += values[c - begin]
 
 
 def batch_norm_products(
@@ -314,11 +296,14 @@ def batch_norm_products(
 
 @parallel
 def _find_products(first, last, x, dy, affine, sums):
-    for c in range(first, last):
-        if x.shape[2] < NARROW:
-            sums[0, c], sums[1, c] = _products(_gather(x, c), _gather(dy, c), 0, affine[c])
+    block = block_of(x, 2) if x.shape[2] >= NARROW else 1
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        if x.shape[2] >= NARROW:
+            find_products(x, dy, begin, end, affine, sums[:, begin:end])
         else:
-            sums[0, c], sums[1, c] = _products(x, dy, c, affine[c])
+            own = affine[begin:end]
+            find_products(_gather(x, begin), _gather(dy, begin), 0, 1, own, sums[:, begin:end])
 
 
 def batch_norm_gradient(
@@ -342,62 +327,25 @@ def batch_norm_gradient(
 
 @parallel
 def _descend(first, last, x, dy, affine, sums, count, dn, dx):
-    n, _, p = x.shape
-    for c in range(first, last):
-        product, total = sums[0, c], sums[1, c]
-        if p >= NARROW:
-            _descend_channel(x, dy, c, affine[c], product, total, count, dn, dx)
-            continue
-        below = np.empty((1, 1, n * p), x.dtype)
-        middle = np.empty((1, 1, n * p if dn.size else 0), x.dtype)
-        values, above = _gather(x, c), _gather(dy, c)
-        _descend_channel(values, above, 0, affine[c], product, total, count, middle, below)
-        if dn.size:
-            _scatter(middle, c, dn)
-        _scatter(below, c, dx)
+    block = block_of(x, 2) if x.shape[2] >= NARROW else 1
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        if x.shape[2] >= NARROW:
+            descend(x, dy, begin, end, affine, sums[:, begin:end], count, dn, dx)
+        else:
+            rows, own = (_gather(x, begin), _gather(dy, begin)), affine[begin:end]
+            _descend_narrow(*rows, begin, own, sums[:, begin:end], count, dn, dx)
 
 
 @jit
-def _back(x, dy, c, affine, dn, dx):
-    """`batch_norm_backward` of one channel; returns the sums of g * n and of g."""
-    product, total = _products(x, dy, c, affine)
-    _descend_channel(x, dy, c, affine, product, total, x.shape[0] * x.shape[2], dn, dx)
-    return product, total
-
-
-@jit
-def _products(x, dy, c, affine):
-    """The sums of g * n and of g, of one channel."""
-    n, _, p = x.shape
-    sums = np.zeros(2 * VECTOR_BYTES // x.itemsize)
-    for item in range(n):
-        for begin in range(0, p, CHUNK):
-            some = min(CHUNK, p - begin)
-            add_products(x[item, c, begin:], dy[item, c, begin:], some, affine, sums)
-    total, product = _add_lanes(sums)
-    return product * affine[1], total
-
-
-@jit
-def _descend_channel(x, dy, c, affine, product, total, count, dn, dx):
-    """The gradients of one channel; count: the numbers that the sums are of."""
-    n, _, p = x.shape
-    inverse, scale = affine[1], affine[2]
-    correction = np.zeros(3, x.dtype)
-    level = x.dtype.type(total / count)
-    along = x.dtype.type(product / count * inverse)
-    if dn.size == 0:
-        correction[0], correction[1], correction[2] = level, along, scale * inverse
-        for item in range(n - 1, -1, -1):  # what was read last is still in the cache
-            gradient(x[item, c], dy[item, c], p, affine, correction, dx[item, c])
-        return
-    through, plain = correction.copy(), affine.copy()
-    through[2] = scale
-    plain[2], plain[3], plain[4] = 1, 0, 1  # below dn there is no ReLU
-    correction[0], correction[1], correction[2] = level * scale, along * scale, inverse
-    for item in range(n - 1, -1, -1):
-        gradient(x[item, c], dy[item, c], p, affine, through, dn[item, c])
-        gradient(x[item, c], dn[item, c], p, plain, correction, dx[item, c])
+def _descend_narrow(x, dy, c, affine, sums, count, dn, dx):
+    """`descend` of channel c, of which x and dy have the numbers in a row."""
+    below = np.empty_like(x)
+    middle = np.empty_like(x if dn.size else x[:0])
+    descend(x, dy, 0, 1, affine, sums, count, middle, below)
+    if dn.size:
+        _scatter(middle, c, dn)
+    _scatter(below, c, dx)
 
 
 def stored_backward_params(x, dy, mean, deviation, dscale, dshift):

@@ -85,13 +85,14 @@ def _sum_up(e: Any, count: Int, sums: Pointer, zero: Callable[[Any], Vector], bo
 
 
 @LIBRARY.function
-def add_moments(e: Any, x: Pointer, count: Int, center: Scalar, sums: Doubles) -> None:
+def add_moments(e: Any, x: Pointer, count: Int, ahead: Int, center: Scalar, sums: Doubles) -> None:
     """Add `count` elements less `center` to sums[:lanes], and their squares to sums[lanes:].
 
     Both in float64, to any lane.
     """
 
     def body(e: Any, q: Int, now: list[Vector]) -> list[Vector]:
+        e.prefetch(x + q + ahead)
         d = e.doubles(e.load(x + q)) - e.doubles(e.broadcast(center))
         return [now[0] + d, now[1] + d * d]
 
@@ -109,11 +110,12 @@ def _normalized(e: Any, value: Vector, affine: Affine) -> tuple[Vector, Vector]:
 
 
 @LIBRARY.function
-def normalize(e: Any, x: Pointer, count: Int, affine: Pointer, y: Pointer) -> None:
+def normalize(e: Any, x: Pointer, count: Int, ahead: Int, affine: Pointer, y: Pointer) -> None:
     """y = z where z > 0, else slope z, with the z of `Affine`; y may be x."""
     a = fields(Affine, affine)
 
     def body(e: Any, q: Int, now: list[Vector]) -> list[Vector]:
+        e.prefetch(y + q + ahead)
         z = _normalized(e, e.load(x + q), a)[1]
         z, limit = e.select(z > 0, z, z * e.broadcast(a.slope)), e.broadcast(a.limit)
         e.store(e.select(limit < z, limit, z), y + q)
@@ -131,7 +133,7 @@ def _through_relu(e: Any, x: Vector, dy: Vector, affine: Affine) -> tuple[Vector
 
 @LIBRARY.function
 def add_products(
-    e: Any, x: Pointer, dy: Pointer, count: Int, affine: Pointer, sums: Doubles
+    e: Any, x: Pointer, dy: Pointer, count: Int, ahead: Int, affine: Pointer, sums: Doubles
 ) -> None:
     """Add the gradients g below the ReLU to sums[:lanes], and g (x - mean) to sums[lanes:].
 
@@ -140,6 +142,8 @@ def add_products(
     a = fields(Affine, affine)
 
     def body(e: Any, q: Int, now: list[Vector]) -> list[Vector]:
+        e.prefetch(x + q + ahead)
+        e.prefetch(dy + q + ahead)
         centered, g = _through_relu(e, e.load(x + q), e.load(dy + q), a)
         return [now[0] + g, e.fma(g, centered, now[1])]
 
@@ -152,6 +156,7 @@ def gradient(
     x: Pointer,
     dy: Pointer,
     count: Int,
+    ahead: Int,
     affine: Pointer,
     correction: Pointer,
     dx: Pointer,
@@ -160,6 +165,7 @@ def gradient(
     a, c = fields(Affine, affine), fields(Correction, correction)
 
     def body(e: Any, q: Int, now: list[Vector]) -> list[Vector]:
+        e.prefetch(dx + q + ahead)
         centered, g = _through_relu(e, e.load(x + q), e.load(dy + q), a)
         level, along, factor = (e.broadcast(each) for each in c)
         e.store((g - level - centered * along) * factor, dx + q)

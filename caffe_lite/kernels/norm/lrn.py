@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from caffe_lite.kernels.jit import jit
+from caffe_lite.kernels.norm.lrn_rows import Scalars, find_ratios, gradient, normalize
 from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.simd import VECTOR_BYTES
 
 __all__ = [
     "lrn_channels_backward",
@@ -18,10 +18,12 @@ __all__ = [
     "lrn_pixels_forward",
 ]
 
-LEAST, MOST = 1e-27, 1e27
-"""Between these the quick power is within 6e-7 of the true one."""
-BLOCK = 1024
+BLOCK = 2048
 """Pixels of one task: their channels fit in the fast caches."""
+AHEAD = 2048
+"""Elements, at least, between what is computed and what is fetched from memory meanwhile."""
+USUAL = 0.75
+"""The beta that the vector code is for."""
 
 
 @jit
@@ -39,83 +41,55 @@ def _add_squares(x, sums):
 
 
 @jit
-def _move_squares(entering, leaving, sums):
-    """sums += entering^2 - leaving^2."""
-    for i in range(entering.size):
-        sums[i] += entering[i] * entering[i] - leaving[i] * leaving[i]
+def _square(x, squares):
+    """squares = x^2."""
+    for i in range(x.size):
+        squares[i] = x[i] * x[i]
 
 
 @jit
-def _lrn_squares(x, c, start, stop, half, squares):
-    """squares = sum of x^2 over channels c - half ... c + half, from that sum around c - 1.
-
-    x: (C, pixels), one item, of which the block start:stop is computed.  squares: its size.
-    """
-    channels = x.shape[0]
-    if c == 0:
-        squares[:] = 0
-        for head in range(min(half, channels)):
-            _add_squares(x[head, start:stop], squares)
-    enters, leaves = c + half < channels, c > half
-    if enters and leaves:
-        _move_squares(x[c + half, start:stop], x[c - half - 1, start:stop], squares)
-    elif enters:
-        _add_squares(x[c + half, start:stop], squares)
-    elif leaves:
-        squares -= x[c - half - 1, start:stop] ** 2
-
-
-def _usual_power(x):
-    """x^-0.75.  In compiled float32 kernels without square roots, for LEAST <= x <= MOST."""
-    root = np.sqrt(x)
-    return x.dtype.type(1) / (root * np.sqrt(root))
-
-
-@overload(_usual_power)
-def _compiled_usual_power(x):
-    if x != types.float32:
-        return lambda x: 1.0 / (np.sqrt(x) * np.sqrt(np.sqrt(x)))
-
-    def usual_power(x):
-        # The bits of a float are about its logarithm: a quarter of them, taken from a constant,
-        # are a guess within 3 %.  Newton's steps for y^-4 = x then square the error.
-        bits = np.float32(x).view(np.int32) >> np.int32(2)
-        y = np.int32(np.int32(0x4F584000) - bits).view(np.float32)
-        quarter = np.float32(0.25) * x
-        y = y * (np.float32(1.25) - quarter * (y * y) * (y * y))
-        y = y * (np.float32(1.25) - quarter * (y * y) * (y * y))
-        y = y * (np.float32(1.25) - quarter * (y * y) * (y * y))
-        return y * y * y
-
-    return usual_power
+def _scale_and_power(square, beta, scalars):
+    """scale = k + alpha square, and scale^-beta, exactly."""
+    scale, cast = scalars[1] + scalars[0] * square, scalars.dtype.type
+    if beta == USUAL:
+        root = np.sqrt(scale)
+        return scale, cast(1) / (root * np.sqrt(root))
+    return scale, scale ** cast(-beta)
 
 
 @jit
-def _lrn_power(sums, alpha, beta, k, scale, power):
-    """scale = k + alpha * sums, power = scale^-beta; quick for the usual beta = 0.75."""
-    least, most = scale.dtype.type(LEAST), scale.dtype.type(MOST)
-    strange = 0
-    for i in range(scale.size):
-        scale[i] = k + alpha * sums[i]
-        strange += 0 if (scale[i] >= least) & (scale[i] <= most) else 1
-    if beta == 0.75:
-        for i in range(scale.size):
-            power[i] = _usual_power(scale[i])
-        if strange > 0:
-            one = scale.dtype.type(1)
-            for i in range(scale.size):
-                root = np.sqrt(scale[i])
-                power[i] = one / (root * np.sqrt(root))
-    else:
-        b = scale.dtype.type(-beta)
-        for i in range(scale.size):
-            power[i] = scale[i] ** b
+def _is_strange(seen):
+    """Whether the vector code met a scale that it is not for; `seen` becomes 0."""
+    total = seen.dtype.type(0)
+    for lane in range(seen.size):
+        total += seen[lane]
+        seen[lane] = 0
+    return total > 0
 
 
 @jit
-def _multiply(a, b, product):
-    for i in range(a.size):
-        product[i] = a[i] * b[i]
+def _normalize(around, x, ahead, beta, scalars, squares, seen, y):
+    """y = x scale^-beta for a row; around: what enters the sum of squares, and what leaves it."""
+    normalize(around[0], around[1], x, x.size, ahead, scalars, squares, y, seen)
+    if _is_strange(seen) or beta != USUAL:
+        for i in range(x.size):
+            y[i] = x[i] * _scale_and_power(squares[i], beta, scalars)[1]
+
+
+@jit
+def _find_ratios(around, x, dy, ahead, beta, scalars, squares, seen, power, ratio):
+    """power = scale^-beta, ratio = dy x power / scale for a row."""
+    settings = x.size, ahead, scalars, squares
+    find_ratios(around[0], around[1], x, dy, *settings, power, ratio, seen)
+    if _is_strange(seen) or beta != USUAL:
+        for i in range(x.size):
+            scale, power[i] = _scale_and_power(squares[i], beta, scalars)
+            ratio[i] = dy[i] * x[i] * power[i] / scale
+
+
+def _scalars(x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
+    """`Scalars` of a window of `size` numbers, as an array."""
+    return np.array(Scalars(alpha / size, k, 2 * alpha * beta / size), x.dtype)
 
 
 def _blocks(x: Any) -> tuple[Any, int]:
@@ -132,40 +106,38 @@ def _block(task, pixels):
     return task // blocks, start, min(start + BLOCK, pixels)
 
 
+@jit
+def _ahead(pixels):
+    """The distance to the same pixel of a channel that is read soon."""
+    return (AHEAD + pixels - 1) // pixels * pixels
+
+
 def lrn_channels_forward(x: Any, size: int, alpha: float, beta: float, k: float, y: Any) -> None:
     """y = x * (k + alpha / size * sum of x^2 over `size` channels around)^-beta.
 
     x, y: (N, C, ...).
     """
-    (flat, tasks), one = _blocks(x), x.dtype.type
-    settings = min(size // 2, x.shape[1]), beta, one(alpha / size), one(k)
+    (flat, tasks), scalars = _blocks(x), _scalars(x, size, alpha, beta, k)
+    settings = min(size // 2, x.shape[1]), beta, scalars
     launch(_channels_forward, tasks, x.size, flat, *settings, _blocks(y)[0])
 
 
 @parallel
-def _channels_forward(first, last, x, half, beta, alpha, k, y):
+def _channels_forward(first, last, x, half, beta, scalars, y):
+    seen, ahead = np.zeros(VECTOR_BYTES // x.itemsize, x.dtype), _ahead(x.shape[2])
     for task in range(first, last):
         item, start, stop = _block(task, x.shape[2])
-        squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
-        power = np.empty(stop - start, x.dtype)
-        for channel in range(x.shape[1]):
-            _lrn_squares(x[item], channel, start, stop, half, squares)
-            _lrn_power(squares, alpha, beta, k, scale, power)
-            _multiply(x[item, channel, start:stop], power, y[item, channel, start:stop])
-
-
-@jit
-def _lrn_ratio(x, dy, power, scale, ratio):
-    """ratio = dy * x * power / scale."""
-    for i in range(x.size):
-        ratio[i] = dy[i] * x[i] * power[i] / scale[i]
-
-
-@jit
-def _lrn_gradient(x, dy, power, factor, total, dx):
-    """dx = dy * power - factor * x * total."""
-    for i in range(x.size):
-        dx[i] = dy[i] * power[i] - factor * x[i] * total[i]
+        squares, nothing = np.zeros(stop - start, x.dtype), np.zeros(stop - start, x.dtype)
+        for head in range(min(half, x.shape[1])):
+            _add_squares(x[item, head, start:stop], squares)
+        for c in range(x.shape[1]):
+            entering, leaving = nothing, nothing
+            if c + half < x.shape[1]:
+                entering = x[item, c + half, start:stop]
+            if c > half:
+                leaving = x[item, c - half - 1, start:stop]
+            around, own = (entering, leaving), x[item, c, start:stop]
+            _normalize(around, own, ahead, beta, scalars, squares, seen, y[item, c, start:stop])
 
 
 def lrn_channels_backward(
@@ -176,8 +148,7 @@ def lrn_channels_backward(
 
     x, dy, dx: (N, C, ...).
     """
-    (flat, tasks), factor = _blocks(x), 2 * alpha * beta / size
-    scalars = np.array([alpha / size, k, factor], x.dtype)
+    (flat, tasks), scalars = _blocks(x), _scalars(x, size, alpha, beta, k)
     settings = min(size // 2, x.shape[1]), beta, scalars
     arrays = flat, _blocks(dy)[0], *settings, _blocks(dx)[0]
     launch(_channels_backward, tasks, 2 * x.size, *arrays)
@@ -185,30 +156,36 @@ def lrn_channels_backward(
 
 @parallel
 def _channels_backward(first, last, x, dy, half, beta, scalars, dx):
-    """scalars: alpha / size, k, 2 alpha beta / size."""
-    alpha, k, factor = scalars[0], scalars[1], scalars[2]
     c, kept = x.shape[1], 2 * half + 2  # channels whose power and ratio are still needed
+    seen, ahead = np.zeros(VECTOR_BYTES // x.itemsize, x.dtype), _ahead(x.shape[2])
     for task in range(first, last):
         item, start, stop = _block(task, x.shape[2])
-        squares, scale = np.empty(stop - start, x.dtype), np.empty(stop - start, x.dtype)
-        power = np.empty((kept, stop - start), x.dtype)
-        ratio = np.empty((kept, stop - start), x.dtype)
-        total = np.zeros(stop - start, x.dtype)
+        pixels = stop - start
+        squares, nothing = np.zeros(pixels, x.dtype), np.zeros(pixels, x.dtype)
+        total = np.zeros(pixels, x.dtype)
+        power, ratio = np.empty((kept, pixels), x.dtype), np.empty((kept, pixels), x.dtype)
+        for head in range(min(half, c)):
+            _add_squares(x[item, head, start:stop], squares)
         for head in range(c + half):
-            channel = head - half
+            channel, entering, leaving = head - half, nothing, nothing
             if head < c:
-                _lrn_squares(x[item], head, start, stop, half, squares)
-                entering = head % kept
-                _lrn_power(squares, alpha, beta, k, scale, power[entering])
-                above, given = x[item, head, start:stop], dy[item, head, start:stop]
-                _lrn_ratio(above, given, power[entering], scale, ratio[entering])
-                _add(ratio[entering], total)
-            if channel > half:
-                total -= ratio[(channel - half - 1) % kept]
-            if channel >= 0:
-                own, given = x[item, channel, start:stop], dy[item, channel, start:stop]
-                result = dx[item, channel, start:stop]
-                _lrn_gradient(own, given, power[channel % kept], factor, total, result)
+                if head + half < c:
+                    entering = x[item, head + half, start:stop]
+                if head > half:
+                    leaving = x[item, head - half - 1, start:stop]
+                own, given = x[item, head, start:stop], dy[item, head, start:stop]
+                around, found = (entering, leaving), ratio[head % kept]
+                rows = squares, seen, power[head % kept]
+                _find_ratios(around, own, given, ahead, beta, scalars, *rows, found)
+                entering = found
+            if channel < 0:
+                _add(entering, total)
+                continue
+            leaving = ratio[(channel - half - 1) % kept] if channel > half else nothing
+            own, given = x[item, channel, start:stop], dy[item, channel, start:stop]
+            rows = own, given, power[channel % kept]
+            result = dx[item, channel, start:stop]
+            gradient(entering, leaving, *rows, pixels, ahead, scalars, total, result)
 
 
 @jit
@@ -235,22 +212,21 @@ def lrn_pixels_forward(x: Any, size: int, alpha: float, beta: float, y: Any) -> 
 
     x, y: (N, C, H, W).
     """
-    settings = size // 2, beta, x.dtype.type(alpha / (size * size))
+    settings = size // 2, beta, _scalars(x, size * size, alpha, beta, 1)
     launch(_pixels_forward, x.shape[0] * x.shape[1], x.size, _planes(x), *settings, _planes(y))
 
 
 @parallel
-def _pixels_forward(first, last, x, half, beta, alpha, y):
+def _pixels_forward(first, last, x, half, beta, scalars, y):
     height, width = x.shape[1:]
+    seen, nothing = np.zeros(VECTOR_BYTES // x.itemsize, x.dtype), np.zeros(width, x.dtype)
     for p in range(first, last):
         sums, columns = np.empty((height, width), x.dtype), np.empty(width, x.dtype)
-        scale, power = np.empty(width, x.dtype), np.empty(width, x.dtype)
         for h in range(height):
-            _multiply(x[p, h], x[p, h], y[p, h])
+            _square(x[p, h], y[p, h])
         _box_sums(y[p], half, columns, sums)
         for h in range(height):
-            _lrn_power(sums[h], alpha, beta, x.dtype.type(1), scale, power)
-            _multiply(x[p, h], power, y[p, h])
+            _normalize((nothing, nothing), x[p, h], 0, beta, scalars, sums[h], seen, y[p, h])
 
 
 def lrn_pixels_backward(x: Any, dy: Any, size: int, alpha: float, beta: float, dx: Any) -> None:
@@ -259,26 +235,25 @@ def lrn_pixels_backward(x: Any, dy: Any, size: int, alpha: float, beta: float, d
 
     x, dy, dx: (N, C, H, W).
     """
-    scalars = np.array([alpha / (size * size), 2 * alpha * beta / (size * size)], x.dtype)
+    scalars = _scalars(x, size * size, alpha, beta, 1)
     arrays = _planes(x), _planes(dy), size // 2, beta, scalars, _planes(dx)
     launch(_pixels_backward, x.shape[0] * x.shape[1], 2 * x.size, *arrays)
 
 
 @parallel
 def _pixels_backward(first, last, x, dy, half, beta, scalars, dx):
-    """scalars: alpha / size^2, 2 alpha beta / size^2."""
     height, width = x.shape[1:]
-    alpha, factor = scalars[0], scalars[1]
+    seen, nothing = np.zeros(VECTOR_BYTES // x.itemsize, x.dtype), np.zeros(width, x.dtype)
     for p in range(first, last):
-        scale, columns = np.empty(width, x.dtype), np.empty(width, x.dtype)
+        columns, sums = np.empty(width, x.dtype), np.empty((height, width), x.dtype)
         ratio, power = np.empty((height, width), x.dtype), np.empty((height, width), x.dtype)
-        sums = np.empty((height, width), x.dtype)
         for h in range(height):
-            _multiply(x[p, h], x[p, h], ratio[h])
+            _square(x[p, h], ratio[h])
         _box_sums(ratio, half, columns, sums)
         for h in range(height):
-            _lrn_power(sums[h], alpha, beta, x.dtype.type(1), scale, power[h])
-            _lrn_ratio(x[p, h], dy[p, h], power[h], scale, ratio[h])
+            rows = sums[h], seen, power[h], ratio[h]
+            _find_ratios((nothing, nothing), x[p, h], dy[p, h], 0, beta, scalars, *rows)
         _box_sums(ratio, half, columns, sums)
         for h in range(height):
-            _lrn_gradient(x[p, h], dy[p, h], power[h], factor, sums[h], dx[p, h])
+            rows = x[p, h], dy[p, h], power[h], width, 0, scalars, sums[h]
+            gradient(nothing, nothing, *rows, dx[p, h])
