@@ -198,10 +198,10 @@ def bias_backward(dy: Any, db: Any) -> None:
 
 @parallel
 def _sum_channels(first, last, dy, ones, db):
-    """A task is one channel."""
+    """A task is one channel; the planes of an item, which lie one after the other, in order."""
     total = np.empty(1, dy.dtype)
-    for o in range(first, last):
-        for n in range(len(dy)):
+    for n in range(len(dy)):
+        for o in range(first, last):
             dot(dy[n, o], ones, ones.size, total)
             db[o] += total[0]
 

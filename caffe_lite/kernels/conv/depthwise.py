@@ -11,6 +11,7 @@ a *phase*.  So are the columns.  For s = 2 the two phases of the columns are mer
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,6 +43,9 @@ def forward(x: Any, w: Any, extra: Any, window: Any, y: Any) -> None:
 
     x: (N, C, H, W).  w: (O, 1, kh, kw).  extra: of `completion`.  y: (N, O, PH, PW).
     """
+    if _is_narrow(window, x, y):
+        _launch_narrow(x, w, False, extra, y)
+        return
     plan, taps = _forward_plan(tuple(window), x.shape, y.shape, x.itemsize)
     arrays = x.reshape(-1), w.reshape(-1), extra, plan, taps, y.reshape(-1)
     launch(_forward, y.shape[0] * y.shape[1], _elements(y.size, w), *arrays)
@@ -53,8 +57,7 @@ def backward(dy: Any, w: Any, extra: Any, window: Any, dx: Any) -> None:
     dy: (N, O, PH, PW).  w: (O, 1, kh, kw).  extra: of `completion`.  dx: (N, C, H, W).
     """
     if _is_narrow(window, dx, dy):
-        arrays = dy.reshape(-1), w.reshape(-1), extra, dx
-        launch(_backward_narrow, dx.shape[0] * dx.shape[1], _elements(dx.size, w), *arrays)
+        _launch_narrow(dy, w, True, extra, dx)
         return
     plan, taps = _backward_plan(tuple(window), dx.shape, dy.shape, dy.itemsize)
     arrays = dy.reshape(-1), w.reshape(-1), extra, plan, taps, dx.reshape(-1)
@@ -78,6 +81,12 @@ def _is_narrow(window: Any, x: Any, y: Any) -> bool:
     """Whether windows of SAME_SIZE slide over planes whose rows are a vector at most."""
     same = tuple(window) == SAME_SIZE and x.shape == y.shape
     return same and x.shape[3] * x.itemsize <= VECTOR_BYTES
+
+
+def _launch_narrow(source: Any, w: Any, flipped: bool, extra: Any, target: Any) -> None:
+    """`forward` where `_is_narrow` says so; with flipped weights it is `backward`."""
+    arrays = source.reshape(-1), w.reshape(-1), flipped, extra, target
+    launch(_convolve_narrow, math.prod(target.shape[:2]), _elements(target.size, w), *arrays)
 
 
 def _elements(size: int, w: Any) -> float:
@@ -363,16 +372,16 @@ def _backward(first, last, dy, w, extra, plan, taps, dx):
 
 
 @parallel
-def _backward_narrow(first, last, dy, w, extra, dx):
-    """`_backward` where `_is_narrow` says so."""
-    channels, height, width = dx.shape[1:]
-    weights, ending, below = np.empty(9, dy.dtype), np.empty(5, dy.dtype), dx.reshape(-1)
+def _convolve_narrow(first, last, source, w, flipped, extra, target):
+    """Planes of the target, which are as those of the source."""
+    channels, height, width = target.shape[1:]
+    weights, ending, planes = np.empty(9, w.dtype), np.empty(5, w.dtype), target.reshape(-1)
     for task in range(first, last):
         c, at = task % channels, task * height * width
         _set_ending(extra, c, channels, ending)
         for t in range(9):
-            weights[t] = w[c * 9 + 8 - t]
-        weigh_narrow(dy[at:], height, width, weights, ending, below[at:])
+            weights[t] = w[c * 9 + (8 - t if flipped else t)]
+        weigh_narrow(source[at:], height, width, weights, ending, planes[at:])
 
 
 @jit

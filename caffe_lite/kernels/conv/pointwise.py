@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from caffe_lite.kernels.conv import implicit_gemm
+from caffe_lite.kernels.conv.weight_gradient_tiles import copy_rows
 from caffe_lite.kernels.epilogue import NO_EPILOGUE, complete, completion
 from caffe_lite.kernels.geometry import Sizes
 from caffe_lite.kernels.parallel import launch, parallel
+from caffe_lite.kernels.simd import Matrix
 
 POINT = (1, 1, 1, 1, 0, 0, 1, 1)
 """A 1x1 window without stride."""
@@ -47,17 +49,12 @@ def _pixels(work: Any, image: Any, output: Any) -> Any:
 @parallel
 def _gather(first, last, x, stride_h, stride_w, pixels):
     """pixels[n, c, i, j] = x[n, c, stride_h i, stride_w j]; a task is one plane."""
-    channels, height = pixels.shape[1:3]
+    (height, width), (rows, columns) = x.shape[2:], pixels.shape[2:]
+    source, target = x.reshape(-1), pixels.reshape(-1)
     for plane in range(first, last):
-        n, c = plane // channels, plane % channels
-        for i in range(height):
-            source, target = x[n, c, i * stride_h], pixels[n, c, i]
-            if stride_w == 2:  # a constant, for which vectors are shuffled
-                for j in range(target.size):
-                    target[j] = source[2 * j]
-            else:
-                for j in range(target.size):
-                    target[j] = source[stride_w * j]
+        image = Matrix(source[plane * height * width :], stride_h * width)
+        put = Matrix(target[plane * rows * columns :], columns)
+        copy_rows(rows, image, stride_w, columns, put)
 
 
 @parallel
