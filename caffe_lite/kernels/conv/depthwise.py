@@ -25,8 +25,8 @@ from caffe_lite.kernels.conv.depthwise_taps import (
     correlate_narrow,
     set_band,
     weigh,
-    weigh_narrow,
     weigh_pairs,
+    weigh_plane,
 )
 from caffe_lite.kernels.geometry import PlanarWindow, Sizes
 from caffe_lite.kernels.jit import inlined, jit
@@ -43,8 +43,8 @@ def forward(x: Any, w: Any, extra: Any, window: Any, y: Any) -> None:
 
     x: (N, C, H, W).  w: (O, 1, kh, kw).  extra: of `completion`.  y: (N, O, PH, PW).
     """
-    if _is_narrow(window, x, y):
-        _launch_narrow(x, w, False, extra, y)
+    if _keeps_size(window, x, y):
+        _launch_planes(x, w, False, extra, y)
         return
     plan, taps = _forward_plan(tuple(window), x.shape, y.shape, x.itemsize)
     arrays = x.reshape(-1), w.reshape(-1), extra, plan, taps, y.reshape(-1)
@@ -56,8 +56,8 @@ def backward(dy: Any, w: Any, extra: Any, window: Any, dx: Any) -> None:
 
     dy: (N, O, PH, PW).  w: (O, 1, kh, kw).  extra: of `completion`.  dx: (N, C, H, W).
     """
-    if _is_narrow(window, dx, dy):
-        _launch_narrow(dy, w, True, extra, dx)
+    if _keeps_size(window, dx, dy):
+        _launch_planes(dy, w, True, extra, dx)
         return
     plan, taps = _backward_plan(tuple(window), dx.shape, dy.shape, dy.itemsize)
     arrays = dy.reshape(-1), w.reshape(-1), extra, plan, taps, dx.reshape(-1)
@@ -69,7 +69,7 @@ def backward_params(x: Any, dy: Any, window: Any, dw: Any) -> None:
 
     x: (N, C, H, W).  dy: (N, O, PH, PW).  dw: (O, 1, kh, kw).
     """
-    if _is_narrow(window, x, dy):
+    if _keeps_size(window, x, dy) and x.shape[3] * x.itemsize <= VECTOR_BYTES:
         launch(_backward_params_narrow, dy.shape[1], _elements(dy.size, dw), x, dy, dw)
         return
     plan, taps = _forward_plan(tuple(window), x.shape, dy.shape, x.itemsize)
@@ -77,16 +77,15 @@ def backward_params(x: Any, dy: Any, window: Any, dw: Any) -> None:
     launch(_backward_params, dy.shape[1], _elements(dy.size, dw), *arrays)
 
 
-def _is_narrow(window: Any, x: Any, y: Any) -> bool:
-    """Whether windows of SAME_SIZE slide over planes whose rows are a vector at most."""
-    same = tuple(window) == SAME_SIZE and x.shape == y.shape
-    return same and x.shape[3] * x.itemsize <= VECTOR_BYTES
+def _keeps_size(window: Any, x: Any, y: Any) -> bool:
+    """Whether planes of y are as those of x, and need no frames."""
+    return tuple(window) == SAME_SIZE and x.shape == y.shape
 
 
-def _launch_narrow(source: Any, w: Any, flipped: bool, extra: Any, target: Any) -> None:
-    """`forward` where `_is_narrow` says so; with flipped weights it is `backward`."""
+def _launch_planes(source: Any, w: Any, flipped: bool, extra: Any, target: Any) -> None:
+    """`forward` where `_keeps_size` says so; with flipped weights it is `backward`."""
     arrays = source.reshape(-1), w.reshape(-1), flipped, extra, target
-    launch(_convolve_narrow, math.prod(target.shape[:2]), _elements(target.size, w), *arrays)
+    launch(_convolve_planes, math.prod(target.shape[:2]), _elements(target.size, w), *arrays)
 
 
 def _elements(size: int, w: Any) -> float:
@@ -227,7 +226,7 @@ def _add_lanes(sums, each, taps, dw):
 
 @parallel
 def _backward_params_narrow(first, last, x, dy, dw):
-    """`_backward_params` where `_is_narrow` says so."""
+    """`_backward_params` for rows that are a vector at most."""
     each, (height, width) = 9 * VECTOR_BYTES // x.itemsize, x.shape[2:]
     sums = np.zeros((last - first) * each, x.dtype)
     image, given = x.reshape(-1), dy.reshape(-1)
@@ -372,7 +371,7 @@ def _backward(first, last, dy, w, extra, plan, taps, dx):
 
 
 @parallel
-def _convolve_narrow(first, last, source, w, flipped, extra, target):
+def _convolve_planes(first, last, source, w, flipped, extra, target):
     """Planes of the target, which are as those of the source."""
     channels, height, width = target.shape[1:]
     weights, ending, planes = np.empty(9, w.dtype), np.empty(5, w.dtype), target.reshape(-1)
@@ -381,7 +380,7 @@ def _convolve_narrow(first, last, source, w, flipped, extra, target):
         _set_ending(extra, c, channels, ending)
         for t in range(9):
             weights[t] = w[c * 9 + (8 - t if flipped else t)]
-        weigh_narrow(source[at:], height, width, weights, ending, planes[at:])
+        weigh_plane(source[at:], height, width, weights, ending, planes[at:])
 
 
 @jit

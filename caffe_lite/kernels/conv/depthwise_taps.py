@@ -4,7 +4,7 @@
     weigh_pairs  two such convolutions, for the even and for the odd columns
     correlate    the inner products of a plane with a frame, shifted by each tap
 
-and, for planes whose rows are a vector at most, `weigh_narrow` and `correlate_narrow`.
+and, for planes whose rows are a vector at most, `weigh_plane` and `correlate_narrow`.
 
 3 x 3 weights without dilation are `nine`: they stay in the vector registers, and an element that
 was loaded is used for all output rows that it contributes to.
@@ -37,16 +37,16 @@ __all__ = [
     "correlate_narrow",
     "set_band",
     "weigh",
-    "weigh_narrow",
     "weigh_pairs",
+    "weigh_plane",
 ]
 
 TALLEST = 2 * BAND if REGISTERS >= 32 else BAND
 """Rows of sums that are kept in registers, beside nine weights."""
 GROUP = 9
 """Taps that `correlate` takes at once."""
-AHEAD = 2048
-"""Elements between what is computed and what is fetched from memory meanwhile."""
+AHEAD, AHEAD_ROWS = 2048, 8
+"""Elements, or rows, between what is computed and what is fetched from memory meanwhile."""
 LIBRARY = Library("depthwise")
 
 
@@ -314,7 +314,7 @@ def _shifted_row(e: Any, columns: Int) -> Callable[[Pointer], list[Vector]]:
 
 
 @LIBRARY.function
-def weigh_narrow(
+def weigh_plane(
     e: Any,
     source: Pointer,
     rows: Int,
@@ -323,27 +323,58 @@ def weigh_narrow(
     ending: Pointer,
     target: Pointer,
 ) -> None:
-    """`weigh` for nine taps at a step of one, of a narrow plane with a pad of 1."""
-    end, shifted, inside = _Ending(e, ending), _shifted_row(e, columns), e.first_lanes(columns)
+    """`weigh` for nine taps at a step of one, of a plane with a pad of 1, which needs no frame.
+
+    Strips of a vector's width, from the first row to the last; the last strip overlaps.
+    """
+    end = _Ending(e, ending)
     factors = [end.weight(weights[t]) for t in range(9)]
+    whole = e.mask([True] * e.lanes)
+    begins = e.mask(lane > 0 for lane in range(e.lanes))
+    ends = e.mask(lane + 1 < e.lanes for lane in range(e.lanes))
 
     def add(line: int, values: list[Vector], total: Vector) -> Vector:
         for factor, value in zip(factors[3 * line :], values):
             total = e.fma(factor, value, total)
         return total
 
-    def store(total: Vector, i: Int) -> None:
-        e.store_masked(end.completed([total])[0], target + i * columns, inside)
+    def strip(j: Any, left: Vector, inside: Vector | None, right: Vector) -> None:
+        """The columns from j on; masks of what the taps meet, and of the outputs if not all."""
 
-    values = shifted(source)
-    sums = [add(1, values, end.start), add(0, values, end.start)]  # of this row and of the next
-    for i in e.range(rows - 1, carried=sums):
-        for plane in (source, target):
-            e.prefetch(plane + i * columns + AHEAD)
-        values = shifted(source + (i + 1) * columns)
-        store(add(2, values, sums[0]), i)
-        sums[:] = add(1, values, sums[1]), add(0, values, end.start)
-    store(sums[0], rows - 1)
+        def shifted(row: Pointer) -> list[Vector]:
+            own = e.load(row) if inside is None else e.load_masked(row, inside, e.zeros())
+            before, after = ((row + shift, mask) for shift, mask in ((-1, left), (1, right)))
+            return [e.load_masked(*before, e.zeros()), own, e.load_masked(*after, e.zeros())]
+
+        def store(total: Vector, i: Int) -> None:
+            (value,), to = end.completed([total]), target + i * columns + j
+            if inside is None:
+                e.store(value, to)
+            else:
+                e.store_masked(value, to, inside)
+
+        start = source + j
+        values = shifted(start)
+        sums = [add(1, values, end.start), add(0, values, end.start)]  # of this row, of the next
+        for i in e.range(rows - 1, carried=sums):
+            for plane in (start, target + j):
+                e.prefetch(plane + (i + AHEAD_ROWS) * columns)
+            values = shifted(start + (i + 1) * columns)
+            store(add(2, values, sums[0]), i)
+            sums[:] = add(1, values, sums[1]), add(0, values, end.start)
+        store(sums[0], rows - 1)
+
+    def narrow() -> None:
+        inside, after = e.first_lanes(columns), e.first_lanes(columns - 1)
+        strip(0, inside & begins, inside, after)
+
+    def wide() -> None:
+        strip(0, begins, None, whole)
+        for k in e.range(e.max(columns - e.lanes * 2, 0), e.lanes):
+            strip(k + e.lanes, whole, None, whole)
+        strip(columns - e.lanes, whole, None, ends)
+
+    e.if_else(columns <= e.lanes, narrow, wide)
 
 
 @LIBRARY.function
