@@ -25,6 +25,7 @@ from caffe_lite.kernels.conv.depthwise_taps import (
     correlate_narrow,
     set_band,
     weigh,
+    weigh_every_second,
     weigh_pairs,
     weigh_plane,
 )
@@ -36,6 +37,8 @@ from caffe_lite.kernels.simd import VECTOR_BYTES, band_rows, frame, frame_reach,
 
 SAME_SIZE = (3, 3, 1, 1, 1, 1, 1, 1)
 """The window of nine taps that leaves a plane its size."""
+HALF_SIZE = (3, 3, 2, 2, 1, 1, 1, 1)
+"""The window of nine taps that leaves half of the rows and columns."""
 
 
 def forward(x: Any, w: Any, extra: Any, window: Any, y: Any) -> None:
@@ -45,6 +48,9 @@ def forward(x: Any, w: Any, extra: Any, window: Any, y: Any) -> None:
     """
     if _keeps_size(window, x, y):
         _launch_planes(x, w, False, extra, y)
+        return
+    if _halves(window, x, y):
+        launch(_halve_planes, math.prod(y.shape[:2]), _elements(y.size, w), x, w, extra, y)
         return
     plan, taps = _forward_plan(tuple(window), x.shape, y.shape, x.itemsize)
     arrays = x.reshape(-1), w.reshape(-1), extra, plan, taps, y.reshape(-1)
@@ -80,6 +86,14 @@ def backward_params(x: Any, dy: Any, window: Any, dw: Any) -> None:
 def _keeps_size(window: Any, x: Any, y: Any) -> bool:
     """Whether planes of y are as those of x, and need no frames."""
     return tuple(window) == SAME_SIZE and x.shape == y.shape
+
+
+def _halves(window: Any, x: Any, y: Any) -> bool:
+    """Whether planes of y have every second row and column of those of x, and need no frames.
+
+    That takes masks for all loads, which only AVX-512 has registers for.
+    """
+    return tuple(window) == HALF_SIZE and x.shape[1] == y.shape[1] and VECTOR_BYTES == 64
 
 
 def _launch_planes(source: Any, w: Any, flipped: bool, extra: Any, target: Any) -> None:
@@ -381,6 +395,19 @@ def _convolve_planes(first, last, source, w, flipped, extra, target):
         for t in range(9):
             weights[t] = w[c * 9 + (8 - t if flipped else t)]
         weigh_plane(source[at:], height, width, weights, ending, planes[at:])
+
+
+@parallel
+def _halve_planes(first, last, x, w, extra, y):
+    """Planes of y where `_halves` says so."""
+    channels, (height, width), (rows, columns) = y.shape[1], x.shape[2:], y.shape[2:]
+    weights, ending = w.reshape(-1), np.empty(5, w.dtype)
+    source, target = x.reshape(-1), y.reshape(-1)
+    for task in range(first, last):
+        c = task % channels
+        _set_ending(extra, c, channels, ending)
+        image, plane = source[task * height * width :], target[task * rows * columns :]
+        weigh_every_second(image, height, width, columns, weights[c * 9 :], ending, plane)
 
 
 @jit

@@ -37,6 +37,7 @@ __all__ = [
     "correlate_narrow",
     "set_band",
     "weigh",
+    "weigh_every_second",
     "weigh_pairs",
     "weigh_plane",
 ]
@@ -375,6 +376,63 @@ def weigh_plane(
         strip(columns - e.lanes, whole, None, ends)
 
     e.if_else(columns <= e.lanes, narrow, wide)
+
+
+@LIBRARY.function
+def weigh_every_second(
+    e: Any,
+    source: Pointer,
+    height: Int,
+    width: Int,
+    columns: Int,
+    weights: Pointer,
+    ending: Pointer,
+    target: Pointer,
+) -> None:
+    """`weigh_plane` with a stride of 2.  height, width: of the source.  columns: of the target."""
+    end, lanes = _Ending(e, ending), e.lanes
+    factors = [end.weight(weights[t]) for t in range(9)]
+    begins, whole = (e.mask(lane >= first for lane in range(lanes)) for first in (1, 0))
+    last, full = e.max(columns - lanes, 0), height // 2
+
+    def strip(j: Int) -> None:
+        """The columns from j on."""
+        left, inside = width - j * 2, e.first_lanes(columns - j)
+        own = [e.first_lanes(left - k * lanes) for k in (0, 1)]
+        before = [e.first_lanes(left + 1 - k * lanes) for k in (0, 1)]
+        before[0] = before[0] & e.select(j == 0, begins, whole)
+
+        def met(i: Int) -> list[Vector]:
+            """What three taps meet of row i of the source."""
+            row = source + i * width + j * 2
+            pairs = [
+                [
+                    e.load_masked(row + k * lanes + shift, mask, e.zeros())
+                    for k, mask in enumerate(masks)
+                ]
+                for shift, masks in ((-1, before), (0, own))
+            ]
+            return [
+                e.shuffle(*pairs[k], range(first, 2 * lanes, 2))
+                for k, first in ((0, 0), (1, 0), (1, 1))
+            ]
+
+        def store(i: Int, *lines: list[Vector]) -> None:
+            total = end.start
+            for factor, value in zip(factors, [value for line in lines for value in line]):
+                total = e.fma(factor, value, total)
+            e.store_masked(end.completed([total])[0], target + i * columns + j, inside)
+
+        above = [e.zeros()] * 3
+        for i in e.range(full, carried=above):
+            e.prefetch(source + (i * 2 + AHEAD_ROWS) * width + j * 2)
+            below = met(i * 2 + 1)
+            store(i, above, met(i * 2), below)
+            above[:] = below
+        e.if_then(height % 2 == 1, lambda: store(full, above, met(height - 1), [e.zeros()] * 3))
+
+    for j in e.range(columns, lanes):
+        strip(e.min(j, last))
 
 
 @LIBRARY.function
