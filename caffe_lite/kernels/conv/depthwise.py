@@ -1,7 +1,8 @@
 """Depthwise convolution, with a group for every channel: plane by plane, without matrices.
 
 A plane is processed in bands of rows.  What the outputs of a band read is copied to a *frame*
-(`simd.frames`); vectors along an output row are weighted sums of parts of the frame.
+(`simd.frames`); vectors along an output row are weighted sums of parts of the frame.  3x3 windows
+with a pad of 1 need no frame.
 
 Backward with a stride of s, rows e, e + s, ... of dX are a convolution of dY by some of the taps:
 a *phase*.  So are the columns.  For s = 2 the two phases of the columns are merged when stored.

@@ -4,7 +4,7 @@
     weigh_pairs  two such convolutions, for the even and for the odd columns
     correlate    the inner products of a plane with a frame, shifted by each tap
 
-and, for planes whose rows are a vector at most, `weigh_plane` and `correlate_narrow`.
+and, for planes that need no frame, `weigh_plane`, `weigh_every_second` and `correlate_narrow`.
 
 3 x 3 weights without dilation are `nine`: they stay in the vector registers, and an element that
 was loaded is used for all output rows that it contributes to.
@@ -302,7 +302,7 @@ def correlate(
     e.if_else(p.nine != 0, lambda: _for_both_strides(e, shifts, p.step, nine_taps), any_taps)
 
 
-# -- narrow planes: their rows are a vector at most, and need no frame ----------------------------
+# -- planes that need no frame: masks hide what is beside their rows ------------------------------
 
 
 def _shifted_row(e: Any, columns: Int) -> Callable[[Pointer], list[Vector]]:

@@ -58,9 +58,12 @@ def _add_lanes(sums):
 
 @jit
 def find_moments(x, begin, end, moments):
-    """The means and the variances: moments (2, end - begin)."""
+    """The means and the variances: moments (2, end - begin); NaN if there are no numbers."""
     n, channels, p = x.shape
     block = end - begin
+    if n * p == 0:
+        moments[:] = np.nan
+        return
     sums = np.zeros((block, 2 * VECTOR_BYTES // x.itemsize))
     for item in range(n):
         for c in range(begin, end):
