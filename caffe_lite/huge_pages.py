@@ -27,7 +27,7 @@ PAGE = 2 << 20
 CHUNK = 4 * PAGE
 """Bytes of a chunk for small arrays: also what one of them may keep from being freed."""
 LEAST = 1 << 15
-"""Bytes from which on an array is part of a chunk."""
+"""Bytes from which on an array is part of a chunk; larger ones than a chunk are not."""
 LINE = 64
 """Bytes of a cache line; no two arrays have a part of the same one."""
 
@@ -47,19 +47,12 @@ def zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     Raises MemoryError if there is not enough.
     """
     size = (shape if isinstance(shape, int) else math.prod(shape)) * np.dtype(dtype).itemsize
-    if size < LEAST:
+    if not LEAST <= size <= CHUNK:
         return np.zeros(shape, dtype)
     whole = -(-size // LINE) * LINE
-    free = _REST.free if _REST.free.size >= whole else _chunk(max(CHUNK, whole))
-    found, rest = free[:size], free[whole:]
-    if rest.size > _REST.free.size or free is _REST.free:
-        _REST.free = rest
+    if _REST.free.size < whole:
+        memory = np.zeros(CHUNK + PAGE, np.uint8)
+        start = -memory.ctypes.data % PAGE
+        _REST.free = memory[start : start + CHUNK]
+    found, _REST.free = _REST.free[:size], _REST.free[whole:]
     return found.view(dtype).reshape(shape)
-
-
-def _chunk(size: int) -> Array:
-    """Whole pages of zeros, at least `size` bytes."""
-    size = -(-size // PAGE) * PAGE
-    memory = np.zeros(size + PAGE, np.uint8)
-    start = -memory.ctypes.data % PAGE
-    return memory[start : start + size]

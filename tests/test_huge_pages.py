@@ -57,12 +57,13 @@ def test_no_two_have_a_part_of_a_cache_line() -> None:
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
-def test_large_ones_leave_the_chunk_to_others() -> None:
-    sizes = LEAST, 2 * CHUNK - 1, LEAST
-    before, large, after = in_new_thread(lambda: [zeros(size, np.uint8) for size in sizes])
+def test_small_and_large_ones_leave_the_chunk_to_others() -> None:
+    sizes = LEAST, LEAST - 1, CHUNK + 1, LEAST
+    before, small, large, after = in_new_thread(lambda: [zeros(each, np.uint8) for each in sizes])
     assert memory_of(before) is memory_of(after)
-    assert memory_of(before) is not memory_of(large)
-    assert before.ctypes.data % PAGE == large.ctypes.data % PAGE == 0
+    assert small.base is None
+    assert large.base is None
+    assert before.ctypes.data % PAGE == 0
 
 
 def test_a_chunk_is_freed_with_the_last_of_its_arrays() -> None:
