@@ -314,3 +314,10 @@ def test_parts_of_a_batch_normalised_together_are_the_batch(shape, slope, with_d
         batch_norm.batch_norm_gradient(*inputs, middle, below)
         np.testing.assert_allclose(below, dx[half::2], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(middle, dn[half::2], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 16), (2, 3, 0)])
+def test_no_numbers_have_no_moments(shape) -> None:
+    moments = np.zeros((2, 3))
+    batch_norm.batch_norm_moments(np.empty(shape), moments)
+    assert np.isnan(moments).all()

@@ -13,6 +13,7 @@ was loaded is used for all output rows that it contributes to.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from caffe_lite.kernels.jit import inlined
@@ -305,13 +306,15 @@ def correlate(
 # -- planes that need no frame: masks hide what is beside their rows ------------------------------
 
 
-def _shifted_row(e: Any, columns: Int) -> Callable[[Pointer], list[Vector]]:
-    """What three taps meet of a row that begins at a pointer, with 0 before and after it."""
+def _narrow_masks(e: Any, columns: Int) -> list[Vector]:
+    """Of a row that is a vector at most, what each of three taps meets: the rest is 0."""
     inside, after = e.first_lanes(columns), e.first_lanes(columns - 1)
-    masks = [inside & e.mask(lane > 0 for lane in range(e.lanes)), inside, after]
-    return lambda row: [
-        e.load_masked(row + shift, mask, e.zeros()) for shift, mask in zip((-1, 0, 1), masks)
-    ]
+    return [inside & e.mask(lane > 0 for lane in range(e.lanes)), inside, after]
+
+
+def _shifted(e: Any, row: Pointer, masks: list[Vector]) -> list[Vector]:
+    """What three taps meet of a row, by their masks."""
+    return [e.load_masked(row + shift, mask, e.zeros()) for shift, mask in zip((-1, 0, 1), masks)]
 
 
 @LIBRARY.function
@@ -339,42 +342,34 @@ def weigh_plane(
             total = e.fma(factor, value, total)
         return total
 
-    def strip(j: Any, left: Vector, inside: Vector | None, right: Vector) -> None:
-        """The columns from j on; masks of what the taps meet, and of the outputs if not all."""
-
-        def shifted(row: Pointer) -> list[Vector]:
-            own = e.load(row) if inside is None else e.load_masked(row, inside, e.zeros())
-            before, after = ((row + shift, mask) for shift, mask in ((-1, left), (1, right)))
-            return [e.load_masked(*before, e.zeros()), own, e.load_masked(*after, e.zeros())]
+    def strip(j: Any, masks: list[Vector], full: bool = True) -> None:
+        """The columns from j on; masks of what the taps meet, the second also of the outputs."""
 
         def store(total: Vector, i: Int) -> None:
             (value,), to = end.completed([total]), target + i * columns + j
-            if inside is None:
+            if full:
                 e.store(value, to)
             else:
-                e.store_masked(value, to, inside)
+                e.store_masked(value, to, masks[1])
 
         start = source + j
-        values = shifted(start)
+        values = _shifted(e, start, masks)
         sums = [add(1, values, end.start), add(0, values, end.start)]  # of this row, of the next
         for i in e.range(rows - 1, carried=sums):
             for plane in (start, target + j):
                 e.prefetch(plane + (i + AHEAD_ROWS) * columns)
-            values = shifted(start + (i + 1) * columns)
+            values = _shifted(e, start + (i + 1) * columns, masks)
             store(add(2, values, sums[0]), i)
             sums[:] = add(1, values, sums[1]), add(0, values, end.start)
         store(sums[0], rows - 1)
 
-    def narrow() -> None:
-        inside, after = e.first_lanes(columns), e.first_lanes(columns - 1)
-        strip(0, inside & begins, inside, after)
-
     def wide() -> None:
-        strip(0, begins, None, whole)
+        strip(0, [begins, whole, whole])
         for k in e.range(e.max(columns - e.lanes * 2, 0), e.lanes):
-            strip(k + e.lanes, whole, None, whole)
-        strip(columns - e.lanes, whole, None, ends)
+            strip(k + e.lanes, [whole] * 3)
+        strip(columns - e.lanes, [whole, whole, ends])
 
+    narrow = partial(strip, 0, _narrow_masks(e, columns), full=False)
     e.if_else(columns <= e.lanes, narrow, wide)
 
 
@@ -440,15 +435,15 @@ def correlate_narrow(
     e: Any, source: Pointer, rows: Int, columns: Int, given: Pointer, sums: Pointer
 ) -> None:
     """`correlate` for nine taps at a step of one, of narrow planes of one size with a pad of 1."""
-    shifted, inside = _shifted_row(e, columns), e.first_lanes(columns)
+    masks = _narrow_masks(e, columns)
     places = [sums + t * e.lanes for t in range(9)]
 
     def row_of(i: Int) -> Vector:
-        return e.load_masked(given + i * columns, inside, e.zeros())
+        return e.load_masked(given + i * columns, masks[1], e.zeros())
 
     def take(i: Int, outputs: list[Vector], totals: list[Vector]) -> list[Vector]:
         """A row of the source, by which three rows of outputs are multiplied."""
-        values = shifted(source + i * columns)
+        values = _shifted(e, source + i * columns, masks)
         pairs = [(output, value) for output in outputs for value in values]
         return [e.fma(output, value, total) for (output, value), total in zip(pairs, totals)]
 

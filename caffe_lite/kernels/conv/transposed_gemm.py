@@ -97,7 +97,7 @@ def convolve(first, last, x, w, factors, y, numbers):
     lines, offsets = np.empty(width * pixels + SLACK, x.dtype), np.arange(pixels) * width
     for number in range(first, last):
         task = task_of(p, number)
-        runs = list_runs(p, task, width // 2, space.runs)
+        runs = space.runs[:0] if p.pointwise else list_runs(p, task, width // 2, space.runs)
         for start in range(0, slices, at_once):
             for part in range(0 if p.pointwise else at_once):
                 c = (start + part) * p.channels
